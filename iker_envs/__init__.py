@@ -1,0 +1,1 @@
+"""IKER environments: registered by `import iker_envs`, without loading torch or mujoco."""

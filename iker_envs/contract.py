@@ -1,0 +1,141 @@
+"""What every contract shares: frozen dataclasses that turn into JSON-able dictionaries and back.
+
+A contract is declared `@dataclass(frozen=True, eq=False)` and inherits `Contract`. Arrays are copied and made read-only
+on construction, so a contract can be passed around without fear. `to_dict` gives plain Python (lists, numbers, text);
+`from_dict` is its inverse and names the wrong field and the valid ones when it cannot be.
+"""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import io
+import types
+import typing
+from collections.abc import Mapping
+from functools import cache
+from typing import Any, Self
+
+import numpy as np
+
+_INLINE_SIZE = 512  # larger arrays (images) travel as base64 .npy, not as lists of numbers
+
+
+class Contract:
+    """Base of all contracts: read-only arrays and one `to_dict`/`from_dict` pair."""
+
+    def __post_init__(self) -> None:
+        for name, annotation in _hints(type(self)).items():
+            value = getattr(self, name)
+            if annotation is np.ndarray or np.ndarray in typing.get_args(annotation):
+                if value is not None:
+                    object.__setattr__(self, name, _frozen(value))
+            elif isinstance(value, list):
+                object.__setattr__(self, name, tuple(value))
+            elif isinstance(value, dict):
+                object.__setattr__(self, name, types.MappingProxyType(dict(value)))
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {k: dict(v) if isinstance(v, Mapping) else v for k, v in vars(self).items()}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        for name, value in state.items():
+            object.__setattr__(self, name, value)
+        Contract.__post_init__(self)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain dictionaries, lists, numbers and text, ready for JSON or YAML."""
+        return {f.name: _to_plain(getattr(self, f.name)) for f in dataclasses.fields(self)}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """The inverse of `to_dict`; ValueError for a field that is unknown, missing or of another type."""
+        if not isinstance(data, Mapping):
+            raise ValueError(
+                f"{cls.__name__} is made from a mapping, not from {type(data).__name__} {data!r}"
+            )
+        hints = _hints(cls)
+        unknown = [key for key in data if key not in hints]
+        if unknown:
+            raise ValueError(f"{cls.__name__} has no field {unknown[0]!r}; it has: {', '.join(hints)}")
+        values = {name: _from_plain(hints[name], data[name], f"{cls.__name__}.{name}") for name in data}
+        missing = [f.name for f in dataclasses.fields(cls) if f.name not in values and _required(f)]
+        if missing:
+            raise ValueError(f"{cls.__name__} lacks {', '.join(missing)}")
+        return cls(**values)
+
+
+@cache
+def _hints(cls: type) -> dict[str, Any]:
+    hints = typing.get_type_hints(cls)
+    return {f.name: hints[f.name] for f in dataclasses.fields(cls)}
+
+
+def _required(f: dataclasses.Field) -> bool:
+    return f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
+
+
+def _frozen(value: Any) -> np.ndarray:
+    array = np.array(value)
+    if array.dtype.kind in "iu" and array.dtype != np.uint8:
+        array = array.astype(np.float64)
+    array.setflags(write=False)
+    return array
+
+
+def _to_plain(value: Any) -> Any:
+    if isinstance(value, Contract):
+        return value.to_dict()
+    if isinstance(value, np.ndarray):
+        return value.tolist() if value.size <= _INLINE_SIZE and value.dtype.kind == "f" else _pack(value)
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, Mapping):
+        return {str(k): _to_plain(v) for k, v in value.items()}
+    if isinstance(value, (tuple, list)):
+        return [_to_plain(v) for v in value]
+    return value
+
+
+def _pack(array: np.ndarray) -> dict[str, str]:
+    stream = io.BytesIO()
+    np.save(stream, array, allow_pickle=False)
+    return {"npy_base64": base64.b64encode(stream.getvalue()).decode()}
+
+
+def _from_plain(annotation: Any, value: Any, where: str) -> Any:
+    origin, args = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin in (typing.Union, types.UnionType):
+        return (
+            None if value is None else _from_plain(next(a for a in args if a is not type(None)), value, where)
+        )
+    if annotation is np.ndarray:
+        return _array(value, where)
+    if isinstance(annotation, type) and issubclass(annotation, Contract):
+        return value if isinstance(value, annotation) else annotation.from_dict(value)
+    if origin is tuple:
+        if isinstance(value, str) or not hasattr(value, "__iter__"):
+            raise ValueError(f"{where} is a list, not {value!r}")
+        return tuple(_from_plain(args[0], v, f"{where}[{i}]") for i, v in enumerate(value))
+    if origin in (dict, Mapping):
+        if not isinstance(value, Mapping):
+            raise ValueError(f"{where} is a mapping, not {value!r}")
+        return {str(k): _from_plain(args[1], v, f"{where}.{k}") for k, v in value.items()}
+    return _scalar(annotation, value, where)
+
+
+def _scalar(annotation: Any, value: Any, where: str) -> Any:
+    if annotation is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if annotation in (float, int, str, bool) and type(value) is not annotation:
+        raise ValueError(f"{where} is of type {annotation.__name__}, not {value!r}")
+    return value
+
+
+def _array(value: Any, where: str) -> np.ndarray:
+    if isinstance(value, Mapping):
+        return np.load(io.BytesIO(base64.b64decode(value["npy_base64"])), allow_pickle=False)
+    try:
+        return np.array(value, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise ValueError(f"{where} is a list of numbers, not {value!r}") from None

@@ -1,0 +1,126 @@
+"""The floating gripper: what an xArm7 does at its tool centre, without the arm.
+
+A serial chain x, y, z, pitch, roll, tool yaw with force-limited position actuators carries a hand with two fingers.
+It is the form that every physics engine has. The end-effector frame has its origin between the fingertips, z along
+the approach and y along the closing direction; with all hinges at zero the tool points straight down.
+The middle hinge (roll) locks at +-90 degrees, outside the approach cones of all tasks.
+
+    gripper pose (N, 7)  ->  hinge_angles  ->  actuator targets
+"""
+
+from __future__ import annotations
+
+import mujoco
+import numpy as np
+
+from iker_envs.geometry import body_axis, quaternion_conjugate, quaternion_multiply
+from iker_envs.scene import HOME_GRIPPER_QUATERNION
+
+MAX_OPENING_M = 0.085  # xArm gripper stroke (UFACTORY xArm Gripper manual)
+FINGER_STIFFNESS = 1000.0  # N/m
+GRIP_FORCE_N = 25.0  # within the gripper's 30 N
+FINGERTIP_M = 0.012  # the fingertips reach this far beyond the tool centre
+FINGER_HALF_SIZE_M = (0.011, 0.006, 0.031)
+HAND_HALF_SIZE_M = (0.05, 0.07, 0.05)
+HAND_CENTRE_M = (0.0, 0.0, -0.10)
+WRIST_RADIUS_M, WRIST_FROM_M, WRIST_TO_M = 0.045, -0.27, -0.12
+JOINTS = ("x", "y", "z", "pitch", "roll", "tool_yaw")
+FINGERS = ("finger_left", "finger_right")
+
+# Effective mass 2 kg and inertia 0.035 kg m2 keep k dt^2 / I below 0.1 at the 10 ms step (stability), the natural
+# frequency of about 31 rad/s at damping ratio 0.7 tracks a 3 cm tick to a few millimetres; limits are the arm's.
+_SLIDE = {"kp": 2000.0, "damping": 90.0, "armature": 1.2, "force": 40.0}
+_HINGE = {"kp": 30.0, "damping": 1.4, "armature": 0.03, "force": 5.0}
+_FINGER = {"kp": FINGER_STIFFNESS, "damping": 28.0, "armature": 0.2, "force": 30.0}
+_AXES = {
+    "x": (1, 0, 0),
+    "y": (0, 1, 0),
+    "z": (0, 0, 1),
+    "pitch": (0, 1, 0),
+    "roll": (1, 0, 0),
+    "tool_yaw": (0, 0, 1),
+}
+_COLLISION = {"contype": 1, "conaffinity": 2, "group": 1}
+_DARK, _METAL = (0.16, 0.16, 0.18, 1.0), (0.82, 0.84, 0.86, 1.0)
+
+
+def add_gripper(spec: mujoco.MjSpec) -> None:
+    """Add the gripper and its actuators (x, y, z, pitch, roll, tool_yaw, finger_left, finger_right) to a model."""
+    body = spec.worldbody
+    for name in JOINTS:
+        body = body.add_body(name=f"gripper_{name}", gravcomp=1.0)
+        _add_joint(spec, body, name, _SLIDE if name in "xyz" else _HINGE)
+        body.add_geom(
+            type=mujoco.mjtGeom.mjGEOM_SPHERE, size=[0.02, 0, 0], mass=0.05, contype=0, conaffinity=0, group=4
+        )
+    hand = body.add_body(name="hand", quat=HOME_GRIPPER_QUATERNION, gravcomp=1.0)
+    hand.add_geom(
+        type=mujoco.mjtGeom.mjGEOM_BOX,
+        size=HAND_HALF_SIZE_M,
+        pos=HAND_CENTRE_M,
+        mass=0.25,
+        rgba=_METAL,
+        **_COLLISION,
+    )
+    hand.add_geom(
+        type=mujoco.mjtGeom.mjGEOM_CYLINDER,
+        size=[WRIST_RADIUS_M, (WRIST_TO_M - WRIST_FROM_M) / 2, 0],
+        pos=[0, 0, (WRIST_TO_M + WRIST_FROM_M) / 2],
+        mass=0.15,
+        rgba=_METAL,
+        **_COLLISION,
+    )
+    for name, sign in zip(FINGERS, (1.0, -1.0), strict=True):
+        _add_finger(spec, hand, name, sign)
+
+
+def _add_joint(spec: mujoco.MjSpec, body, name: str, gains: dict[str, float]) -> None:
+    kind = mujoco.mjtJoint.mjJNT_SLIDE if name in "xyz" else mujoco.mjtJoint.mjJNT_HINGE
+    body.add_joint(
+        name=name, type=kind, axis=_AXES[name], damping=[gains["damping"], 0, 0], armature=gains["armature"]
+    )
+    _add_actuator(spec, name, gains)
+
+
+def _add_actuator(spec: mujoco.MjSpec, name: str, gains: dict[str, float]) -> None:
+    actuator = spec.add_actuator(name=name, target=name, trntype=mujoco.mjtTrn.mjTRN_JOINT)
+    actuator.set_to_position(kp=gains["kp"])
+    actuator.forcelimited, actuator.forcerange = True, [-gains["force"], gains["force"]]
+
+
+def _add_finger(spec: mujoco.MjSpec, hand, name: str, sign: float) -> None:
+    finger = hand.add_body(name=name, gravcomp=1.0)
+    finger.add_joint(
+        name=name,
+        type=mujoco.mjtJoint.mjJNT_SLIDE,
+        axis=[0, sign, 0],
+        range=[0, MAX_OPENING_M / 2],
+        limited=True,
+        damping=[_FINGER["damping"], 0, 0],
+        armature=_FINGER["armature"],
+    )
+    half_y, half_z = FINGER_HALF_SIZE_M[1:]
+    finger.add_geom(
+        name=name,
+        type=mujoco.mjtGeom.mjGEOM_BOX,
+        size=FINGER_HALF_SIZE_M,
+        pos=[0, sign * half_y, FINGERTIP_M - half_z],
+        mass=0.05,
+        rgba=_DARK,
+        condim=4,
+        **_COLLISION,
+    )
+    _add_actuator(spec, name, _FINGER)
+
+
+def hinge_angles(quaternion: np.ndarray) -> np.ndarray:
+    """Hinge angles (..., 3) pitch, roll, tool yaw in radians that give an end-effector orientation (..., 4).
+
+    R = Ry(pitch) Rx(roll) Rz(tool yaw) R_home, solved for the angles with roll in [-90, 90] degrees.
+    """
+    r = quaternion_multiply(quaternion, quaternion_conjugate(np.array(HOME_GRIPPER_QUATERNION)))
+    x_axis, y_axis, z_axis = (body_axis(r, i) for i in range(3))
+    roll = np.arcsin(np.clip(-z_axis[..., 1], -1.0, 1.0))
+    pitch = np.arctan2(z_axis[..., 0], z_axis[..., 2])
+    yaw = np.arctan2(x_axis[..., 1], y_axis[..., 1])
+    return np.stack([pitch, roll, yaw], axis=-1)

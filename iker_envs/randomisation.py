@@ -1,0 +1,96 @@
+"""Domain randomisation as data: rows of a whitelist, each a range that every world draws from.
+
+    Randomisation({"friction": (0.6, 1.4), ...}) + a world's generator  ->  numbers for that world
+
+`ROWS` says what can be randomised, how the number is applied and what it means; a Randomisation holds the ranges.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from iker_envs.contract import Contract
+
+
+@dataclass(frozen=True)
+class Row:
+    """How one quantity is drawn: operation scale (x nominal) or add, number of components, unit, meaning."""
+
+    operation: str
+    size: int
+    unit: str
+    meaning: str
+
+
+ROWS: Mapping[str, Row] = {
+    "friction": Row("scale", 1, "", "sliding friction of each free object"),
+    "mass": Row("scale", 1, "", "mass of each free object, inertia with it"),
+    "com_offset": Row("add", 3, "m", "centre of mass of each free object, body axes"),
+    "object_position": Row("add", 2, "m", "start of the manipulated object, x and y"),
+    "object_yaw": Row("add", 1, "rad", "start heading of the manipulated object"),
+    "gripper_position": Row("add", 3, "m", "start of the tool centre (push)"),
+    "grasp_position": Row("add", 3, "m", "where the hand grasps (grasp)"),
+    "grasp_rotation": Row("add", 1, "rad", "tool yaw of the grasp"),
+    "observation_position": Row(
+        "add", 3, "m", "error of the observed object position, constant in an episode"
+    ),
+    "observation_rotation": Row(
+        "add", 1, "rad", "error of the observed object heading, constant in an episode"
+    ),
+}
+DEFAULT_RANGES: Mapping[str, tuple[float, float]] = {
+    "friction": (0.6, 1.4),
+    "mass": (0.7, 1.4),
+    "com_offset": (-0.01, 0.01),
+    "object_position": (-0.015, 0.015),
+    "object_yaw": (-0.12, 0.12),
+    "gripper_position": (-0.02, 0.02),
+    "grasp_position": (-0.005, 0.005),
+    "grasp_rotation": (-0.08, 0.08),
+    "observation_position": (-0.003, 0.003),
+    "observation_rotation": (-0.02, 0.02),
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Randomisation(Contract):
+    """Ranges [low, high] by row name; rows that are absent are not randomised."""
+
+    ranges: dict[str, np.ndarray] = field(default_factory=lambda: dict(DEFAULT_RANGES))
+
+    def __post_init__(self) -> None:
+        ranges = {}
+        for name, value in self.ranges.items():
+            if name not in ROWS:
+                raise ValueError(f"{name!r} cannot be randomised; can be: {', '.join(ROWS)}")
+            low_high = np.asarray(value, dtype=float)
+            if low_high.shape != (2,) or not np.all(np.isfinite(low_high)) or low_high[0] > low_high[1]:
+                raise ValueError(f"the range of {name!r} is [low, high] with low <= high, not {value!r}")
+            ranges[name] = low_high
+        object.__setattr__(self, "ranges", ranges)
+        super().__post_init__()
+
+    @classmethod
+    def off(cls) -> Randomisation:
+        """Nothing is randomised."""
+        return cls({})
+
+    def only(self, *names: str) -> Randomisation:
+        """The same ranges for some rows, nothing else."""
+        return Randomisation({n: r for n, r in self.ranges.items() if n in names})
+
+    def scaled(self, factor: float) -> Randomisation:
+        """All ranges made wider (or narrower) by a factor about their nominal value (1 for scale, 0 for add)."""
+        centre = {name: float(ROWS[name].operation == "scale") for name in self.ranges}
+        return Randomisation({n: centre[n] + factor * (r - centre[n]) for n, r in self.ranges.items()})
+
+    def draw(self, name: str, rng: np.random.Generator, count: int = 1) -> np.ndarray:
+        """(count, size) numbers of one row, its nominal value (1 or 0) where the row is absent."""
+        row = ROWS[name]
+        if name not in self.ranges:
+            return np.full((count, row.size), float(row.operation == "scale"))
+        low, high = self.ranges[name]
+        return rng.uniform(low, high, size=(count, row.size))

@@ -1,0 +1,199 @@
+"""The contracts of the world: objects, a scene of them, a goal in it, what a camera sees, how an episode ended.
+
+    Scene + Goal  ->  an environment (a task is a scene, a goal and a randomisation)
+    View          ->  what the agent looks at, numbered and sent to a vision-language model
+    Outcome       ->  what `finish()` measured
+
+Frames: everything is in the robot base frame (+x forward, +y left, +z up, z = 0 the table top) unless a name says
+otherwise. Poses are (x, y, z, qw, qx, qy, qz); metres, radians, kilograms, seconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from iker_envs.contract import Contract
+from iker_envs.geometry import IDENTITY_QUATERNION, pose_apply
+
+POSE_DIM = 7
+HOME_GRIPPER_QUATERNION = (
+    0.0,
+    1.0,
+    0.0,
+    0.0,
+)  # tool straight down, closing direction along the base's y axis
+
+
+@dataclass(frozen=True, eq=False)
+class ObjectModel(Contract):
+    """What an object is, wherever it stands: a parametric shape with a mass.
+
+    Body frame: origin at the centre of the bounding box, +x forward (the toe of a shoe, the spine's direction of a
+    book), +z up. `size_m` (3,) is the bounding box along these axes.
+    """
+
+    name: str
+    shape: str  # a key of iker_envs.shapes.SHAPES
+    size_m: np.ndarray
+    mass_kg: float = 0.0
+    friction: float = 0.6
+    side: str = ""  # "left" or "right" for a shoe
+    rgba: np.ndarray = field(default_factory=lambda: np.array([0.6, 0.6, 0.6, 1.0]))
+    source: str = ""  # where size and mass come from
+
+    def control_keypoints_m(self) -> np.ndarray:
+        """The 4 control keypoints (4, 3) in the body frame: the ends of the two longest axes through the centre."""
+        longest, second = sorted(np.argsort(-self.size_m, kind="stable")[:2])
+        points = np.zeros((4, 3))
+        points[0, longest], points[1, longest] = self.size_m[longest] / 2, -self.size_m[longest] / 2
+        points[2, second], points[3, second] = self.size_m[second] / 2, -self.size_m[second] / 2
+        return points
+
+
+@dataclass(frozen=True, eq=False)
+class SceneObject(Contract):
+    """An object model at a pose (7,). Furniture (`movable=False`) never moves."""
+
+    model: ObjectModel
+    pose: np.ndarray
+    movable: bool = True
+
+    @property
+    def name(self) -> str:
+        return self.model.name
+
+    def keypoints_world_m(self) -> np.ndarray:
+        """The control keypoints (4, 3) in the base frame."""
+        return pose_apply(self.pose, self.model.control_keypoints_m())
+
+
+@dataclass(frozen=True, eq=False)
+class Camera(Contract):
+    """A pinhole camera: `pose_world` (7,) has its x axis to the image's right, y down, z into the scene (OpenCV)."""
+
+    name: str
+    pose_world: np.ndarray
+    width: int = 640
+    height: int = 480
+    fov_y_rad: float = 1.0
+
+    def intrinsics(self) -> np.ndarray:
+        """K (3, 3) in pixels; pixel centres are at half-integers."""
+        focal = 0.5 * self.height / np.tan(0.5 * self.fov_y_rad)
+        return np.array([[focal, 0, self.width / 2], [0, focal, self.height / 2], [0, 0, 1.0]])
+
+
+@dataclass(frozen=True, eq=False)
+class Scene(Contract):
+    """Objects in the base frame, the cameras that see them, and the box (2, 3) that the tool centre may move in."""
+
+    objects: tuple[SceneObject, ...]
+    cameras: tuple[Camera, ...]
+    workspace_m: np.ndarray
+    query_camera: str = "front"
+
+    @property
+    def movable(self) -> tuple[str, ...]:
+        """Names of the objects that can move, in order."""
+        return tuple(o.name for o in self.objects if o.movable)
+
+    def object(self, name: str) -> SceneObject:
+        """The object called `name`; KeyError names the ones there are."""
+        for candidate in self.objects:
+            if candidate.name == name:
+                return candidate
+        raise KeyError(f"no object {name!r} in the scene; it has: {', '.join(o.name for o in self.objects)}")
+
+    def with_poses(self, poses: Mapping[str, np.ndarray]) -> Scene:
+        """The same scene with objects moved to the given poses {name: (7,)}."""
+        for name in poses:
+            self.object(name)
+        moved = (replace(o, pose=poses[o.name]) if o.name in poses else o for o in self.objects)
+        return replace(self, objects=tuple(moved))
+
+
+@dataclass(frozen=True, eq=False)
+class Goal(Contract):
+    """Where one object should go: `target_pose` (7,) of the body frame, by pushing or by grasping.
+
+    `raw_targets_m` keeps what a program literally asked for, label -> xyz, before it was projected onto a rigid motion.
+    `annotated_pose` is the task's own target where there is one; outcomes are also measured against it.
+    """
+
+    object: str
+    target_pose: np.ndarray
+    grasp: bool = False
+    instruction: str = ""
+    raw_targets_m: dict[str, np.ndarray] = field(default_factory=dict)
+    annotated_pose: np.ndarray | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Grasp(Contract):
+    """A parallel-jaw grasp: tool-centre pose (7,), width between the two contact surfaces, score in [0, 1]."""
+
+    tcp_pose: np.ndarray
+    width_m: float
+    score: float = 0.0
+
+
+@dataclass(frozen=True, eq=False)
+class Image(Contract):
+    """One camera's picture: rgb (H, W, 3) uint8, depth_m (H, W) along the optical axis (0 = nothing), segmentation
+    (H, W) index of the scene's object or -1, K (3, 3), T_world_cam (7,) OpenCV axes, time in seconds."""
+
+    rgb: np.ndarray
+    depth_m: np.ndarray
+    K: np.ndarray
+    T_world_cam: np.ndarray
+    stamp_s: float = 0.0
+    segmentation: np.ndarray | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class View(Contract):
+    """What the robot sees from its look pose, hand empty: images by camera name and which one the query is drawn on.
+
+    `true_poses` (object -> (7,)) exists in simulation only; it is what `estimate_poses` perturbs there.
+    """
+
+    cameras: dict[str, Image]
+    query: str
+    true_poses: dict[str, np.ndarray] = field(default_factory=dict)
+
+    @property
+    def image(self) -> Image:
+        """The query camera's image."""
+        return self.cameras[self.query]
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome(Contract):
+    """How a stage ended, measured after the hand opened, retreated and everything came to rest.
+
+    Errors are mean distances over the 4 control keypoints in metres: `goal_error_m` to the target that was used,
+    `annotated_error_m` to the task's annotated target (None where there is none). `success` is the paper's measure
+    (<= 5 cm), `success_strict` adds <= 3 cm, tilt and heading <= 15 degrees and no other object moved > 2 cm.
+    """
+
+    success: bool
+    success_strict: bool
+    goal_error_m: float
+    tilt_rad: float
+    heading_rad: float
+    others_moved_m: float
+    annotated_error_m: float | None = None
+    reason: str = ""  # one sentence on what went wrong; empty when nothing did
+    num_steps: int = 0
+    object_poses: dict[str, np.ndarray] = field(default_factory=dict)
+
+
+def upright_pose(position_m: np.ndarray, yaw_rad: float = 0.0) -> np.ndarray:
+    """Pose (7,) of an upright body at a position (3,), turned by an angle about +z."""
+    quaternion = (
+        np.array([np.cos(yaw_rad / 2), 0.0, 0.0, np.sin(yaw_rad / 2)]) if yaw_rad else IDENTITY_QUATERNION
+    )
+    return np.concatenate([np.asarray(position_m, dtype=float), quaternion])

@@ -1,0 +1,75 @@
+"""The one door to physics: N copies of one scene, advanced together.
+
+`Sim` is what an engine must offer. Poses and SI quantities go in, fresh arrays come out; nothing here names an engine.
+An Array is what `Sim.xp` makes on `Sim.device`. N worlds, O objects in `Sim.objects` order, M <= N chosen worlds.
+Poses are (x, y, z, qw, qx, qy, qz) in the robot base frame, metres.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+if TYPE_CHECKING:
+    import mujoco
+
+Array = Any
+
+
+@dataclass(frozen=True)
+class WorldState:
+    """What physics knows, now. Fresh arrays: safe to keep across `step` and `reset`."""
+
+    gripper_pose: Array  # (N, 7) end-effector frame
+    opening_m: Array  # (N,) distance between the fingers
+    object_pose: Array  # (N, O, 7)
+    object_twist: Array  # (N, O, 6) linear m/s, then angular rad/s, both in world axes
+    contact_force: Array  # (N, 3) net contact force on the gripper in newtons, last substep
+    unstable: Array  # (N,) bool: diverged since its last reset; the row means nothing
+
+
+@dataclass(frozen=True)
+class WorldReset:
+    """Rows for M worlds; velocities start at zero."""
+
+    gripper_pose: Array  # (M, 7)
+    opening_m: Array  # (M,)
+    object_pose: Array  # (M, O, 7)
+    opening_command_m: Array  # (M,) less than `opening_m` when the fingers squeeze
+
+
+class Sim(Protocol):
+    """N worlds of one scene on one engine."""
+
+    num_worlds: int
+    objects: tuple[str, ...]
+    xp: ModuleType
+    device: str
+    substep_s: float
+    randomizable: Mapping[str, Literal["startup", "reset"]]  # what `randomize` takes here, and how late
+
+    def state(self) -> WorldState:
+        """The present state of all worlds."""
+        ...
+
+    def step(self, gripper_pose: Array, opening_m: Array, num_substeps: int) -> None:
+        """Hold the commanded poses (N, 7) and openings (N,) for `num_substeps`."""
+        ...
+
+    def reset(self, worlds: Array, to: WorldReset) -> None:
+        """Put the worlds with these ascending int indices (M,) into `to`; the others do not notice."""
+        ...
+
+    def randomize(self, what: str, worlds: Array, values: Array) -> None:
+        """Set a physical quantity in SI, per object: friction (M, O), mass (M, O), com_offset (M, O, 3)."""
+        ...
+
+    def mirror(self, world: int, data: mujoco.MjData) -> None:
+        """Copy one world into a host MjData of the same scene, for cameras and debugging."""
+        ...
+
+    def close(self) -> None:
+        """Free the engine's memory."""
+        ...

@@ -1,0 +1,170 @@
+"""The interface of a policy: how observations are packed and actions decoded, in simulation and on the robot alike.
+
+    gripper pose, object pose, keypoints, targets  ->  pack_observation  ->  float32 vector
+    action in [-1, 1]^6, last commanded pose       ->  decode_action     ->  next commanded pose
+
+This is the only place that knows the layout. A policy stores `spec_hash` and refuses to run under another one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+
+import numpy as np
+
+from iker_envs.geometry import (
+    IDENTITY_QUATERNION,
+    Array,
+    align_sign,
+    body_axis,
+    cross,
+    namespace,
+    norm,
+    quaternion_conjugate,
+    quaternion_from_rotvec,
+    quaternion_multiply,
+    rotvec_from_quaternion,
+)
+from iker_envs.reach import reach_margin
+from iker_envs.scene import HOME_GRIPPER_QUATERNION
+
+NUM_KEYPOINTS = 4
+POSITION_BOUND_M = 2.0
+# Rows of the two layouts: (name, width, unit, meaning).
+LAYOUTS = {
+    "keypoints": (
+        ("gripper_position", 3, "m", "end-effector position, base frame"),
+        ("gripper_quaternion", 4, "", "end-effector orientation (w, x, y, z), sign nearest the home pose"),
+        ("object_position", 3, "m", "manipulated object's centre, base frame"),
+        ("object_quaternion", 4, "", "its orientation (w, x, y, z), sign nearest the identity"),
+        ("keypoints", 3 * NUM_KEYPOINTS, "m", "its 4 control keypoints, base frame"),
+        ("targets", 3 * NUM_KEYPOINTS, "m", "where the 4 control keypoints should go, base frame"),
+    ),
+    "pose": (
+        ("gripper_position", 3, "m", "end-effector position, base frame"),
+        ("gripper_quaternion", 4, "", "end-effector orientation (w, x, y, z), sign nearest the home pose"),
+        ("object_position", 3, "m", "manipulated object's centre, base frame"),
+        ("object_quaternion", 4, "", "its orientation (w, x, y, z), sign nearest the identity"),
+        ("target_position", 3, "m", "where the object's centre should go, base frame"),
+        ("target_quaternion", 4, "", "how it should be turned, sign nearest the identity"),
+    ),
+}
+ACTION_ROWS = (
+    ("position", 3, "0.03 m", "displacement of the commanded tool centre per tick, base axes"),
+    ("rotation", 3, "0.15 rad", "rotation vector of the commanded orientation per tick, base axes"),
+)
+
+
+@dataclass(frozen=True)
+class Spec:
+    """The numbers that fix what a policy sees and does."""
+
+    observation: str = "keypoints"  # or "pose"
+    control_hz: float = 10.0
+    position_step_m: float = 0.03  # full scale of one action component
+    rotation_step_rad: float = 0.15
+    position_leash_m: float = 0.03  # the command stays this near to the measured pose
+    rotation_leash_rad: float = 0.2
+    approach_cone_rad: float = np.deg2rad(40.0)
+    approach_axis: tuple[float, float, float] = (0.0, 0.0, -1.0)
+
+    def __post_init__(self) -> None:
+        if self.observation not in LAYOUTS:
+            raise ValueError(f"observation {self.observation!r} is unknown; known: {', '.join(LAYOUTS)}")
+
+    @property
+    def observation_dim(self) -> int:
+        return sum(width for _, width, _, _ in LAYOUTS[self.observation])
+
+    @property
+    def action_dim(self) -> int:
+        return sum(width for _, width, _, _ in ACTION_ROWS)
+
+    def spec_hash(self) -> str:
+        """12 hex digits over every number and the layout: equal for two programs that understand each other."""
+        content = {"spec": asdict(self), "layout": LAYOUTS[self.observation], "action": ACTION_ROWS}
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
+
+    def observation_bound(self) -> np.ndarray:
+        """Largest absolute value (observation_dim,) of each component: 2 m for positions, 1 for quaternions."""
+        rows = [
+            np.full(w, 1.0 if "quaternion" in n else POSITION_BOUND_M)
+            for n, w, _, _ in LAYOUTS[self.observation]
+        ]
+        return np.concatenate(rows).astype(np.float32)
+
+
+def pack_observation(
+    spec: Spec,
+    gripper_pose: Array,
+    object_pose: Array,
+    keypoints_m: Array,
+    targets_m: Array,
+    target_pose: Array,
+) -> Array:
+    """Observation (N, observation_dim) float32 from poses (N, 7) and keypoints and targets (N, 4, 3), base frame."""
+    xp = namespace(gripper_pose, object_pose)
+    home, identity = (_constant(xp, q, object_pose) for q in (HOME_GRIPPER_QUATERNION, IDENTITY_QUATERNION))
+    n = gripper_pose.shape[0]
+    columns = [
+        gripper_pose[:, :3],
+        align_sign(gripper_pose[:, 3:], home),
+        object_pose[:, :3],
+        align_sign(object_pose[:, 3:], identity),
+    ]
+    if spec.observation == "keypoints":
+        columns += [xp.reshape(keypoints_m, (n, -1)), xp.reshape(targets_m, (n, -1))]
+    else:
+        columns += [target_pose[:, :3], align_sign(target_pose[:, 3:], identity)]
+    return xp.astype(xp.concat(columns, axis=-1), xp.float32)
+
+
+def decode_action(
+    spec: Spec, action: Array, commanded_pose: Array, measured_pose: Array, workspace_m: Array
+) -> Array:
+    """The next commanded pose (N, 7).
+
+    `action` (N, 6) is clipped to [-1, 1], scaled and added to the last commanded pose (N, 7); the result is kept near
+    the measured pose (N, 7), inside the workspace box (2, 3), inside the approach cone and within the arm's reach
+    (a step that would leave reach keeps the old command unless it brings the arm nearer to reach).
+    """
+    xp = namespace(action, commanded_pose)
+    action = xp.clip(xp.astype(action, commanded_pose.dtype), -1.0, 1.0)
+    position = commanded_pose[:, :3] + spec.position_step_m * action[:, :3]
+    position = measured_pose[:, :3] + _shorten(position - measured_pose[:, :3], spec.position_leash_m)
+    position = xp.clip(position, workspace_m[0], workspace_m[1])
+    turn = quaternion_from_rotvec(spec.rotation_step_rad * action[:, 3:])
+    rotation = quaternion_multiply(turn, commanded_pose[:, 3:])
+    away = rotvec_from_quaternion(quaternion_multiply(rotation, quaternion_conjugate(measured_pose[:, 3:])))
+    rotation = quaternion_multiply(
+        quaternion_from_rotvec(_shorten(away, spec.rotation_leash_rad)), measured_pose[:, 3:]
+    )
+    rotation = _into_cone(spec, rotation)
+    rotation = rotation / norm(rotation)[:, None]
+    pose = xp.concat([position, rotation], axis=-1)
+    margin, margin_before = reach_margin(pose), reach_margin(commanded_pose)
+    return xp.where(((margin >= 0) | (margin > margin_before))[:, None], pose, commanded_pose)
+
+
+def _constant(xp, values, like: Array) -> Array:
+    return xp.asarray(values, dtype=like.dtype, device=getattr(like, "device", None))
+
+
+def _shorten(v: Array, limit: float) -> Array:
+    length = norm(v)[..., None]
+    return namespace(v).where(length > limit, v * (limit / (length + 1e-12)), v)
+
+
+def _into_cone(spec: Spec, rotation: Array) -> Array:
+    """Turn the approach axis back onto the cone about `spec.approach_axis` if it has left it."""
+    xp = namespace(rotation)
+    centre = _constant(xp, spec.approach_axis, rotation) + 0 * rotation[:, :3]
+    approach = body_axis(rotation, 2)
+    axis = cross(approach, centre)
+    sine = norm(axis)
+    angle = xp.atan2(sine, xp.sum(approach * centre, axis=-1))
+    excess = xp.where(angle > spec.approach_cone_rad, angle - spec.approach_cone_rad, 0 * angle)
+    back = quaternion_from_rotvec(axis / (sine[:, None] + 1e-12) * excess[:, None])
+    return quaternion_multiply(back, rotation)

@@ -1,0 +1,101 @@
+"""How an episode begins: where the objects stand, what the goal is, where the hand waits or grasps.
+
+    FixedStart (a scene and a goal)      \\
+                                           ->  sample(rng, configuration)  ->  Start
+    TaskStart (iker_envs.task, a YAML)   /
+
+    push_start(scene, goal)   ->  tool-centre pose behind the object, free and reachable
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from iker_envs.collision import deepest_overlap, gripper_boxes, object_boxes, scene_boxes
+from iker_envs.geometry import pose_apply, quaternion_from_yaw, quaternion_multiply
+from iker_envs.randomisation import Randomisation
+from iker_envs.reach import reach_margin
+from iker_envs.scene import HOME_GRIPPER_QUATERNION, Goal, Scene
+
+_STANDOFF_M = 0.05  # between the fingers and the object when a push begins
+_FINGER_BELOW_TOP_M = 0.045  # the hand, 5 cm behind the tool centre, then clears the object's top
+_LOWEST_TCP_M = 0.018  # above what the object stands on
+
+
+@dataclass(frozen=True, eq=False)
+class Start:
+    """One episode's scene (objects where they begin) and goal."""
+
+    scene: Scene
+    goal: Goal
+
+
+class StartSource(Protocol):
+    """Where episodes come from."""
+
+    scene: Scene  # the models and furniture that all episodes share
+
+    def sample(self, rng: np.random.Generator, configuration: int | None = None) -> Start:
+        """Draw one episode; `configuration` picks one of several arrangements."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class FixedStart:
+    """Every episode begins with one scene and goal; the manipulated object's pose is randomised."""
+
+    scene: Scene
+    goal: Goal
+    randomisation: Randomisation
+
+    def sample(self, rng: np.random.Generator, configuration: int | None = None) -> Start:
+        """The scene with `object_position` and `object_yaw` drawn; there is one configuration, 0."""
+        if configuration not in (None, 0):
+            raise ValueError(f"configuration {configuration} does not exist; a fixed scene has only 0")
+        name = self.goal.object
+        pose = np.array(self.scene.object(name).pose)
+        pose[:2] += self.randomisation.draw("object_position", rng)[0]
+        yaw = self.randomisation.draw("object_yaw", rng)[0, 0]
+        pose[3:] = quaternion_multiply(quaternion_from_yaw(np.array(yaw)), pose[3:])
+        return Start(self.scene.with_poses({name: pose}), self.goal)
+
+
+def push_start(scene: Scene, goal: Goal) -> np.ndarray:
+    """Tool-centre pose (7,), tool down, from which a push begins: behind the object as seen from its target.
+
+    Candidates turn around the object and rise above it until the hand is free of everything and within reach;
+    ValueError if there is none.
+    """
+    obj = scene.object(goal.object)
+    boxes = object_boxes(obj.model, obj.pose)
+    corners = np.concatenate([b.corners() for b in boxes])
+    bottom, top = corners[:, 2].min(), corners[:, 2].max()
+    height = max(top - _FINGER_BELOW_TOP_M, bottom + _LOWEST_TCP_M)
+    others = scene_boxes(scene)
+    for direction in _behind(obj, goal):
+        reach = float(np.max((corners[:, :2] - obj.pose[:2]) @ direction))
+        for rise in (0.0, 0.1):
+            position = np.append(obj.pose[:2] + (reach + _STANDOFF_M) * direction, height + rise)
+            pose = np.concatenate([position, HOME_GRIPPER_QUATERNION])
+            inside = np.all(position >= scene.workspace_m[0]) and np.all(position <= scene.workspace_m[1])
+            if (
+                inside
+                and reach_margin(pose) > 0.01
+                and not deepest_overlap(gripper_boxes(pose, 0.0), others)[1]
+            ):
+                return pose
+    raise ValueError(f"the hand finds no free and reachable place beside {goal.object!r} to begin a push")
+
+
+def _behind(obj, goal: Goal) -> list[np.ndarray]:
+    """Horizontal unit vectors from the object, first straight away from its target, then turning outwards."""
+    local = obj.model.control_keypoints_m()
+    motion = (pose_apply(goal.target_pose, local) - pose_apply(obj.pose, local)).mean(axis=0)[:2]
+    if np.linalg.norm(motion) < 0.01:  # a pure turn: push an end sideways
+        motion = pose_apply(obj.pose, local)[2, :2] - obj.pose[:2]
+    angle = np.arctan2(-motion[1], -motion[0])
+    turns = np.deg2rad([0, 20, -20, 40, -40, 60, -60, 90, -90, 120, -120, 180])
+    return [np.array([np.cos(angle + t), np.sin(angle + t)]) for t in turns]
