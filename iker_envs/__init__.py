@@ -1,1 +1,25 @@
-"""IKER environments: registered by `import iker_envs`, without loading torch or mujoco."""
+"""IKER environments: `import iker_envs` registers the ids and loads neither torch nor mujoco.
+
+    gym.make("IKER-ShoePlace-v0")                     one world, a gymnasium.Env
+    gym.make_vec("IKER-ShoePlace-v0", num_envs=512)   many worlds on CPU threads, a gymnasium VectorEnv
+    gym.make("IKER-Stage-v0", scene=..., goal=...)    any scene and goal
+
+`gym.make("iker_envs:IKER-ShoePlace-v0")` imports this module by itself.
+"""
+
+from __future__ import annotations
+
+import gymnasium as gym
+
+TASKS = {
+    "IKER-ShoePlace-v0": "shoe_place",
+    "IKER-ShoePush-v0": "shoe_push",
+    "IKER-ShoeRack-v0": "shoe_rack",
+}
+IDS = ("IKER-Stage-v0", *TASKS)
+_ENTRY = {"entry_point": "iker_envs.env:StageEnv", "vector_entry_point": "iker_envs.vector_env:StageVectorEnv"}
+
+# No max_episode_steps: the environments keep the time limit themselves, alike in both forms.
+for _id in IDS:
+    if _id not in gym.registry:
+        gym.register(_id, kwargs={"task": TASKS[_id]} if _id in TASKS else {}, **_ENTRY)

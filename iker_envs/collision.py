@@ -32,9 +32,7 @@ class OrientedBox:
 
 def make_box(pose: np.ndarray, half: Iterable[float]) -> OrientedBox:
     """A box of half sizes (3,) centred on a pose (7,)."""
-    return OrientedBox(
-        np.asarray(pose[:3]), rotation_matrix(np.asarray(pose[3:])), np.asarray(half, dtype=float)
-    )
+    return OrientedBox(np.asarray(pose[:3]), rotation_matrix(np.asarray(pose[3:])), np.asarray(half, dtype=float))
 
 
 def object_boxes(model: ObjectModel, pose: np.ndarray) -> list[OrientedBox]:

@@ -27,13 +27,14 @@ class Contract:
     def __post_init__(self) -> None:
         for name, annotation in _hints(type(self)).items():
             value = getattr(self, name)
-            if annotation is np.ndarray or np.ndarray in typing.get_args(annotation):
-                if value is not None:
-                    object.__setattr__(self, name, _frozen(value))
+            if annotation in (np.ndarray, np.ndarray | None) and value is not None:
+                object.__setattr__(self, name, _frozen(value))
             elif isinstance(value, list):
                 object.__setattr__(self, name, tuple(value))
             elif isinstance(value, dict):
-                object.__setattr__(self, name, types.MappingProxyType(dict(value)))
+                arrays = annotation == dict[str, np.ndarray]
+                frozen = {key: _frozen(item) if arrays else item for key, item in value.items()}
+                object.__setattr__(self, name, types.MappingProxyType(frozen))
 
     def __getstate__(self) -> dict[str, Any]:
         return {k: dict(v) if isinstance(v, Mapping) else v for k, v in vars(self).items()}
@@ -51,9 +52,7 @@ class Contract:
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
         """The inverse of `to_dict`; ValueError for a field that is unknown, missing or of another type."""
         if not isinstance(data, Mapping):
-            raise ValueError(
-                f"{cls.__name__} is made from a mapping, not from {type(data).__name__} {data!r}"
-            )
+            raise ValueError(f"{cls.__name__} is made from a mapping, not from {type(data).__name__} {data!r}")
         hints = _hints(cls)
         unknown = [key for key in data if key not in hints]
         if unknown:
@@ -106,9 +105,7 @@ def _pack(array: np.ndarray) -> dict[str, str]:
 def _from_plain(annotation: Any, value: Any, where: str) -> Any:
     origin, args = typing.get_origin(annotation), typing.get_args(annotation)
     if origin in (typing.Union, types.UnionType):
-        return (
-            None if value is None else _from_plain(next(a for a in args if a is not type(None)), value, where)
-        )
+        return None if value is None else _from_plain(next(a for a in args if a is not type(None)), value, where)
     if annotation is np.ndarray:
         return _array(value, where)
     if isinstance(annotation, type) and issubclass(annotation, Contract):

@@ -69,9 +69,7 @@ def rotvec_from_quaternion(q: Array) -> Array:
     q = xp.where(q[..., :1] < 0, -q, q)
     length = norm(q[..., 1:])[..., None]
     angle = 2.0 * xp.atan2(length, q[..., :1])
-    scale = xp.where(
-        length > 1e-9, angle / xp.where(length > 1e-9, length, xp.ones_like(length)), 2.0 + 0 * length
-    )
+    scale = xp.where(length > 1e-9, angle / xp.where(length > 1e-9, length, xp.ones_like(length)), 2.0 + 0 * length)
     return scale * q[..., 1:]
 
 

@@ -43,9 +43,7 @@ def propose_grasps(scene: Scene, name: str, target_pose: np.ndarray | None = Non
     candidates = _candidates(obj.model, obj.pose)
     if not candidates:
         narrowest = min(min(sizes) for sizes in _plan_sizes(obj.model, obj.pose))
-        reason = (
-            f"its narrowest side is {1000 * narrowest:.0f} mm, the fingers hold {1000 * MAX_WIDTH_M:.0f} mm"
-        )
+        reason = f"its narrowest side is {1000 * narrowest:.0f} mm, the fingers hold {1000 * MAX_WIDTH_M:.0f} mm"
         return GraspProposals((), reason)
     others = scene_boxes(scene, skip=[name])
     moves = [np.array([0, 0, 0, 1.0, 0, 0, 0])]

@@ -20,9 +20,9 @@ MAX_OPENING_M = 0.085  # xArm gripper stroke (UFACTORY xArm Gripper manual)
 FINGER_STIFFNESS = 1000.0  # N/m
 GRIP_FORCE_N = 25.0  # within the gripper's 30 N
 FINGERTIP_M = 0.012  # the fingertips reach this far beyond the tool centre
-FINGER_HALF_SIZE_M = (0.011, 0.006, 0.031)
+FINGER_HALF_SIZE_M = (0.011, 0.006, 0.039)
 HAND_HALF_SIZE_M = (0.05, 0.07, 0.05)
-HAND_CENTRE_M = (0.0, 0.0, -0.10)
+HAND_CENTRE_M = (0.0, 0.0, -0.115)  # from the flange, 172 mm behind the tool centre, to the finger joints
 WRIST_RADIUS_M, WRIST_FROM_M, WRIST_TO_M = 0.045, -0.27, -0.12
 JOINTS = ("x", "y", "z", "pitch", "roll", "tool_yaw")
 FINGERS = ("finger_left", "finger_right")
@@ -76,9 +76,7 @@ def add_gripper(spec: mujoco.MjSpec) -> None:
 
 def _add_joint(spec: mujoco.MjSpec, body, name: str, gains: dict[str, float]) -> None:
     kind = mujoco.mjtJoint.mjJNT_SLIDE if name in "xyz" else mujoco.mjtJoint.mjJNT_HINGE
-    body.add_joint(
-        name=name, type=kind, axis=_AXES[name], damping=[gains["damping"], 0, 0], armature=gains["armature"]
-    )
+    body.add_joint(name=name, type=kind, axis=_AXES[name], damping=[gains["damping"], 0, 0], armature=gains["armature"])
     _add_actuator(spec, name, gains)
 
 

@@ -26,9 +26,7 @@ _KINDS = {
 }
 
 
-def build_model(
-    scene: Scene, free: Collection[str] | None = None, *, visuals: bool = False
-) -> mujoco.MjModel:
+def build_model(scene: Scene, free: Collection[str] | None = None, *, visuals: bool = False) -> mujoco.MjModel:
     """Compile a scene. `free` names the objects with a free joint (default: all movable ones), the rest is welded.
 
     Bodies carry the objects' names. `visuals` adds what the camera sees; physics does not need it.
@@ -57,6 +55,7 @@ def build_model(
 
 def _add_object(spec: mujoco.MjSpec, obj: SceneObject, *, is_free: bool, visuals: bool) -> None:
     body = spec.worldbody.add_body(name=obj.name, pos=obj.pose[:3], quat=obj.pose[3:])
+    body.simple = False  # the centre of mass may be moved per world
     if is_free:
         body.add_freejoint(name=obj.name)
     shape = parts(obj.model)
@@ -72,9 +71,7 @@ def _add_object(spec: mujoco.MjSpec, obj: SceneObject, *, is_free: bool, visuals
             group=COLLISION_GROUP,
         )
     for geom in visual_geoms(obj.model) if visuals else ():
-        body.add_geom(
-            **_geom_arguments(spec, obj.name, geom), mass=0.0, contype=0, conaffinity=0, group=VISUAL_GROUP
-        )
+        body.add_geom(**_geom_arguments(spec, obj.name, geom), mass=0.0, contype=0, conaffinity=0, group=VISUAL_GROUP)
 
 
 def _geom_arguments(spec: mujoco.MjSpec, name: str, geom: Geom) -> dict:

@@ -61,12 +61,8 @@ class MujocoSim:
         joints = [model.body_jntadr[b] for b in self._bodies]
         self._free = np.array([k for k, j in enumerate(joints) if j >= 0], dtype=int)
         free_joints = [joints[k] for k in self._free]
-        self._free_qpos = np.array(
-            [model.jnt_qposadr[j] + np.arange(7) for j in free_joints], dtype=int
-        ).reshape(-1, 7)
-        self._free_qvel = np.array(
-            [model.jnt_dofadr[j] + np.arange(6) for j in free_joints], dtype=int
-        ).reshape(-1, 6)
+        self._free_qpos = np.array([model.jnt_qposadr[j] + np.arange(7) for j in free_joints], dtype=int).reshape(-1, 7)
+        self._free_qvel = np.array([model.jnt_dofadr[j] + np.arange(6) for j in free_joints], dtype=int).reshape(-1, 6)
         self._gripper_qpos = np.array([model.joint(j).qposadr[0] for j in JOINTS])
         self._slide_dofs = np.array([model.joint(j).dofadr[0] for j in JOINTS[:3]])
         self._finger_qpos = np.array([model.joint(j).qposadr[0] for j in FINGERS])
@@ -132,9 +128,7 @@ class MujocoSim:
             elif what == "mass":
                 scale = values[:, k] / self._nominal["body_mass"][body]
                 self._field["body_mass"][worlds, body] = values[:, k]
-                self._field["body_inertia"][worlds, body] = (
-                    self._nominal["body_inertia"][body] * scale[:, None]
-                )
+                self._field["body_inertia"][worlds, body] = self._nominal["body_inertia"][body] * scale[:, None]
             else:
                 self._field["body_ipos"][worlds, body] = self._nominal["body_ipos"][body] + values[:, k]
         if what != "friction":

@@ -34,12 +34,8 @@ ROWS: Mapping[str, Row] = {
     "gripper_position": Row("add", 3, "m", "start of the tool centre (push)"),
     "grasp_position": Row("add", 3, "m", "where the hand grasps (grasp)"),
     "grasp_rotation": Row("add", 1, "rad", "tool yaw of the grasp"),
-    "observation_position": Row(
-        "add", 3, "m", "error of the observed object position, constant in an episode"
-    ),
-    "observation_rotation": Row(
-        "add", 1, "rad", "error of the observed object heading, constant in an episode"
-    ),
+    "observation_position": Row("add", 3, "m", "error of the observed object position, constant in an episode"),
+    "observation_rotation": Row("add", 1, "rad", "error of the observed object heading, constant in an episode"),
 }
 DEFAULT_RANGES: Mapping[str, tuple[float, float]] = {
     "friction": (0.6, 1.4),

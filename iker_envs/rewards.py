@@ -64,9 +64,7 @@ def direction(state: State, config: RewardConfig) -> Array:
 def alignment(state: State, config: RewardConfig) -> Array:
     """Keypoints near their targets, a wide and a narrow exponential kernel in equal parts."""
     xp = namespace(state.error_m)
-    return 0.5 * (
-        xp.exp(-state.error_m / config.length_scale_m) + xp.exp(-state.error_m / config.fine_scale_m)
-    )
+    return 0.5 * (xp.exp(-state.error_m / config.length_scale_m) + xp.exp(-state.error_m / config.fine_scale_m))
 
 
 def bonus(state: State, config: RewardConfig) -> Array:

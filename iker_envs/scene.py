@@ -193,7 +193,5 @@ class Outcome(Contract):
 
 def upright_pose(position_m: np.ndarray, yaw_rad: float = 0.0) -> np.ndarray:
     """Pose (7,) of an upright body at a position (3,), turned by an angle about +z."""
-    quaternion = (
-        np.array([np.cos(yaw_rad / 2), 0.0, 0.0, np.sin(yaw_rad / 2)]) if yaw_rad else IDENTITY_QUATERNION
-    )
+    quaternion = np.array([np.cos(yaw_rad / 2), 0.0, 0.0, np.sin(yaw_rad / 2)]) if yaw_rad else IDENTITY_QUATERNION
     return np.concatenate([np.asarray(position_m, dtype=float), quaternion])

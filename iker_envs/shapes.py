@@ -57,9 +57,7 @@ def shoe(model: ObjectModel) -> Parts:
     x0, z0 = -length / 2, -height / 2
     collision = (
         _box_geom((length, width, sole), (x0, -width / 2, z0), model.rgba),
-        _box_geom(
-            (heel_length, heel_width, height - sole), (x0 + 0.01, -heel_width / 2, z0 + sole), model.rgba
-        ),
+        _box_geom((heel_length, heel_width, height - sole), (x0 + 0.01, -heel_width / 2, z0 + sole), model.rgba),
         _box_geom(
             (0.45 * length, 0.75 * width, 0.39 * height),
             (length / 2 - 0.02 - 0.45 * length, -0.375 * width, z0 + sole),
@@ -93,7 +91,5 @@ SHAPES: dict[str, Callable[[ObjectModel], Parts]] = {"box": box, "shoe": shoe, "
 def parts(model: ObjectModel) -> Parts:
     """The geoms of a model; ValueError names the known shapes."""
     if model.shape not in SHAPES:
-        raise ValueError(
-            f"object {model.name!r} has the unknown shape {model.shape!r}; known: {', '.join(SHAPES)}"
-        )
+        raise ValueError(f"object {model.name!r} has the unknown shape {model.shape!r}; known: {', '.join(SHAPES)}")
     return SHAPES[model.shape](model)

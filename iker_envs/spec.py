@@ -89,10 +89,7 @@ class Spec:
 
     def observation_bound(self) -> np.ndarray:
         """Largest absolute value (observation_dim,) of each component: 2 m for positions, 1 for quaternions."""
-        rows = [
-            np.full(w, 1.0 if "quaternion" in n else POSITION_BOUND_M)
-            for n, w, _, _ in LAYOUTS[self.observation]
-        ]
+        rows = [np.full(w, 1.0 if "quaternion" in n else POSITION_BOUND_M) for n, w, _, _ in LAYOUTS[self.observation]]
         return np.concatenate(rows).astype(np.float32)
 
 
@@ -121,9 +118,7 @@ def pack_observation(
     return xp.astype(xp.concat(columns, axis=-1), xp.float32)
 
 
-def decode_action(
-    spec: Spec, action: Array, commanded_pose: Array, measured_pose: Array, workspace_m: Array
-) -> Array:
+def decode_action(spec: Spec, action: Array, commanded_pose: Array, measured_pose: Array, workspace_m: Array) -> Array:
     """The next commanded pose (N, 7).
 
     `action` (N, 6) is clipped to [-1, 1], scaled and added to the last commanded pose (N, 7); the result is kept near

@@ -18,10 +18,10 @@ from iker_envs.collision import deepest_overlap, gripper_boxes, object_boxes, sc
 from iker_envs.geometry import pose_apply, quaternion_from_yaw, quaternion_multiply
 from iker_envs.randomisation import Randomisation
 from iker_envs.reach import reach_margin
-from iker_envs.scene import HOME_GRIPPER_QUATERNION, Goal, Scene
+from iker_envs.scene import HOME_GRIPPER_QUATERNION, Goal, ObjectModel, Scene
 
 _STANDOFF_M = 0.05  # between the fingers and the object when a push begins
-_FINGER_BELOW_TOP_M = 0.045  # the hand, 5 cm behind the tool centre, then clears the object's top
+_FINGER_BELOW_TOP_M = 0.058  # the hand, 6.5 cm behind the tool centre, then clears the top of the object
 _LOWEST_TCP_M = 0.018  # above what the object stands on
 
 
@@ -72,8 +72,7 @@ def push_start(scene: Scene, goal: Goal) -> np.ndarray:
     obj = scene.object(goal.object)
     boxes = object_boxes(obj.model, obj.pose)
     corners = np.concatenate([b.corners() for b in boxes])
-    bottom, top = corners[:, 2].min(), corners[:, 2].max()
-    height = max(top - _FINGER_BELOW_TOP_M, bottom + _LOWEST_TCP_M)
+    height = push_height(obj.model, obj.pose)
     others = scene_boxes(scene)
     for direction in _behind(obj, goal):
         reach = float(np.max((corners[:, :2] - obj.pose[:2]) @ direction))
@@ -81,13 +80,15 @@ def push_start(scene: Scene, goal: Goal) -> np.ndarray:
             position = np.append(obj.pose[:2] + (reach + _STANDOFF_M) * direction, height + rise)
             pose = np.concatenate([position, HOME_GRIPPER_QUATERNION])
             inside = np.all(position >= scene.workspace_m[0]) and np.all(position <= scene.workspace_m[1])
-            if (
-                inside
-                and reach_margin(pose) > 0.01
-                and not deepest_overlap(gripper_boxes(pose, 0.0), others)[1]
-            ):
+            if inside and reach_margin(pose) > 0.01 and not deepest_overlap(gripper_boxes(pose, 0.0), others)[1]:
                 return pose
     raise ValueError(f"the hand finds no free and reachable place beside {goal.object!r} to begin a push")
+
+
+def push_height(model: ObjectModel, pose: np.ndarray) -> float:
+    """Height in metres of the tool centre when it pushes an object at a pose (7,): the hand clears the object's top."""
+    heights = np.concatenate([b.corners()[:, 2] for b in object_boxes(model, pose)])
+    return float(max(heights.max() - _FINGER_BELOW_TOP_M, heights.min() + _LOWEST_TCP_M))
 
 
 def _behind(obj, goal: Goal) -> list[np.ndarray]:

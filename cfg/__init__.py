@@ -1,0 +1,1 @@
+"""Data that every package reads: object models, tasks, prompts, presets. No code."""

@@ -1,0 +1,1 @@
+"""Prompts for vision-language models, one purpose per file."""

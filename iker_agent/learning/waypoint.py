@@ -1,0 +1,215 @@
+"""The waypoint learner: straight pushes and carries with simple feedback, under the same spec as a trained policy.
+
+    learn(scene, goal)  ->  WaypointPolicy  ->  act(observations)  ->  actions
+
+It needs no training: expert, named baseline, and what makes tests of the whole loop run in seconds. A waypoint policy is
+a function of the observation alone plus a few lengths of the scene, so it recovers when the object is moved.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+from scipy.spatial.transform import Rotation
+
+from iker_agent.learning.policy import register_kind, save_policy
+from iker_envs.collision import object_boxes
+from iker_envs.geometry import (
+    heading_angle,
+    norm,
+    quaternion_conjugate,
+    quaternion_multiply,
+    rotvec_from_quaternion,
+)
+from iker_envs.gripper import FINGER_HALF_SIZE_M
+from iker_envs.scene import HOME_GRIPPER_QUATERNION, Goal, Scene
+from iker_envs.spec import Spec
+from iker_envs.starts import push_height
+
+_CLEARANCE_M = 0.03  # between a carried object and what it passes over
+_NEAR_M = 0.02  # horizontal distance at which a carried object is lowered
+_DONE_M = 0.012  # a push stops here
+_TURN_FIRST_RAD = np.deg2rad(10.0)  # larger heading errors are pushed away at an end of the object
+_LANE_M = 0.02  # the fingers count as behind the contact within this lateral distance
+
+
+@dataclass(frozen=True)
+class WaypointParameters:
+    """Lengths in metres that the observation does not tell; heights are relative to the object's centre."""
+
+    grasp: bool
+    carry_height_m: float  # height of the object's centre at which it clears everything on the way
+    push_height_m: float  # of the tool centre above the object's centre
+    over_height_m: float  # of the tool centre above the object's centre when the hand passes over it
+
+
+class WaypointPolicy:
+    """Acts on keypoint observations; see the module docstring."""
+
+    def __init__(self, parameters: WaypointParameters, spec: Spec) -> None:
+        if spec.observation != "keypoints":
+            raise ValueError(f"the waypoint policy reads keypoint observations, not {spec.observation!r}")
+        self.parameters, self.spec = parameters, spec
+
+    def act(self, observations: np.ndarray) -> np.ndarray:
+        """Actions (N, 6) for keypoint observations (N, 38)."""
+        o = np.asarray(observations, dtype=float)
+        seen = _Seen(
+            o[:, :3], o[:, 3:7], o[:, 7:10], o[:, 10:14], o[:, 14:26].reshape(-1, 4, 3), o[:, 26:].reshape(-1, 4, 3)
+        )
+        position, rotvec = self._carry(seen) if self.parameters.grasp else self._push(seen)
+        action = np.concatenate([position / self.spec.position_step_m, rotvec / self.spec.rotation_step_rad], axis=-1)
+        scale = np.abs(action).max(axis=-1, keepdims=True)
+        return (action / np.maximum(scale, 1.0)).astype(np.float32)
+
+    def _carry(self, seen: _Seen) -> tuple[np.ndarray, np.ndarray]:
+        """Lift straight up, move across, lower; turn on the way. Displacements (N, 3) and rotation vectors (N, 3)."""
+        centre, quaternion = _frame(seen.targets)
+        turn = rotvec_from_quaternion(quaternion_multiply(quaternion, quaternion_conjugate(seen.object_quaternion)))
+        # the object turns about the tool centre: where it would be once turned
+        arm = seen.object_position - seen.gripper_position
+        turned = seen.gripper_position + Rotation.from_rotvec(turn).apply(arm)
+        error = centre - turned
+        across = norm(error[:, :2])
+        height = self.parameters.carry_height_m - seen.object_position[:, 2]
+        lift = (across > _NEAR_M) & (height > 0.015)
+        error[:, 2] = np.where(across > _NEAR_M, height, error[:, 2])
+        error[lift, :2] = 0.0
+        return error, np.where(lift[:, None], 0.0, turn)
+
+    def _push(self, seen: _Seen) -> tuple[np.ndarray, np.ndarray]:
+        """Go behind the object, then push it along its error; ends are pushed where the heading is off."""
+        contact, direction, error = _contact(seen)
+        offset = seen.gripper_position[:, :2] - contact
+        behind = -np.sum(offset * direction, axis=-1)
+        aside = offset + behind[:, None] * direction
+        low = seen.object_position[:, 2] + self.parameters.push_height_m
+        high = seen.object_position[:, 2] + self.parameters.over_height_m
+        lane = (behind > -0.02) & (norm(aside) < _LANE_M) & (seen.gripper_position[:, 2] < low + 0.03)
+        step = np.minimum(self.spec.position_step_m, np.maximum(error, 0.004) + np.maximum(behind, 0.0))
+        pushing = np.concatenate(
+            [step[:, None] * direction - 0.5 * aside, (low - seen.gripper_position[:, 2])[:, None]], -1
+        )
+        approach = self._approach(seen, contact - 0.03 * direction, low, high)
+        move = np.where(lane[:, None], pushing, approach)
+        move[error < _DONE_M] = 0.0
+        home = np.array(HOME_GRIPPER_QUATERNION)
+        upright = rotvec_from_quaternion(quaternion_multiply(home, quaternion_conjugate(seen.gripper_quaternion)))
+        return move, upright
+
+    def _approach(self, seen: _Seen, point: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
+        """Towards a point (N, 2) beside the object: straight if that is clear, else up, over and down."""
+        to_point = point - seen.gripper_position[:, :2]
+        far = norm(to_point) > 0.012
+        clear = _segment_distance(seen, point) > 0.02
+        z = seen.gripper_position[:, 2]
+        across = far & (clear | (z > high - 0.01))
+        goal_z = np.where(far & ~clear, high, np.where(far & (z > high - 0.02), z, low))
+        return np.concatenate([np.where(across[:, None], to_point, 0.0), (goal_z - z)[:, None]], axis=-1)
+
+    def save(self, path: str | Path) -> None:
+        """Write the parameters as a policy file."""
+        save_policy(path, "waypoint", self.spec, {"none": np.zeros(1)}, {"parameters": asdict(self.parameters)})
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """The observation taken apart, N rows each."""
+
+    gripper_position: np.ndarray
+    gripper_quaternion: np.ndarray
+    object_position: np.ndarray
+    object_quaternion: np.ndarray
+    keypoints: np.ndarray
+    targets: np.ndarray
+
+
+def _frame(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Centre (N, 3) and quaternion (N, 4) of an object whose control keypoints are at (N, 4, 3)."""
+    x, y = points[:, 0] - points[:, 1], points[:, 2] - points[:, 3]
+    x = x / norm(x)[:, None]
+    y = y - np.sum(x * y, axis=-1, keepdims=True) * x
+    y = y / norm(y)[:, None]
+    matrices = np.stack([x, y, np.cross(x, y)], axis=-1)
+    quaternion = np.roll(Rotation.from_matrix(matrices).as_quat(), 1, axis=-1)
+    return points.mean(axis=1), quaternion
+
+
+def _half_sizes(seen: _Seen) -> np.ndarray:
+    """Half lengths (N, 2) of the object along its two keypoint axes."""
+    k = seen.keypoints
+    return 0.5 * np.stack([norm(k[:, 0] - k[:, 1]), norm(k[:, 2] - k[:, 3])], axis=-1)
+
+
+def _axes(seen: _Seen) -> np.ndarray:
+    """Horizontal unit directions (N, 2, 2) of the two keypoint axes, rows."""
+    k = seen.keypoints
+    axes = np.stack([k[:, 0] - k[:, 1], k[:, 2] - k[:, 3]], axis=1)[..., :2]
+    return axes / norm(axes)[..., None]
+
+
+def _contact(seen: _Seen) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Where the tool centre touches (N, 2), the push direction (N, 2), and the keypoint error (N,)."""
+    centre, target_quaternion = _frame(seen.targets)
+    motion = (centre - seen.object_position)[:, :2]
+    axes, half = _axes(seen), _half_sizes(seen)
+    turn = rotvec_from_quaternion(quaternion_multiply(target_quaternion, quaternion_conjugate(seen.object_quaternion)))[
+        :, 2
+    ]
+    turn_first = (heading_angle(seen.object_quaternion, target_quaternion) > _TURN_FIRST_RAD) | (norm(motion) < 0.01)
+    # Pushing straight along the error, offset sideways so that the heading error shrinks on the way.
+    along = motion / (norm(motion)[:, None] + 1e-9)
+    straight_face = np.argmax(np.abs(np.einsum("nij,nj->ni", axes, along)), axis=-1)
+    face = np.where(turn_first, 1, straight_face)  # an end is pushed on the long side
+    rows = np.arange(len(face))
+    normal = axes[rows, face] * np.sign(np.einsum("ni,ni->n", axes[rows, face], motion) + 1e-12)[:, None]
+    tangent = axes[rows, 1 - face]
+    # torque of a force along `normal` at offset s on `tangent`: s * (tangent x normal)
+    sign = tangent[:, 0] * normal[:, 1] - tangent[:, 1] * normal[:, 0]
+    reach = np.where(turn_first, 0.75, 0.5) * half[rows, 1 - face]
+    gain = np.where(turn_first, 10.0, 0.25)
+    shift = np.clip(sign * gain * turn, -reach, reach)
+    contact = seen.object_position[:, :2] - (half[rows, face] + FINGER_HALF_SIZE_M[0])[:, None] * normal
+    direction = np.where(turn_first[:, None], normal, 0.5 * (normal + along))
+    direction = direction / norm(direction)[:, None]
+    error = norm(seen.keypoints - seen.targets).mean(axis=-1)
+    return contact + shift[:, None] * tangent, direction, error
+
+
+def _segment_distance(seen: _Seen, point: np.ndarray) -> np.ndarray:
+    """How near (N,) the straight way to a point (N, 2) comes to the object's rectangle, metres (0 inside)."""
+    axes, half = _axes(seen), _half_sizes(seen) + FINGER_HALF_SIZE_M[0]
+    start, nearest = seen.gripper_position[:, :2], np.full(len(point), np.inf)
+    for t in np.linspace(0.0, 1.0, 9):
+        local = np.einsum("nij,nj->ni", axes, start + t * (point - start) - seen.object_position[:, :2])
+        nearest = np.minimum(nearest, norm(np.maximum(np.abs(local) - half, 0.0)))
+    return nearest
+
+
+@dataclass(frozen=True)
+class WaypointLearner:
+    """Makes a WaypointPolicy from a scene and a goal; nothing is trained."""
+
+    def learn(self, scene: Scene, goal: Goal, **_: object) -> WaypointPolicy:
+        """The policy for one stage; budgets and initial policies do not matter to it."""
+        obj = scene.object(goal.object)
+        return WaypointPolicy(waypoint_parameters(scene, obj, goal), Spec())
+
+
+def waypoint_parameters(scene: Scene, obj, goal: Goal) -> WaypointParameters:
+    """The lengths that a WaypointPolicy needs, from the scene's geometry."""
+    tops = [b.corners()[:, 2].max() for o in scene.objects if o.name != obj.name for b in object_boxes(o.model, o.pose)]
+    highest_support = max([0.0, *(t for t in tops if t < goal.target_pose[2])])
+    half_height = obj.model.size_m[2] / 2
+    push = push_height(obj.model, obj.pose) - obj.pose[2]
+    return WaypointParameters(
+        grasp=goal.grasp,
+        carry_height_m=float(max(highest_support + half_height, goal.target_pose[2]) + _CLEARANCE_M),
+        push_height_m=float(push),
+        over_height_m=float(half_height + 0.07),
+    )
+
+
+register_kind("waypoint", lambda _, header, spec: WaypointPolicy(WaypointParameters(**header["parameters"]), spec))

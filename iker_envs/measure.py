@@ -1,0 +1,94 @@
+"""How well a stage ended: keypoint error, tilt, heading, what else moved, and the two measures of success.
+
+    object poses, targets  ->  errors  ->  Outcome (scene.py)
+
+Thresholds are those of the paper (5 cm mean keypoint distance, Section IV) and the project's strict ones: four coplanar
+keypoints of a shoe lying on its side are only 3.5 cm off, so the paper's measure alone accepts nonsense.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from iker_envs.geometry import Array, heading_angle, namespace, norm, pose_apply, tilt_angle
+from iker_envs.scene import Goal, ObjectModel, Outcome
+
+SUCCESS_M = 0.05
+STRICT_M = 0.03
+STRICT_TILT_RAD = STRICT_HEADING_RAD = float(np.deg2rad(15.0))
+STRICT_OTHERS_M = 0.02
+
+
+def keypoint_error(object_pose: Array, local_m: Array, targets_m: Array) -> Array:
+    """Mean distance in metres (N,) of the control keypoints (4, 3) at poses (N, 7) to their targets (N, 4, 3)."""
+    return namespace(object_pose).mean(norm(pose_apply(object_pose, local_m) - targets_m), axis=-1)
+
+
+@dataclass(frozen=True)
+class Errors:
+    """Per world (N,): metres and radians."""
+
+    goal_m: Array
+    tilt_rad: Array
+    heading_rad: Array
+    others_m: Array
+
+    @property
+    def success(self) -> Array:
+        """The paper's measure, (N,) bool."""
+        return self.goal_m <= SUCCESS_M
+
+    @property
+    def strict(self) -> Array:
+        """The project's measure, (N,) bool."""
+        upright = (self.tilt_rad <= STRICT_TILT_RAD) & (self.heading_rad <= STRICT_HEADING_RAD)
+        return (self.goal_m <= STRICT_M) & upright & (self.others_m <= STRICT_OTHERS_M)
+
+
+def measure(poses: Array, index: int, start: Array, target_pose: Array, local_m: Array) -> Errors:
+    """Errors of object `index` among poses (N, O, 7), given start poses (N, O, 7) and target poses (N, 7)."""
+    xp = namespace(poses)
+    now = poses[:, index]
+    moved = norm(poses[..., :3] - start[..., :3])
+    mask = xp.arange(poses.shape[1]) != index
+    others = xp.max(xp.where(mask, moved, 0 * moved), axis=-1)
+    return Errors(
+        goal_m=keypoint_error(now, local_m, pose_apply(target_pose, local_m)),
+        tilt_rad=tilt_angle(now[:, 3:], target_pose[:, 3:]),
+        heading_rad=heading_angle(now[:, 3:], target_pose[:, 3:]),
+        others_m=others,
+    )
+
+
+def make_outcome(errors: Errors, world: int, goal: Goal, model: ObjectModel, poses, reason: str, steps: int):
+    """The Outcome of one world; `poses` maps object names to final poses (7,)."""
+    annotated = None
+    if goal.annotated_pose is not None:
+        local = model.control_keypoints_m()
+        targets = pose_apply(goal.annotated_pose, local)
+        annotated = float(keypoint_error(poses[goal.object], local, targets))
+    return Outcome(
+        success=bool(errors.success[world] if annotated is None else annotated <= SUCCESS_M),
+        success_strict=bool(errors.strict[world]),
+        goal_error_m=float(errors.goal_m[world]),
+        tilt_rad=float(errors.tilt_rad[world]),
+        heading_rad=float(errors.heading_rad[world]),
+        others_moved_m=float(errors.others_m[world]),
+        annotated_error_m=annotated,
+        reason=reason or explain(errors, world),
+        num_steps=steps,
+        object_poses=poses,
+    )
+
+
+def explain(errors: Errors, world: int) -> str:
+    """One clause on why the strict measure failed; empty when it did not."""
+    checks = (
+        (errors.goal_m[world], STRICT_M, "the keypoints are {:.1f} cm off", 100.0),
+        (errors.tilt_rad[world], STRICT_TILT_RAD, "the object is tilted by {:.0f} degrees", 180 / np.pi),
+        (errors.heading_rad[world], STRICT_HEADING_RAD, "its heading is {:.0f} degrees off", 180 / np.pi),
+        (errors.others_m[world], STRICT_OTHERS_M, "another object moved by {:.1f} cm", 100.0),
+    )
+    return "; ".join(text.format(value * scale) for value, limit, text, scale in checks if value > limit)

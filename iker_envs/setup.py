@@ -1,0 +1,92 @@
+"""From the keyword arguments of an environment to the objects that run it.
+
+task | scene + goal, randomisation  ->  make_source  ->  make_stage  ->  StageWorlds
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from iker_envs.contract import Contract
+from iker_envs.randomisation import Randomisation
+from iker_envs.rewards import RewardConfig
+from iker_envs.scene import Goal, Scene
+from iker_envs.spec import Spec
+from iker_envs.stage import StageConfig, StageWorlds
+from iker_envs.starts import FixedStart, StartSource
+from iker_envs.task import Task, TaskStart, load_task
+
+
+def make_source(task: Any, scene: Any, goal: Any, randomisation: Any) -> tuple[Task | None, StartSource, Randomisation]:
+    """The task (or None), where episodes come from, and the randomisation."""
+    ranges = as_randomisation(randomisation)
+    if (task is None) == (scene is None):
+        raise ValueError("an environment is made from a task, or from a scene and a goal; give one of the two")
+    if task is not None:
+        loaded = task if isinstance(task, Task) else load_task(task)
+        return loaded, TaskStart(loaded), ranges
+    if goal is None:
+        raise ValueError("a scene needs a goal; goal={'object': ..., 'target_pose': [x, y, z, qw, qx, qy, qz]}")
+    scene, goal = as_contract(Scene, scene), as_contract(Goal, goal)
+    try:
+        target = scene.object(goal.object)
+    except KeyError as error:
+        raise ValueError(error.args[0]) from None
+    if not target.movable:
+        raise ValueError(f"the goal's object {goal.object!r} is furniture; movable: {', '.join(scene.movable)}")
+    return None, FixedStart(scene, goal, ranges), ranges
+
+
+def make_stage(
+    source: StartSource,
+    num_worlds: int,
+    randomisation: Randomisation,
+    *,
+    observation: str = "keypoints",
+    episode_s: float = 6.0,
+    free: str = "near",
+    rewards: Mapping[str, float] | None = None,
+    num_threads: int = 0,
+) -> StageWorlds:
+    """N worlds of a source."""
+    if free not in ("near", "all"):
+        raise ValueError(f"free is 'near' or 'all', not {free!r}")
+    config = StageConfig(
+        spec=Spec(observation=observation),
+        rewards=RewardConfig(**(rewards or {})),
+        episode_s=float(episode_s),
+        free=free,
+        grasp_bank=1 if num_worlds == 1 else 4,
+        num_threads=num_threads,
+    )
+    return StageWorlds(source, num_worlds, config, randomisation)
+
+
+def as_contract(kind: type[Contract], value: Any) -> Any:
+    """A contract from itself, its dictionary, or the path of a JSON or YAML file."""
+    if isinstance(value, kind):
+        return value
+    if isinstance(value, (str, Path)):
+        text = Path(value).read_text()
+        value = json.loads(text) if str(value).endswith(".json") else yaml.safe_load(text)
+    return kind.from_dict(value)
+
+
+def as_randomisation(value: Any) -> Randomisation:
+    """A Randomisation from itself, its ranges, "on", "off" or None (the default ranges)."""
+    if value is None or value == "on":
+        return Randomisation()
+    if isinstance(value, Randomisation):
+        return value
+    if value == "off":
+        return Randomisation.off()
+    if isinstance(value, Mapping):
+        return Randomisation(dict(value.get("ranges", value)))
+    if isinstance(value, (str, Path)) and Path(value).exists():
+        return as_randomisation(yaml.safe_load(Path(value).read_text()))
+    raise ValueError(f"randomisation is 'on', 'off', a file or a mapping of ranges, not {value!r}")

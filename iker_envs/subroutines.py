@@ -1,0 +1,142 @@
+"""The scripted motions around a policy: grasp before it, release and retreat after it. All in physics.
+
+Nothing is welded or teleported in the hand: fingers close with limited force, objects may slip, drop or be missed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from iker_envs.geometry import (
+    pose_compose,
+    quaternion_conjugate,
+    quaternion_from_yaw,
+    quaternion_multiply,
+    quaternion_rotate,
+)
+from iker_envs.grasps import grasp_in_object, propose_grasps
+from iker_envs.gripper import FINGER_STIFFNESS, GRIP_FORCE_N, MAX_OPENING_M
+from iker_envs.scene import Goal, Grasp, Scene
+from iker_envs.sim import WorldReset, WorldState
+
+if TYPE_CHECKING:
+    from iker_envs.stage import StageWorlds
+
+_RETREAT_M = 0.12
+_STILL_M_S, _STILL_RAD_S = 0.01, 0.1
+_SETTLE_TICKS = 30  # 3 s at 10 Hz, the longest wait
+_HELD_OPENING_M = 0.01  # fingers that close further than this hold nothing
+
+
+@dataclass(frozen=True)
+class GraspedStates:
+    """One grasped state per world: rows to reset to, the goals they belong to, and whether the hand holds it."""
+
+    rows: WorldReset
+    goals: Sequence[Goal]
+    held: np.ndarray  # (N,) bool
+
+
+def object_in_hand(state: WorldState, index: int) -> np.ndarray:
+    """The object's centre (N, 3) in the end-effector frame."""
+    offset = state.object_pose[:, index, :3] - state.gripper_pose[:, :3]
+    return quaternion_rotate(quaternion_conjugate(state.gripper_pose[:, 3:]), offset)
+
+
+def place_hand(worlds: StageWorlds, pose: np.ndarray, opening_m: float) -> None:
+    """Put the empty hand of every world at a pose (N, 7), objects untouched (the arm moves there unseen)."""
+    opening = np.full(worlds.num_worlds, opening_m)
+    now = worlds.sim.state()
+    worlds.sim.reset(np.arange(worlds.num_worlds), WorldReset(pose, opening, now.object_pose, opening))
+
+
+def grasped_states(worlds: StageWorlds, configuration: int | None) -> GraspedStates:
+    """Draw an episode for every world, grasp in physics and return where that left things."""
+    everyone = np.arange(worlds.num_worlds)
+    starts = [worlds.source.sample(rng, configuration) for rng in worlds.rngs]
+    poses = np.array([[s.scene.object(n).pose for n in worlds.sim.objects] for s in starts])
+    grasp = _best_grasp(worlds.scene, worlds.goal)
+    relative = grasp_in_object(grasp, worlds.scene.object(worlds.goal.object).pose)
+    nominal = pose_compose(poses[:, worlds.object_index], np.tile(relative, (worlds.num_worlds, 1)))
+    tcp = np.array([_noisy(worlds, w, nominal[w]) for w in everyone])
+    opening = np.full(worlds.num_worlds, MAX_OPENING_M)
+    worlds.sim.reset(everyone, WorldReset(_behind(tcp, _RETREAT_M), opening, poses, opening))
+    command = close_on(worlds, tcp, grasp.width_m)
+    state = worlds.sim.state()
+    held = (state.opening_m > _HELD_OPENING_M) & ~state.unstable
+    rows = WorldReset(tcp, state.opening_m, state.object_pose, command)
+    return GraspedStates(rows, [s.goal for s in starts], held)
+
+
+def grasp_now(worlds: StageWorlds, grasp: Grasp | None) -> str:
+    """Grasp in the world as it stands and begin the episode; returns why it failed, else ""."""
+    goal = worlds.goal
+    if grasp is None:
+        proposals = propose_grasps(worlds.scene_now(0), goal.object, goal.target_pose)
+        if not proposals.grasps:
+            return f"{goal.object} cannot be grasped: {proposals.reason}"
+        grasp = proposals.grasps[0]
+    tcp = np.array([_noisy(worlds, w, np.array(grasp.tcp_pose)) for w in range(worlds.num_worlds)])
+    place_hand(worlds, _behind(tcp, _RETREAT_M), MAX_OPENING_M)
+    command = close_on(worlds, tcp, grasp.width_m)
+    worlds.begin(np.arange(worlds.num_worlds), command)
+    held = worlds.state.opening_m > _HELD_OPENING_M
+    return "" if held.all() else f"the fingers closed on nothing when grasping {goal.object}"
+
+
+def _best_grasp(scene: Scene, goal: Goal) -> Grasp:
+    proposals = propose_grasps(scene, goal.object, goal.target_pose)
+    if not proposals.grasps:
+        raise ValueError(f"{goal.object!r} cannot be grasped: {proposals.reason}")
+    return proposals.grasps[0]
+
+
+def _noisy(worlds: StageWorlds, world: int, tcp: np.ndarray) -> np.ndarray:
+    rng, draw = worlds.rngs[world], worlds.randomisation.draw
+    position = tcp[:3] + draw("grasp_position", rng)[0]
+    turn = quaternion_from_yaw(np.array(draw("grasp_rotation", rng)[0, 0]))
+    return np.concatenate([position, quaternion_multiply(turn, tcp[3:])])
+
+
+def _behind(tcp: np.ndarray, distance_m: float) -> np.ndarray:
+    """The poses (N, 7) moved back along their approach axis."""
+    shift = np.tile([0.0, 0, -distance_m, 1, 0, 0, 0], (len(tcp), 1))
+    return pose_compose(tcp, shift)
+
+
+def close_on(worlds: StageWorlds, tcp: np.ndarray, width_m: float) -> np.ndarray:
+    """From where the open hands are, approach (N, 7) in a line and close. Returns the opening commands (N,)."""
+    opening = np.full(worlds.num_worlds, MAX_OPENING_M)
+    for back in np.linspace(_RETREAT_M, 0.0, 9)[1:]:
+        worlds.sim.step(_behind(tcp, back), opening, worlds.substeps)
+    worlds.sim.step(tcp, opening, worlds.substeps)
+    squeeze = 2 * GRIP_FORCE_N / FINGER_STIFFNESS
+    for closed in np.linspace(MAX_OPENING_M, max(width_m - squeeze, 0.0), 9)[1:]:
+        opening = np.full(worlds.num_worlds, closed)
+        worlds.sim.step(tcp, opening, worlds.substeps)
+    for _ in range(3):
+        worlds.sim.step(tcp, opening, worlds.substeps)
+    return opening
+
+
+def release_and_settle(worlds: StageWorlds) -> None:
+    """Open the fingers, back off along the approach axis, wait until all objects are still (at most 3 s)."""
+    pose = worlds.sim.state().gripper_pose.copy()
+    opening = worlds.opening_command_m.copy()
+    if worlds.goal.grasp:
+        for _ in range(6):
+            opening = np.minimum(opening + 0.02, MAX_OPENING_M)
+            worlds.sim.step(pose, opening, worlds.substeps)
+    for back in np.linspace(0.0, _RETREAT_M, 7)[1:]:
+        worlds.sim.step(_behind(pose, back), opening, worlds.substeps)
+    for _ in range(_SETTLE_TICKS):
+        worlds.state = worlds.sim.state()
+        twist = np.abs(worlds.state.object_twist)
+        if twist[..., :3].max() < _STILL_M_S and twist[..., 3:].max() < _STILL_RAD_S:
+            break
+        worlds.sim.step(_behind(pose, _RETREAT_M), opening, worlds.substeps)
+    worlds.state = worlds.sim.state()

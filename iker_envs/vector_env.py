@@ -1,0 +1,143 @@
+"""`gymnasium.vector.VectorEnv` over N worlds: what `gym.make_vec("IKER-...-v0", num_envs=512)` gives.
+
+Same-step autoreset by default: an observation after the end of an episode is the next one's first, and
+`info["final_obs"]` (N, obs) holds the last one (the current observation in unfinished rows). Arrays are fresh at every
+step. World i depends on its own seed only (seed + i), not on how many worlds there are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from gymnasium import spaces
+from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.vector.utils import batch_space
+
+from iker_envs.measure import Errors
+from iker_envs.setup import make_source, make_stage
+
+
+class StageVectorEnv(VectorEnv):
+    """N worlds of one stage; arguments as `StageEnv`, and:
+
+    Args:
+        num_envs: N.
+        autoreset_mode: "same_step", "next_step" or "disabled" (then `reset(options={"reset_mask": (N,) bool})`).
+        random_first_age: start the first episodes at a random age, so that worlds are not in phase while training.
+        rewards: fields of RewardConfig to change.
+        num_threads: CPU threads of the physics, 0 for all cores.
+    """
+
+    metadata = {"render_modes": [], "autoreset_mode": AutoresetMode.SAME_STEP}  # noqa: RUF012 (gymnasium's own form)
+
+    def __init__(
+        self,
+        num_envs: int = 1,
+        task: str | None = None,
+        scene: Any = None,
+        goal: Any = None,
+        randomisation: Any = None,
+        *,
+        observation: str = "keypoints",
+        episode_s: float = 6.0,
+        free: str = "near",
+        autoreset_mode: str | AutoresetMode = "same_step",
+        random_first_age: bool = False,
+        rewards: Mapping[str, float] | None = None,
+        num_threads: int = 0,
+    ) -> None:
+        self.num_envs, self.random_first_age = num_envs, random_first_age
+        self.autoreset_mode = _autoreset_mode(autoreset_mode)
+        self.metadata = {**self.metadata, "autoreset_mode": self.autoreset_mode}
+        self.task, self.source, self.randomisation = make_source(task, scene, goal, randomisation)
+        self.stage = make_stage(
+            self.source,
+            num_envs,
+            self.randomisation,
+            observation=observation,
+            episode_s=episode_s,
+            free=free,
+            rewards=rewards,
+            num_threads=num_threads,
+        )
+        spec = self.stage.config.spec
+        bound = spec.observation_bound()
+        self.single_observation_space = spaces.Box(-bound, bound, dtype=np.float32)
+        self.single_action_space = spaces.Box(-1.0, 1.0, (spec.action_dim,), np.float32)
+        self.observation_space = batch_space(self.single_observation_space, num_envs)
+        self.action_space = batch_space(self.single_action_space, num_envs)
+        self._done = np.zeros(num_envs, dtype=bool)
+        self._configuration: int | None = None
+
+    def reset(self, *, seed: int | Sequence[int] | None = None, options: Mapping[str, Any] | None = None):
+        """Begin episodes in all worlds, or in those of `options["reset_mask"]`; seed an int or one per world."""
+        options = dict(options or {})
+        if unknown := [k for k in options if k not in ("configuration", "reset_mask")]:
+            raise ValueError(f"reset option {unknown[0]!r} is unknown; known: configuration, reset_mask")
+        if seed is not None or not self.stage.rngs:
+            self.stage.seed(self._seeds(seed))
+        self._configuration = options.get("configuration")
+        mask = np.asarray(options.get("reset_mask", np.ones(self.num_envs, dtype=bool)))
+        if mask.shape != (self.num_envs,) or mask.dtype != bool:
+            raise ValueError(f"options['reset_mask'] is ({self.num_envs},) bool, not {mask.dtype} {mask.shape}")
+        self._reset(mask)
+        if self.random_first_age and mask.all():
+            ages = [rng.integers(self.stage.config.max_steps) for rng in self.stage.rngs]
+            self.stage.step_count[:] = ages
+        return self.stage.observe(), {}
+
+    def _seeds(self, seed: int | Sequence[int] | None) -> list[int]:
+        if seed is None:
+            return [int(s) for s in np.random.SeedSequence().generate_state(self.num_envs)]
+        if isinstance(seed, (int, np.integer)):
+            return [int(seed) + i for i in range(self.num_envs)]
+        if len(seed) != self.num_envs:
+            raise ValueError(f"{len(seed)} seeds were given for {self.num_envs} worlds; give one int or one per world")
+        return [int(s) for s in seed]
+
+    def _reset(self, mask: np.ndarray) -> None:
+        if mask.any():
+            self.stage.reset(np.flatnonzero(mask), self._configuration)
+        self._done = self._done & ~mask
+
+    def step(self, actions):
+        """One tick of 0.1 s in all worlds; actions (N, 6) in [-1, 1]."""
+        actions = np.asarray(actions)
+        if actions.shape != self.action_space.shape or not np.all(np.isfinite(actions)):
+            raise ValueError(f"actions are {self.action_space.shape} finite numbers in [-1, 1], not {actions.shape}")
+        fresh = self._done if self.autoreset_mode == AutoresetMode.NEXT_STEP else np.zeros(self.num_envs, dtype=bool)
+        self._reset(fresh.copy())
+        rows, lost = self.stage.step(np.where(fresh[:, None], 0.0, actions))
+        errors = self.stage.errors()
+        terminated, truncated = lost & ~fresh, (self.stage.step_count >= self.stage.config.max_steps) & ~fresh
+        reward = sum(rows.values())
+        info = {f"reward/{name}": value for name, value in rows.items()}
+        info |= {"is_success": errors.success, "is_success_strict": errors.strict, "goal_error_m": errors.goal_m}
+        observation = self.stage.observe()
+        self._done = terminated | truncated
+        if self.autoreset_mode == AutoresetMode.SAME_STEP:
+            info["final_obs"] = observation
+            info["_final_obs"] = self._done.copy()
+            if self._done.any():
+                self._reset(self._done.copy())
+                observation = self.stage.observe()
+        return observation, np.where(fresh, 0.0, reward), terminated, truncated, info
+
+    def finish(self) -> Errors:
+        """Open all hands, retreat, wait until still and measure: Errors with (N,) arrays."""
+        return self.stage.finish()
+
+    def close_extras(self, **kwargs: Any) -> None:
+        """Free the simulation."""
+        self.stage.close()
+
+
+def _autoreset_mode(value: str | AutoresetMode) -> AutoresetMode:
+    modes = {mode.name.lower(): mode for mode in AutoresetMode}
+    if isinstance(value, AutoresetMode):
+        return value
+    if value not in modes:
+        raise ValueError(f"autoreset_mode {value!r} is unknown; known: {', '.join(modes)}")
+    return modes[value]
