@@ -1,0 +1,122 @@
+"""The policy network and what runs it after training: features, normaliser, shared trunk, two heads.
+
+    observation (N, obs)  ->  features  ->  normalised  ->  trunk 256-128-64 ELU  ->  mean action, value
+
+The differences that matter (target minus keypoint, keypoint minus gripper) are formed inside, so that every policy of a
+spec reads the same observation. `NetworkPolicy` needs torch but not the training library.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from iker_agent.learning.policy import register_kind, save_policy
+from iker_envs.spec import NUM_KEYPOINTS, Spec
+
+HIDDEN = (256, 128, 64)  # paper, Section III-D
+_FINE_M = 0.03  # scale of the saturating copy of the error: the last centimetres stay visible
+_STD_FLOOR = 0.05  # components that hardly vary in training (a fixed target) are not blown up
+_CLIP = 5.0
+
+
+def features(observation: torch.Tensor, spec: Spec) -> torch.Tensor:
+    """The observation (N, obs) and the relative vectors in it, (N, feature_dim)."""
+    gripper = observation[:, :3]
+    if spec.observation == "keypoints":
+        keypoints, targets = observation[:, 14:26], observation[:, 26:38]
+        near = keypoints - gripper.repeat(1, NUM_KEYPOINTS)
+    else:
+        keypoints, targets = observation[:, 7:10], observation[:, 14:17]
+        near = keypoints - gripper
+    error = targets - keypoints
+    return torch.cat([observation, error, torch.tanh(error / _FINE_M), near], dim=-1)
+
+
+def feature_dim(spec: Spec) -> int:
+    """Width of `features`."""
+    return features(torch.zeros(1, spec.observation_dim), spec).shape[-1]
+
+
+class Normaliser(nn.Module):
+    """Running mean and standard deviation of the features; `train=True` updates them (Chan et al. 1979)."""
+
+    def __init__(self, spec: Spec) -> None:
+        super().__init__()
+        self.spec = spec
+        size = feature_dim(spec)
+        self.register_buffer("mean", torch.zeros(size, dtype=torch.float64))
+        self.register_buffer("variance", torch.ones(size, dtype=torch.float64))
+        self.register_buffer("count", torch.ones((), dtype=torch.float64))
+        self.frozen = False
+
+    def forward(self, observation: torch.Tensor | None, train: bool = False) -> torch.Tensor | None:
+        """Normalised features (N, F) of observations (N, obs); None stays None."""
+        if observation is None:
+            return None
+        with torch.no_grad():
+            x = features(observation, self.spec)
+            if train and not self.frozen:
+                self._update(x.double())
+            std = self.variance.sqrt().clamp(min=_STD_FLOOR).float()
+            return ((x - self.mean.float()) / std).clamp(-_CLIP, _CLIP)
+
+    def _update(self, x: torch.Tensor) -> None:
+        count, delta = x.shape[0], x.mean(dim=0) - self.mean
+        total = self.count + count
+        m2 = self.variance * self.count + x.var(dim=0) * count + delta**2 * self.count * count / total
+        self.mean, self.variance, self.count = self.mean + delta * count / total, m2 / total, total
+
+
+class ActorCritic(nn.Module):
+    """Shared trunk with a mean-action head, a state-independent log standard deviation, and a value head."""
+
+    def __init__(self, inputs: int, actions: int, hidden: tuple[int, ...] = HIDDEN) -> None:
+        super().__init__()
+        layers, width = [], inputs
+        for size in hidden:
+            layers += [nn.Linear(width, size), nn.ELU()]
+            width = size
+        self.trunk = nn.Sequential(*layers)
+        self.mean, self.value = nn.Linear(width, actions), nn.Linear(width, 1)
+        self.log_std = nn.Parameter(torch.full((actions,), -0.5))
+        nn.init.orthogonal_(self.mean.weight, 0.01)
+        nn.init.zeros_(self.mean.bias)
+
+
+class NetworkPolicy:
+    """A trained policy: acts with the mean action."""
+
+    def __init__(self, network: ActorCritic, normaliser: Normaliser, header: Mapping[str, Any] | None = None) -> None:
+        self.network, self.normaliser, self.spec = network, normaliser, normaliser.spec
+        self.header = dict(header or {})
+
+    def act(self, observations: np.ndarray) -> np.ndarray:
+        """Mean actions (N, 6) in [-1, 1] for observations (N, observation_dim)."""
+        with torch.no_grad():
+            x = self.normaliser(torch.as_tensor(observations, dtype=torch.float32))
+            return self.network.mean(self.network.trunk(x)).clamp(-1.0, 1.0).numpy()
+
+    def save(self, path: str | Path) -> None:
+        """Write weights, normaliser, network shape, spec and training facts into one file."""
+        arrays = {f"network.{k}": v.detach().numpy() for k, v in self.network.state_dict().items()}
+        arrays |= {f"normaliser.{k}": v.numpy() for k, v in self.normaliser.state_dict().items()}
+        header = {**self.header, "hidden": list(HIDDEN), "observation": self.spec.observation}
+        save_policy(path, "network", self.spec, arrays, header)
+
+
+def _build(arrays: Mapping[str, np.ndarray], header: dict[str, Any], spec: Spec) -> NetworkPolicy:
+    network = ActorCritic(feature_dim(spec), spec.action_dim, tuple(header["hidden"]))
+    normaliser = Normaliser(spec)
+    for module, prefix in ((network, "network."), (normaliser, "normaliser.")):
+        state = {k: torch.from_numpy(arrays[prefix + k].copy()) for k in module.state_dict()}
+        module.load_state_dict(state)
+    return NetworkPolicy(network, normaliser, header)
+
+
+register_kind("network", _build)

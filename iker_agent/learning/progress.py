@@ -1,0 +1,111 @@
+"""The diary of a training run: counts steps and episodes, one Row per update, metrics.csv and curve.png.
+
+    step results  ->  Progress.observe      once per update  ->  Progress.log  ->  Row  ->  report, metrics.csv, curve
+"""
+
+from __future__ import annotations
+
+import csv
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the diary. Success is that of the last episodes, exploring; `eval_strict` deterministic or NaN."""
+
+    steps: int
+    seconds: float
+    steps_per_s: float
+    success: float
+    success_strict: float
+    goal_error_m: float
+    reward: float
+    reward_distance: float
+    reward_direction: float
+    reward_alignment: float
+    reward_bonus: float
+    reward_penalty: float
+    lost: float
+    learning_rate: float
+    std: float
+    eval_strict: float
+    seconds_left: float
+
+
+class Progress:
+    """Collects what happens in a training run with a time and a step budget."""
+
+    def __init__(self, budget_s: float, max_steps: int, report: Callable[[Row], None] | None) -> None:
+        self.budget_s, self.max_steps, self.report = budget_s, max_steps, report
+        self.steps, self.rows, self.best_eval = 0, [], float("nan")
+        self._start = time.monotonic()
+        self._ended: deque[np.ndarray] = deque(maxlen=1024)  # (success, strict, error, lost) of ended episodes
+        self._rewards: dict[str, list[float]] = {}
+        self._eval = float("nan")
+
+    @property
+    def seconds(self) -> float:
+        """Since the beginning."""
+        return time.monotonic() - self._start
+
+    def spent(self) -> bool:
+        """Is the budget used up?"""
+        return self.seconds >= self.budget_s or self.steps >= self.max_steps
+
+    def observe(self, reward: np.ndarray, terminated: np.ndarray, truncated: np.ndarray, info: dict) -> None:
+        """Take in one step of all worlds."""
+        self.steps += len(reward)
+        self._rewards.setdefault("reward", []).append(float(reward.mean()))
+        for name, value in info.items():
+            if name.startswith("reward/"):
+                self._rewards.setdefault(name.replace("/", "_"), []).append(float(value.mean()))
+        columns = (info["is_success"], info["is_success_strict"], info["goal_error_m"], terminated)
+        ended = np.stack([np.asarray(c, dtype=float) for c in columns], axis=-1)[terminated | truncated]
+        ended[:, :2] *= 1.0 - ended[:, 3:]
+        self._ended.extend(ended)
+
+    def evaluated(self, success_strict: float) -> None:
+        """Note a deterministic evaluation."""
+        self._eval = success_strict
+        self.best_eval = success_strict if np.isnan(self.best_eval) else max(self.best_eval, success_strict)
+
+    def log(self, agent) -> Row:
+        """One row for the update that just happened."""
+        ended = np.array(self._ended) if self._ended else np.full((1, 4), [0.0, 0.0, np.nan, 0.0])
+        success, strict, error, lost = ended.mean(axis=0)
+        rate = self.steps / max(self.seconds, 1e-9)
+        by_steps = (self.max_steps - self.steps) / rate
+        row = Row(
+            steps=self.steps,
+            seconds=self.seconds,
+            steps_per_s=rate,
+            success=success,
+            success_strict=strict,
+            goal_error_m=error,
+            lost=lost,
+            learning_rate=agent.optimizer.param_groups[0]["lr"],
+            std=float(agent.policy.network.log_std.detach().exp().mean()),
+            eval_strict=self._eval,
+            seconds_left=max(0.0, min(self.budget_s - self.seconds, by_steps)),
+            **{name: float(np.mean(values)) for name, values in self._rewards.items()},
+        )
+        self.rows.append(row)
+        self._rewards, self._eval = {}, float("nan")
+        if self.report:
+            self.report(row)
+        return row
+
+
+def write_metrics(path: str | Path, rows: Sequence[Row]) -> None:
+    """metrics.csv: a header and one line per row."""
+    with Path(path).open("w", newline="") as file:
+        writer = csv.DictWriter(file, [f.name for f in fields(Row)])
+        writer.writeheader()
+        for row in rows:
+            writer.writerow({k: f"{v:.6g}" if isinstance(v, float) else v for k, v in asdict(row).items()})
