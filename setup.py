@@ -33,14 +33,16 @@ setup(
         "iker_agent.vlm",
         "real_env",
         "iker_cfg",
-        "iker_cfg.tasks",
+        "iker_cfg.presets",
         "iker_cfg.prompts",
+        "iker_cfg.tasks",
     ],
     package_dir={"iker_cfg": "cfg"},
     package_data={
         "iker_cfg": ["*.yaml"],
-        "iker_cfg.tasks": ["*.yaml"],
+        "iker_cfg.presets": ["*.yaml"],
         "iker_cfg.prompts": ["*.md"],
+        "iker_cfg.tasks": ["*.yaml"],
         "iker_agent": ["*.j2"],
     },
     install_requires=[

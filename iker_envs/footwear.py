@@ -25,25 +25,25 @@ from iker_envs.shapes import Geom
 _OUTLINE = np.array(
     [
         (-0.500, 0.00),
-        (-0.465, 0.22),
-        (-0.38, 0.315),
-        (-0.20, 0.335),
-        (0.00, 0.36),
-        (0.15, 0.44),
-        (0.27, 0.49),
-        (0.37, 0.45),
-        (0.445, 0.31),
-        (0.488, 0.10),
-        (0.500, -0.13),
+        (-0.470, 0.22),
+        (-0.38, 0.34),
+        (-0.22, 0.385),
+        (-0.05, 0.43),
+        (0.10, 0.485),
+        (0.24, 0.495),
+        (0.36, 0.435),
+        (0.445, 0.28),
+        (0.490, 0.07),
+        (0.500, -0.14),
         (0.482, -0.31),
         (0.42, -0.435),
         (0.32, -0.495),
-        (0.20, -0.47),
-        (0.07, -0.36),
-        (-0.06, -0.275),
-        (-0.20, -0.26),
-        (-0.36, -0.28),
-        (-0.46, -0.20),
+        (0.20, -0.49),
+        (0.07, -0.425),
+        (-0.06, -0.345),
+        (-0.20, -0.305),
+        (-0.36, -0.32),
+        (-0.46, -0.22),
     ]
 )
 _TOE_INDEX = 10
@@ -158,7 +158,8 @@ def _outsole_mesh() -> Mesh:
 def _inside_mesh() -> Mesh:
     """Lining and insole, seen through the collar."""
     rim = _collar(_around())
-    low = np.column_stack([rim[:, :2] * 1.0, np.full(_AROUND, _SOLE_TOP + 0.06)])
+    centre = np.array(_COLLAR_CENTRE)
+    low = np.column_stack([centre + 0.8 * (rim[:, :2] - centre), np.full(_AROUND, _SOLE_TOP + 0.06)])
     rim = rim - np.array([0.0, 0.0, 0.02])
     wall = grid_mesh(np.array([rim, low]), closed=True)
     return join(wall, fan_mesh(low, low.mean(axis=0)))
@@ -170,10 +171,8 @@ def _collar_mesh() -> Mesh:
     outward = (ring[:, :2] - np.array(_COLLAR_CENTRE)) / np.array(_COLLAR_HALF)
     angle = np.linspace(0, 2 * np.pi, 9)
     tube = [
-        np.column_stack(
-            [ring[:, :2] + np.cos(a) * outward * [0.014, 0.04], ring[:, 2] - 0.03 + 0.045 * np.sin(a)]
-        )
-        for a in angle[::-1]
+        np.column_stack([ring[:, :2] + np.cos(a) * outward * [0.014, 0.04], ring[:, 2] - 0.03 + 0.045 * np.sin(a)])
+        for a in angle
     ]
     return grid_mesh(np.array(tube), closed=True)
 

@@ -43,9 +43,12 @@ def shoe_box_look(model: ObjectModel) -> tuple[Geom, ...]:
     body = _block((-outer[0] + step, -outer[1] + step, -half[2]), (outer[0] - step, outer[1] - step, lid), 0.72 * main)
     cover = _block((-outer[0], -outer[1], lid), (outer[0], outer[1], outer[2]), main)
     bright = _PAPER if main.mean() < 0.7 else _INK
-    band = _block((0.30 * half[0], -outer[1], 0), (0.42 * half[0], outer[1], half[2]), bright)
+    band = _block((0.30 * half[0], -half[1], lid), (0.42 * half[0], half[1], half[2]), bright)
     mark = Geom(
-        "cylinder", (0.34 * half[1], half[2] / 2, 0.0), (-0.25 * half[0], 0.0, half[2] / 2), rgba=_rgba(bright)
+        "cylinder",
+        (0.34 * half[1], half[2] / 2, 0.0),
+        (-0.25 * half[0], 0.0, half[2] / 2),
+        rgba=_rgba(bright),
     )
     return (body, cover, band, mark, *_label(half, lid, step))
 

@@ -22,7 +22,7 @@ _BACKGROUND_LOW, _BACKGROUND_HIGH = np.array([0.80, 0.83, 0.86]), np.array([0.93
 
 
 class Surface(NamedTuple):
-    """P pixels: points, rays (from the camera) and normals (P, 3) in the base frame, albedo (P, 3) in [0, 1], masks (P,)."""
+    """P pixels: points, rays from the camera and normals (P, 3) in the base frame, albedo (P, 3) in [0, 1], masks."""
 
     points: np.ndarray
     rays: np.ndarray

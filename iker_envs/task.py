@@ -19,9 +19,10 @@ from typing import Any
 import numpy as np
 import yaml
 
-from iker_envs.camera import default_cameras
 from iker_envs.contract import Contract
 from iker_envs.geometry import pose_compose
+from iker_envs.measure import measure
+from iker_envs.optics import default_cameras
 from iker_envs.scene import Goal, ObjectModel, Scene, SceneObject, upright_pose
 from iker_envs.starts import Start
 
@@ -30,7 +31,7 @@ from iker_envs.starts import Start
 class Placement(Contract):
     """Where an object may start: the centre of its bottom face in metres, heading in degrees, uniform ranges.
 
-    `stands_on` names the furniture that it stands on ("" for the table); z is then the height above that furniture's top.
+    `stands_on` names the furniture under it ("" for the table); z is then the height above that furniture's top.
     """
 
     model: str
@@ -109,6 +110,25 @@ class Task(Contract):
         relative = upright_pose(spec.position_m, float(np.deg2rad(spec.yaw_deg)))
         pose = pose_compose(scene.object(spec.relative_to).pose, relative)
         return Goal(spec.object, pose, spec.grasp, chosen.instruction, annotated_pose=pose)
+
+    def annotated_pose(self, name: str, scene: Scene, configuration: int | None = None) -> np.ndarray | None:
+        """Where the annotation puts an object (7,), given where everything else is; None if no stage moves it."""
+        for index, stage in enumerate(self.configuration(configuration).stages):
+            if stage.goal.object == name:
+                return self.goal(index, scene, configuration).target_pose
+        return None
+
+
+def task_success(task: Task, scene: Scene, configuration: int | None = None) -> bool:
+    """Is every object that the task's stages move strictly (3 cm, 15 degrees) where its annotation wants it?"""
+    for index in range(len(task.configuration(configuration).stages)):
+        goal = task.goal(index, scene, configuration)
+        obj = scene.object(goal.object)
+        poses = obj.pose[None, None]
+        errors = measure(poses, 0, poses, goal.target_pose[None], obj.model.control_keypoints_m())
+        if not errors.strict[0]:
+            return False
+    return True
 
 
 def _place(placement: Placement, model: ObjectModel, tops, rng: np.random.Generator | None) -> np.ndarray:

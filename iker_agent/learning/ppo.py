@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import gymnasium as gym
 import numpy as np
@@ -24,35 +24,11 @@ from skrl.resources.schedulers.torch import KLAdaptiveLR
 import iker_envs  # noqa: F401 (registers the environments)
 from iker_agent.learning.evaluate import evaluate
 from iker_agent.learning.network import ActorCritic, NetworkPolicy, Normaliser, feature_dim
+from iker_agent.learning.ppo_config import PPOConfig
 from iker_agent.learning.progress import Progress, Row
 from iker_envs.scene import Goal, Scene
 from iker_envs.spec import Spec
 from iker_envs.vector_env import StageVectorEnv
-
-
-@dataclass(frozen=True)
-class PPOConfig:
-    """Hyper-parameters; see docs of each field in the reference run (docs/learning.md)."""
-
-    num_envs: int = 512
-    horizon: int = 16  # ticks per rollout
-    epochs: int = 5
-    mini_batches: int = 4
-    discount: float = 0.98
-    gae_lambda: float = 0.95
-    learning_rate: float = 5e-4
-    min_learning_rate: float = 1e-4
-    max_learning_rate: float = 1e-3
-    kl_target: float = 0.01
-    ratio_clip: float = 0.2
-    max_grad_norm: float = 1.0
-    value_loss: float = 1.0
-    budget_s: float = 240.0
-    max_steps: int = 5_000_000
-    stop_success: float = 0.95  # strict success, deterministic, on fresh copies; confirmed on a second batch
-    eval_envs: int = 256
-    eval_every_s: float = 15.0
-    num_threads: int = 0
 
 
 class _Model(GaussianMixin, DeterministicMixin, Model):
@@ -114,7 +90,7 @@ def make_agent(network: ActorCritic, normaliser: Normaliser, env: StageVectorEnv
 class PPOLearner:
     """Trains a policy for one stage."""
 
-    config: PPOConfig = PPOConfig()
+    config: PPOConfig = field(default_factory=PPOConfig)
     randomisation: object = None
 
     def learn(

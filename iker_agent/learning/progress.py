@@ -1,6 +1,6 @@
 """The diary of a training run: counts steps and episodes, one Row per update, metrics.csv and curve.png.
 
-    step results  ->  Progress.observe      once per update  ->  Progress.log  ->  Row  ->  report, metrics.csv, curve
+step results  ->  Progress.observe      once per update  ->  Progress.log  ->  Row  ->  report, metrics.csv, curve
 """
 
 from __future__ import annotations

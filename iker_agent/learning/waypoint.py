@@ -2,8 +2,8 @@
 
     learn(scene, goal)  ->  WaypointPolicy  ->  act(observations)  ->  actions
 
-It needs no training: expert, named baseline, and what makes tests of the whole loop run in seconds. A waypoint policy is
-a function of the observation alone plus a few lengths of the scene, so it recovers when the object is moved.
+It needs no training: expert, named baseline, and what makes tests of the whole loop run in seconds. A waypoint policy
+is a function of the observation alone plus a few lengths of the scene, so it recovers when the object is moved.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from iker_envs.geometry import (
     rotvec_from_quaternion,
 )
 from iker_envs.gripper import FINGER_HALF_SIZE_M
+from iker_envs.nearby import free_objects
 from iker_envs.scene import HOME_GRIPPER_QUATERNION, Goal, Scene
 from iker_envs.spec import Spec
 from iker_envs.starts import push_height
@@ -200,13 +201,14 @@ class WaypointLearner:
 
 def waypoint_parameters(scene: Scene, obj, goal: Goal) -> WaypointParameters:
     """The lengths that a WaypointPolicy needs, from the scene's geometry."""
-    tops = [b.corners()[:, 2].max() for o in scene.objects if o.name != obj.name for b in object_boxes(o.model, o.pose)]
-    highest_support = max([0.0, *(t for t in tops if t < goal.target_pose[2])])
+    passed = {*free_objects(scene, goal, margin_m=_CLEARANCE_M), *(o.name for o in scene.objects if not o.movable)}
+    boxes = [b for o in scene.objects if o.name in passed - {obj.name} for b in object_boxes(o.model, o.pose)]
+    highest = max([0.0, *(b.corners()[:, 2].max() for b in boxes)])
     half_height = obj.model.size_m[2] / 2
     push = push_height(obj.model, obj.pose) - obj.pose[2]
     return WaypointParameters(
         grasp=goal.grasp,
-        carry_height_m=float(max(highest_support + half_height, goal.target_pose[2]) + _CLEARANCE_M),
+        carry_height_m=float(max(highest + half_height, goal.target_pose[2]) + _CLEARANCE_M),
         push_height_m=float(push),
         over_height_m=float(half_height + 0.07),
     )

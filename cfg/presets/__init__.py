@@ -1,0 +1,1 @@
+"""Presets: settings that differ from the defaults of iker_agent/config.py."""

@@ -1,0 +1,128 @@
+"""What a run shows on the screen: a line per stage, live progress while learning, a closing table.
+
+It implements `loop.Display` with rich; on a dumb terminal or in a log file it prints plain lines.
+"""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn
+from rich.table import Table
+
+from iker_agent.learning.progress import Row
+
+if TYPE_CHECKING:
+    from iker_agent.loop import RunResult, StageRecord
+
+_LOG_EVERY_S = 15.0  # without a terminal, one progress line in so many seconds
+
+
+class Screen:
+    """Prints a run; use as a context manager so that the progress bar is always cleaned up."""
+
+    def __init__(self, budget_s: float) -> None:
+        self.console = Console(highlight=False)
+        self.budget_s = budget_s
+        self._bar: Progress | None = None
+        self._task = None
+        self._logged_s = 0.0
+
+    def __enter__(self) -> Screen:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None):
+        self._stop()
+
+    def stage(self, number: int, text: str) -> None:
+        """A stage begins."""
+        self._logged_s = 0.0
+        self.console.print(f"[bold]stage {number}[/bold]  {text}")
+
+    def learning(self, row: Row) -> None:
+        """One update of the learner."""
+        if not self.console.is_terminal:
+            if row.seconds - self._logged_s >= _LOG_EVERY_S:
+                self._logged_s = row.seconds
+                self.console.print(f"  learning: {_numbers(row)}")
+            return
+        if self._bar is None:
+            columns = (TextColumn("  learning"), BarColumn(24), TextColumn("{task.fields[numbers]}"))
+            self._bar = Progress(*columns, console=self.console, transient=True)
+            self._task = self._bar.add_task("", total=1.0, numbers="")
+            self._bar.start()
+        used = row.seconds / max(row.seconds + row.seconds_left, 1e-9)
+        self._bar.update(self._task, completed=used, numbers=_numbers(row))
+
+    def _stop(self) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
+
+    def outcome(self, record: StageRecord) -> None:
+        """A stage ended."""
+        self._stop()
+        if record.outcome is None:
+            self.console.print(f"  [red]not carried out[/red]: {record.problem}", soft_wrap=True)
+            return
+        trained = ""
+        if record.env_steps:
+            trained = f", learned from {record.env_steps:,} steps in {record.learning_seconds:.0f} s"
+        error = f"keypoints {100 * record.outcome.goal_error_m:.1f} cm off{trained}"
+        if record.ok:
+            self.console.print(f"  [green]success[/green]: {error}", soft_wrap=True)
+        else:
+            self.console.print(f"  [red]missed[/red]: {record.outcome.reason}{trained}", soft_wrap=True)
+
+    def note(self, text: str) -> None:
+        """Something worth knowing."""
+        self.console.print(f"  [yellow]{text}[/yellow]", soft_wrap=True)
+
+    def closing(self, result: RunResult, report: str) -> None:
+        """The table of all stages and where the report is."""
+        table = Table(
+            title="task done" if result.success else f"task not done: {result.reason or 'not where it should be'}"
+        )
+        for name, justify in _COLUMNS:
+            table.add_column(name, justify=justify)
+        for row in summary_rows(result):
+            table.add_row(*row)
+        self.console.print(table)
+        self.console.print(f"{result.seconds:.0f} s in all; report: {report}", soft_wrap=True)
+
+
+_COLUMNS = (
+    ("stage", "right"),
+    ("action", "left"),
+    ("tries", "right"),
+    ("env steps", "right"),
+    ("seconds", "right"),
+    ("error", "right"),
+    ("strict success", "left"),
+)
+
+
+def summary_rows(result: RunResult) -> list[tuple[str, ...]]:
+    """One row per action, its tries put together: stage, action, tries, env steps, seconds, error in cm, success."""
+    groups: list[list[StageRecord]] = []
+    for stage in result.stages:
+        if groups and groups[-1][0].action == stage.action and not groups[-1][-1].ok:
+            groups[-1].append(stage)
+        else:
+            groups.append([stage])
+    rows = []
+    for number, tries in enumerate(groups, start=1):
+        last = tries[-1]
+        error = f"{100 * last.outcome.goal_error_m:.1f} cm" if last.outcome else "-"
+        steps, seconds = sum(t.env_steps for t in tries), sum(t.seconds for t in tries)
+        counts = str(number), last.action or "-", str(len(tries)), f"{steps:,}", f"{seconds:.0f}"
+        rows.append((*counts, error, "yes" if last.ok else "no"))
+    return rows
+
+
+def _numbers(row: Row) -> str:
+    rates = f"success {100 * row.success:.0f} % (strict {100 * row.success_strict:.0f} %)"
+    left = f"{row.seconds_left / 60:.1f} min" if row.seconds_left > 90 else f"{row.seconds_left:.0f} s"
+    return f"{row.steps:,} steps, {rates}, {row.steps_per_s:,.0f} steps/s, at most {left} left"

@@ -1,0 +1,41 @@
+"""A policy acts in the world: one stage at 10 Hz, grasp first where the goal asks for it, then finish and measure.
+
+env, policy, goal [, grasp]  ->  execute  ->  Rollout(outcome, frames)
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import gymnasium as gym
+import numpy as np
+
+from iker_agent.learning.policy import Policy
+from iker_envs.scene import Goal, Grasp, Outcome
+
+_FRAME_EVERY = 2  # ticks: 5 pictures a second
+
+
+@dataclass(frozen=True, eq=False)
+class Rollout:
+    """How a stage ended, and pictures (H, W, 3) uint8 at `fps` if the environment renders."""
+
+    outcome: Outcome
+    frames: list[np.ndarray]
+    fps: int
+
+
+def execute(env: gym.Env, policy: Policy, goal: Goal, grasp: Grasp | None = None, *, video: bool = False) -> Rollout:
+    """Run one stage from the world as it stands. The policy is deterministic; `finish()` is always called."""
+    observation, _ = env.reset(options={"world": "keep", "goal": goal, "grasp": grasp})
+    frames = [env.render()] if video else []
+    ended, tick = False, 0
+    while not ended:
+        observation, _, terminated, truncated, _ = env.step(policy.act(observation[None])[0])
+        ended, tick = terminated or truncated, tick + 1
+        if video and tick % _FRAME_EVERY == 0:
+            frames.append(env.render())
+    outcome = env.unwrapped.finish()
+    if video:
+        frames += [env.render()] * 3
+    return Rollout(outcome, frames, round(env.metadata["render_fps"] / _FRAME_EVERY))

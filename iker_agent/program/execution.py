@@ -1,0 +1,95 @@
+"""The run itself, inside the child: facades, lock-down, the program, its answer as data.
+
+In: an admitted program and the job. Out: one answer for the parent. The order matters: what must be loaded is loaded,
+then the process gives up its powers, then the program is compiled and run.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import signal
+import sys
+import warnings
+from collections.abc import Callable
+from types import CodeType
+from typing import Any
+
+import numpy as np
+
+from .facades import Printer, program_globals, warm_up
+from .language import FILENAME, Admitted
+from .lockdown import lock_down
+from .plain import TooLarge, to_plain
+
+_RECURSION_LIMIT = 200
+_MAX_EXCEPTION_TEXT = 1_000
+_RESERVE_BYTES = 4 * 2**20  # given back when a program has taken all memory, so that the answer can be written
+
+Job = dict[str, Any]
+Answer = dict[str, Any]
+
+
+def execute(program: Admitted, job: Job, tell_layers: Callable[[list[str]], None], channel: int) -> Answer:
+    """Runs `program` on the rows of `job`; the answer as JSON data. `channel` takes the dump of a time-out."""
+    printer = Printer()
+    scope = program_globals(printer)
+    rows = {label: np.array(row, dtype=float) for label, row in job["rows"].items()}
+    warnings.simplefilter("ignore")
+    np.seterr(all="ignore")  # a NaN is found in the result
+    warm_up()
+    if hasattr(faulthandler, "register") and hasattr(signal, "SIGXCPU"):
+        faulthandler.register(signal.SIGXCPU, file=channel, all_threads=False, chain=True)
+    tell_layers(lock_down(job["cpu_s"], job["memory_mb"]))
+    answer = _run(program, job["function"], scope, rows)
+    return {"warnings": [*program.warnings, *_printing(printer)], "printed": printer.text, **answer}
+
+
+def _run(program: Admitted, function: str, scope: dict[str, Any], rows: dict[str, np.ndarray]) -> Answer:
+    reserve = bytearray(_RESERVE_BYTES)
+    try:
+        code = compile(program.tree, FILENAME, "exec")
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        return {"status": "refused", "message": _refusal(error)}
+    try:
+        return {"status": "returned", "value": to_plain(_call(code, function, scope, rows))}
+    except TooLarge as error:
+        return {"status": "invalid", "message": str(error)}
+    except MemoryError as error:
+        del reserve
+        return {"status": "limit", "message": _at_line(error) + "the program needs too much memory"}
+    except Exception as error:  # whatever a program may raise
+        return {"status": "error", "message": f"{_at_line(error)}{type(error).__name__}: {_text(error)}"}
+
+
+def _call(code: CodeType, function: str, scope: dict[str, Any], rows: dict[str, np.ndarray]) -> Any:
+    sys.setrecursionlimit(_RECURSION_LIMIT)
+    exec(code, scope)
+    return scope[function](rows)
+
+
+def _refusal(error: BaseException) -> str:
+    """Errors that only compiling finds, e.g. return outside a function."""
+    if isinstance(error, SyntaxError):
+        return f"line {error.lineno or 1}: syntax error: {error.msg}"
+    return f"the program cannot be compiled: {type(error).__name__}"
+
+
+def _at_line(error: BaseException) -> str:
+    """ "line 14: " for the innermost frame of the program itself."""
+    line, frame = None, error.__traceback__
+    while frame is not None:
+        if frame.tb_frame.f_code.co_filename == FILENAME:
+            line = frame.tb_lineno
+        frame = frame.tb_next
+    return f"line {line}: " if line else ""
+
+
+def _text(error: BaseException) -> str:
+    try:
+        return str(error)[:_MAX_EXCEPTION_TEXT]
+    except Exception:  # the program chose the arguments: too long an int, too deep a list
+        return "(its text cannot be shown)"
+
+
+def _printing(printer: Printer) -> list[str]:
+    return ["the printed text was cut"] if printer.cut else []

@@ -1,0 +1,77 @@
+"""What running a program gives: the frozen `ProgramResult`, and the cleaning of text that a program wrote.
+
+In: fields found by `runner` and `answer`. Out: a value that can go into prompts, logs and a run folder as it is:
+plain Python numbers and printable text only.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, Literal, get_args
+
+Status = Literal["ok", "done", "refused", "error", "limit", "invalid"]
+
+MAX_MESSAGE = 400  # characters; an exception's text may be anything
+MAX_PRINTED = 4_000
+
+
+@dataclass(frozen=True, eq=False)
+class ProgramResult:
+    """The outcome of one program.
+
+    status: "ok" (targets are given), "done" (the program says that the task is finished), "refused" (not run: a
+        syntax error, too long, or outside the allowed language), "error" (it raised), "limit" (time, memory or
+        output), "invalid" (it returned something else than the contract asks for).
+    message: one sentence for model and user alike, empty when ok or done.
+    object: what the program calls the object to move, printable, at most 200 characters; never use it as a path.
+    indices: labels of the keypoints to move, in the program's order; empty under the contract "poses".
+    grasp: grasp the object first (True) or push it (False).
+    targets: label -> (x, y, z) in metres, world frame, for every label given, unmoved ones exactly as they were;
+        under "poses" object -> (x, y, z, roll, pitch, yaw) in metres and radians. Empty unless ok.
+    warnings: what was read generously, e.g. "grasp_mode was given as a number".
+    printed: the program's own output, at most 4000 characters; never repeat it to a user as ours.
+    layers: the isolation layers that were active, of "language", "process", "rlimit", "seccomp".
+    seconds: wall-clock duration of the call.
+    """
+
+    status: Status
+    message: str = ""
+    object: str = ""
+    indices: tuple[str, ...] = ()
+    grasp: bool = False
+    targets: dict[str, tuple[float, ...]] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+    printed: str = ""
+    layers: tuple[str, ...] = ()
+    seconds: float = 0.0
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything as JSON data (lists in place of tuples)."""
+        data = {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
+        return {**data, "targets": {label: list(row) for label, row in self.targets.items()}}
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> ProgramResult:
+        """The inverse of `to_dict`; ValueError names unknown fields and an unknown status."""
+        unknown = sorted(set(data) - {f.name for f in fields(cls)})
+        if unknown:
+            raise ValueError(f"unknown fields {unknown}; a ProgramResult has {[f.name for f in fields(cls)]}")
+        if data.get("status") not in get_args(Status):
+            raise ValueError(f"status {data.get('status')!r} is not one of {get_args(Status)}")
+        tuples = {k: tuple(v) if isinstance(v, list) else v for k, v in data.items()}
+        return cls(**{**tuples, "targets": {k: tuple(v) for k, v in data.get("targets", {}).items()}})
+
+
+def clean_line(text: str, limit: int = MAX_MESSAGE) -> str:
+    """`text` as one printable line of at most `limit` characters: no control codes, no lone surrogates."""
+    line = " ".join("".join(c if c.isprintable() else " " for c in _encodable(text[: 4 * limit])).split())
+    return line if len(line) <= limit else line[: limit - 3] + "..."
+
+
+def clean_block(text: str, limit: int = MAX_PRINTED) -> str:
+    """Like `clean_line`, but line breaks stay."""
+    return "".join(c if c.isprintable() or c == "\n" else " " for c in _encodable(text[:limit]))
+
+
+def _encodable(text: str) -> str:
+    return text.encode("utf-8", "replace").decode("utf-8")

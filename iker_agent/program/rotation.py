@@ -1,0 +1,160 @@
+"""`Rotation` for programs: the part of scipy.spatial.transform.Rotation that they use, for one rotation at a time.
+
+In: Euler angles, matrices, rotation vectors and quaternions in scipy's conventions (quaternions x, y, z, w; lower
+case axes extrinsic, upper case intrinsic; radians unless degrees=True). Out: numpy arrays. Written out here because
+the process of a program loads nothing but numpy.
+"""
+
+from __future__ import annotations
+
+import math
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Array = NDArray[np.float64]
+_AXES = "xyz"
+
+
+class Rotation:
+    """A proper rotation of 3-space, kept as a (3, 3) matrix that maps vectors by `matrix @ vector`."""
+
+    __slots__ = ("_matrix",)
+
+    def __init__(self, matrix: Array) -> None:
+        self._matrix = matrix
+
+    @classmethod
+    def identity(cls) -> Rotation:
+        return cls(np.eye(3))
+
+    @classmethod
+    def from_euler(cls, seq: str, angles: ArrayLike, degrees: bool = False) -> Rotation:
+        """Angles about the axes of `seq`, one to three of "xyz" (extrinsic) or "XYZ" (intrinsic)."""
+        axes = _axes(seq)
+        values = np.atleast_1d(np.asarray(angles, dtype=float))
+        if values.shape != (len(axes),):
+            raise ValueError(f"from_euler needs {len(axes)} angles for {seq!r}, one rotation at a time")
+        matrix = np.eye(3)
+        for axis, angle in zip(axes, np.radians(values) if degrees else values, strict=True):
+            turn = _about(axis, float(angle))
+            matrix = matrix @ turn if seq.isupper() else turn @ matrix
+        return cls(matrix)
+
+    @classmethod
+    def from_matrix(cls, matrix: ArrayLike) -> Rotation:
+        """The rotation nearest to a (3, 3) matrix of positive determinant."""
+        given = _shaped(matrix, (3, 3), "from_matrix")
+        if not np.linalg.det(given) > 0:
+            raise ValueError("from_matrix needs a matrix with a positive determinant")
+        u, _, vt = np.linalg.svd(given)
+        return cls(u @ vt)
+
+    @classmethod
+    def from_rotvec(cls, rotvec: ArrayLike, degrees: bool = False) -> Rotation:
+        """A vector (3,) along the axis, its length the angle."""
+        vector = _shaped(rotvec, (3,), "from_rotvec")
+        vector = np.radians(vector) if degrees else vector
+        angle = float(np.linalg.norm(vector))
+        half = 0.5 * float(np.sinc(0.5 * angle / math.pi))  # sin(angle / 2) / angle, also at zero
+        return cls.from_quat([*(half * vector), math.cos(0.5 * angle)])
+
+    @classmethod
+    def from_quat(cls, quat: ArrayLike) -> Rotation:
+        """A quaternion (4,) in the order x, y, z, w; any non-zero length."""
+        given = _shaped(quat, (4,), "from_quat")
+        if not np.any(given):
+            raise ValueError("from_quat needs a quaternion that is not zero")
+        x, y, z, w = given / np.linalg.norm(given)
+        skew = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
+        return cls(np.eye(3) + 2 * w * skew + 2 * skew @ skew)
+
+    def as_matrix(self) -> Array:
+        return self._matrix.copy()
+
+    def as_quat(self) -> Array:
+        """(4,) in the order x, y, z, w, the largest component taken first (Shepperd 1978)."""
+        m = self._matrix
+        diagonal = [m[0, 0], m[1, 1], m[2, 2], np.trace(m)]
+        i = int(np.argmax(diagonal))
+        quat = np.empty(4)
+        if i == 3:
+            quat[:] = m[2, 1] - m[1, 2], m[0, 2] - m[2, 0], m[1, 0] - m[0, 1], 1 + diagonal[3]
+        else:
+            j, k = (i + 1) % 3, (i + 2) % 3
+            quat[i] = 1 + m[i, i] - m[j, j] - m[k, k]
+            quat[j], quat[k], quat[3] = m[j, i] + m[i, j], m[k, i] + m[i, k], m[k, j] - m[j, k]
+        return quat / np.linalg.norm(quat)
+
+    def as_rotvec(self, degrees: bool = False) -> Array:
+        """(3,), its length between 0 and pi."""
+        quat = self.as_quat()
+        quat = -quat if quat[3] < 0 else quat
+        sine = float(np.linalg.norm(quat[:3]))
+        angle = 2 * math.atan2(sine, quat[3])
+        vector = quat[:3] * (angle / sine if sine > 1e-12 else 2.0)
+        return np.degrees(vector) if degrees else vector
+
+    def as_euler(self, seq: str, degrees: bool = False) -> Array:
+        """Three angles (3,) for `seq`, the third one zero in gimbal lock."""
+        axes = _axes(seq, (3,))
+        # Intrinsic angles are the negative extrinsic angles of the inverse.
+        angles = -_extrinsic(self._matrix.T, *axes, -1) if seq.isupper() else _extrinsic(self._matrix, *axes, 1)
+        return np.degrees(angles) if degrees else angles
+
+    def apply(self, vectors: ArrayLike, inverse: bool = False) -> Array:
+        """Rotates one vector (3,) or many (N, 3)."""
+        points = np.asarray(vectors, dtype=float)
+        return points @ (self._matrix if inverse else self._matrix.T)
+
+    def inv(self) -> Rotation:
+        return Rotation(self._matrix.T.copy())
+
+    def magnitude(self) -> float:
+        return float(np.linalg.norm(self.as_rotvec()))
+
+    def __mul__(self, other: Any) -> Rotation:
+        """`a * b` rotates by b first."""
+        return Rotation(self._matrix @ other._matrix) if isinstance(other, Rotation) else NotImplemented
+
+
+def _shaped(value: ArrayLike, shape: tuple[int, ...], where: str) -> Array:
+    array = np.asarray(value, dtype=float)
+    if array.shape != shape or not np.isfinite(array).all():
+        raise ValueError(f"{where} needs {shape} finite numbers, one rotation at a time; got shape {array.shape}")
+    return array
+
+
+def _axes(seq: Any, lengths: tuple[int, ...] = (1, 2, 3)) -> list[int]:
+    valid = isinstance(seq, str) and len(seq) in lengths and (seq.islower() or seq.isupper())
+    if not valid or any(c not in _AXES for c in seq.lower()) or any(a == b for a, b in pairwise(seq)):
+        raise ValueError(f"{seq!r:.20} is not a sequence of axes like 'z', 'xyz' or 'ZYX'")
+    return [_AXES.index(c) for c in seq.lower()]
+
+
+def _about(axis: int, angle: float) -> Array:
+    c, s = math.cos(angle), math.sin(angle)
+    matrix = np.eye(3)
+    j, k = (axis + 1) % 3, (axis + 2) % 3
+    matrix[j, j], matrix[k, k], matrix[j, k], matrix[k, j] = c, c, -s, s
+    return matrix
+
+
+def _extrinsic(matrix: Array, i: int, j: int, k: int, sign: int) -> Array:
+    """Angles (a, b, c) with R_k(c) R_j(b) R_i(a) = matrix; b has that sign where i = k, else |b| <= pi/2."""
+    ahead = 1 if (j - i) % 3 == 1 else -1
+    turned = matrix[:, i]  # R_i leaves its own axis alone: only b and c have turned it
+    if k == i:
+        other = 3 - i - j
+        b_sine, b_cosine = sign * math.hypot(turned[j], turned[other]), turned[i]
+        c_sine, c_cosine, size = sign * turned[j], -sign * ahead * turned[other], abs(b_sine)
+    else:
+        b_sine, b_cosine = -ahead * turned[k], math.hypot(turned[i], turned[j])
+        c_sine, c_cosine, size = ahead * turned[j], turned[i], b_cosine
+    b = math.atan2(b_sine, b_cosine)
+    c = math.atan2(c_sine, c_cosine) if size > 1e-9 else 0.0
+    rest = _about(j, -b) @ _about(k, -c) @ matrix  # = R_i(a)
+    n, m = (i + 1) % 3, (i + 2) % 3
+    return np.array([math.atan2(rest[m, n], rest[n, n]), b, c])

@@ -1,0 +1,241 @@
+"""Runs a program in a child process and turns whatever comes back into a `ProgramResult`.
+
+In: source text and labelled rows. Out: a result, always: this side starts the child without the caller's environment,
+gives it a dead line, reads a bounded number of bytes, kills its process group, and believes nothing of the answer
+that it has not checked again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from iker_agent.program.answer import Invalid, read_answer
+from iker_agent.program.contracts import Contract, Rows, contract_named, read_rows
+from iker_agent.program.language import MAX_CHARACTERS
+from iker_agent.program.plain import Unreadable, from_plain
+from iker_agent.program.result import ProgramResult, clean_block, clean_line
+
+_CHILD = Path(__file__).with_name("child.py")
+_MAX_ANSWER_BYTES = 1_000_000
+_MAX_WARNINGS = 20
+_CHILD_LAYERS = ("rlimit", "seccomp")
+_SAID_BY_CHILD = ("refused", "error", "limit", "invalid")
+
+
+@dataclass(frozen=True)
+class _Ending:
+    """How the child ended: its output (cut off at the limit), exit code (negative: signal), killed for its time."""
+
+    output: bytes
+    returncode: int
+    expired: bool
+
+
+def run_program(
+    code: str,
+    keypoints: Mapping[str, Any],
+    contract: str = "keypoints",
+    *,
+    timeout_s: float = 8.0,
+    cpu_s: int = 3,
+    memory_mb: int = 256,
+) -> ProgramResult:
+    """Runs a program that a model wrote, isolated from this process, on the keypoints of a scene.
+
+    Args:
+        code: source text that defines get_interaction_data(keypoint_coordinates), or under the contract "poses"
+            get_final_poses(object_poses).
+        keypoints: label -> (x, y, z) in metres, world frame; under "poses" object name -> (x, y, z, roll, pitch,
+            yaw) in metres and radians. Never changed.
+        contract: "keypoints" or "poses".
+        timeout_s: wall-clock limit of the whole call, seconds.
+        cpu_s: processor time for the program, whole seconds.
+        memory_mb: memory beyond what the interpreter and numpy take, 2**20 bytes.
+
+    Returns:
+        A `ProgramResult`; nothing that a program does raises here.
+
+    Raises:
+        ValueError: the arguments themselves are wrong (contract, keypoints, limits, code that is not text).
+    """
+    started = time.perf_counter()
+    terms = contract_named(contract)
+    originals = read_rows(keypoints, terms)
+    _check_arguments(code, timeout_s, cpu_s, memory_mb)
+    if len(code) > MAX_CHARACTERS:
+        message = f"the program has {len(code)} characters; at most {MAX_CHARACTERS} are allowed"
+        result = ProgramResult("refused", message, layers=("language",))
+    else:
+        job = {
+            "code": code,
+            "function": terms.function,
+            "rows": originals,
+            "cpu_s": int(cpu_s),
+            "memory_mb": int(memory_mb),
+            "numpy_folder": str(Path(np.__file__).parents[1]),
+        }
+        result = _judge(_run_child(job, timeout_s), terms, originals, job, timeout_s)
+    return replace(result, seconds=time.perf_counter() - started)
+
+
+def _check_arguments(code: Any, timeout_s: Any, cpu_s: Any, memory_mb: Any) -> None:
+    if not isinstance(code, str):
+        raise ValueError(f"code must be text, got {type(code).__name__}")
+    if not timeout_s > 0:
+        raise ValueError(f"timeout_s must be positive, got {timeout_s!r}")
+    if int(cpu_s) != cpu_s or cpu_s < 1:
+        raise ValueError(f"cpu_s must be a whole number of seconds from 1, got {cpu_s!r}")
+    if not memory_mb >= 1:
+        raise ValueError(f"memory_mb must be at least 1, got {memory_mb!r}")
+
+
+# ----------------------------------------------------------------------- the process
+
+
+def _run_child(job: dict[str, Any], timeout_s: float) -> _Ending:
+    # -S: no site, so that no .pth file of the installation runs; -P, -s: nothing from the folder or the user's home.
+    command = [sys.executable, "-B", "-S", "-s", "-P", str(_CHILD)]
+    with tempfile.TemporaryDirectory(prefix="iker-program-") as empty:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            cwd=empty,
+            env=_environment(),
+            start_new_session=True,
+        )
+        return _converse(process, json.dumps(job).encode("ascii"), timeout_s)
+
+
+def _environment() -> dict[str, str]:
+    """Nothing of the caller's environment, except where an interpreter may find its own shared libraries."""
+    names = ("SYSTEMROOT", "PATH") if sys.platform == "win32" else ("LD_LIBRARY_PATH",)
+    kept = {name: os.environ[name] for name in names if name in os.environ}
+    threads = dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+    # One thread, or the stacks of the others use up the memory limit; no hash seed, so that results repeat.
+    return {**kept, **threads, "LC_ALL": "C.UTF-8", "PYTHONHASHSEED": "0"}
+
+
+def _converse(process: subprocess.Popen[bytes], message: bytes, timeout_s: float) -> _Ending:
+    expired = threading.Event()
+
+    def expire() -> None:
+        expired.set()
+        _kill(process)
+
+    timer = threading.Timer(timeout_s, expire)
+    timer.start()
+    try:
+        with contextlib.suppress(OSError):  # it ended before it had read everything
+            process.stdin.write(message)
+            process.stdin.close()
+        output = process.stdout.read(_MAX_ANSWER_BYTES + 1)
+    finally:
+        timer.cancel()
+        timer.join()
+        # Before it is waited for: until then its number cannot have gone to another process.
+        _kill(process)
+        returncode = process.wait()
+        process.stdout.close()
+    return _Ending(output, returncode, expired.is_set())
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    """Ends the child and whatever it may have started. It leads a session of its own where there are sessions."""
+    if hasattr(os, "killpg"):
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)
+    else:
+        process.kill()
+
+
+# ------------------------------------------------------------------------ the answer
+
+
+def _judge(ending: _Ending, terms: Contract, originals: Rows, job: dict[str, Any], timeout_s: float) -> ProgramResult:
+    lines = ending.output.split(b"\n")
+    records = [record for record in map(_read_record, lines) if record is not None]
+    layers = ("language", "process", *_layers(records))
+    if len(ending.output) > _MAX_ANSWER_BYTES:
+        return ProgramResult("limit", "the program's output is too long", layers=layers)
+    answer = records[-1] if records else {}
+    returned = answer.get("status") == "returned" and "value" in answer
+    if not returned and answer.get("status") not in _SAID_BY_CHILD:
+        status, message = _unanswered(ending, job, timeout_s)
+        return ProgramResult(status, message, layers=layers)
+    told = {
+        "layers": layers,
+        "printed": clean_block(answer["printed"]) if isinstance(answer.get("printed"), str) else "",
+        "warnings": _texts(answer.get("warnings")),
+    }
+    if returned:
+        return _read_returned(answer["value"], terms, originals, told)
+    return ProgramResult(answer["status"], clean_line(str(answer.get("message"))).rstrip(".") or "no reason was given", **told)
+
+
+def _read_record(line: bytes) -> dict[str, Any] | None:
+    try:
+        record = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return record if isinstance(record, dict) else None
+
+
+def _layers(records: list[dict[str, Any]]) -> tuple[str, ...]:
+    claimed = records[0].get("layers") if records else None
+    return tuple(layer for layer in _CHILD_LAYERS if isinstance(claimed, list) and layer in claimed)
+
+
+def _texts(value: Any) -> tuple[str, ...]:
+    texts = [text for text in value if isinstance(text, str)] if isinstance(value, list) else []
+    return tuple(clean_line(text) for text in texts[:_MAX_WARNINGS])
+
+
+def _read_returned(value: Any, terms: Contract, originals: Rows, told: dict[str, Any]) -> ProgramResult:
+    try:
+        reading = read_answer(from_plain(value), terms, originals)
+    except Invalid as error:
+        return ProgramResult("invalid", clean_line(str(error)), **told)
+    except Unreadable:
+        return ProgramResult("error", "the program's process gave an answer that cannot be read", **told)
+    told["warnings"] = (*told["warnings"], *reading.warnings)
+    if reading.done:
+        return ProgramResult("done", **told)
+    return ProgramResult(
+        "ok",
+        object=reading.object,
+        indices=reading.labels if terms.name == "keypoints" else (),
+        grasp=reading.grasp,
+        targets=reading.targets,
+        **told,
+    )
+
+
+def _unanswered(ending: _Ending, job: dict[str, Any], timeout_s: float) -> tuple[str, str]:
+    """Status and sentence for a child that ended without an answer."""
+    if ending.expired:
+        return "limit", f"the program took longer than {timeout_s:g} s"
+    if ending.returncode == -getattr(signal, "SIGXCPU", 0) or b"<program>" in ending.output:
+        line = re.search(rb'File "<program>", line (\d{1,6})\b', ending.output)
+        place = f"line {line[1].decode()}: " if line else ""
+        return "limit", f"{place}the program used more than {job['cpu_s']} s of processor time (an endless loop?)"
+    if ending.returncode == -getattr(signal, "SIGKILL", 0):
+        return "limit", "the program's process was killed by the system, for its memory or processor time"
+    how = f"signal {-ending.returncode}" if ending.returncode < 0 else f"exit code {ending.returncode}"
+    return "error", f"the program's process ended without an answer ({how})"

@@ -1,0 +1,82 @@
+"""What run.json and outcome.json say: plain facts that other programs read."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any
+
+from iker_agent.config import RunConfig
+from iker_agent.curve import draw_curve
+from iker_agent.learning.policy import Policy
+from iker_agent.learning.progress import Row, write_metrics
+from iker_agent.run_folder import Folder
+from iker_envs.scene import Scene
+from iker_envs.spec import Spec
+from iker_envs.task import Task
+
+if TYPE_CHECKING:
+    from iker_agent.loop import RunResult, StageRecord
+
+_PACKAGES = ("iker", "gymnasium", "mujoco", "numpy", "torch", "skrl")
+
+
+def run_record(config: RunConfig, task: Task, instruction: str, result: RunResult) -> dict[str, Any]:
+    """run.json: instruction, seed, versions, configuration, stages, success, seconds."""
+    return {
+        "instruction": instruction,
+        "task": task.name,
+        "id": task.id,
+        "success": result.success,
+        "done": result.done,
+        "reason": result.reason,
+        "seconds": round(result.seconds, 2),
+        "seed": config.seed,
+        "stages": [_stage_record(s) for s in result.stages],
+        "versions": {"python": platform.python_version(), **{p: _version(p) for p in _PACKAGES}},
+        "spec_hash": Spec().spec_hash(),
+        "config": config.to_dict(),
+    }
+
+
+def _stage_record(stage: StageRecord) -> dict[str, Any]:
+    return {
+        "folder": f"stage_{stage.number:02d}",
+        "action": stage.action,
+        "object": stage.object,
+        "grasp": stage.grasp,
+        "attempt": stage.attempt,
+        "answers": stage.answers,
+        "env_steps": stage.env_steps,
+        "seconds": round(stage.seconds, 2),
+        "learning_seconds": round(stage.learning_seconds, 2),
+        "success_strict": stage.ok,
+        "goal_error_m": stage.outcome.goal_error_m if stage.outcome else None,
+        "problem": stage.problem or (stage.outcome.reason if stage.outcome else ""),
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def final_outcome(scene: Scene, result: RunResult) -> dict[str, Any]:
+    """outcome.json: success, the height of each piece of furniture, where every movable object ended."""
+    tops = {f"{o.name}_top_m": float(o.pose[2] + o.model.size_m[2] / 2) for o in scene.objects if not o.movable}
+    objects = {
+        o.name: {"position_m": o.pose[:3].tolist(), "quaternion_wxyz": o.pose[3:].tolist()}
+        for o in scene.objects
+        if o.movable
+    }
+    return {"success": result.success, **tops, "objects": objects}
+
+
+def save_policy_files(stage: Folder, policy: Policy, rows: Sequence[Row]) -> None:
+    """policy.safetensors, metrics.csv and curve.png of a stage."""
+    policy.save(stage.path / "policy.safetensors")
+    write_metrics(stage.path / "metrics.csv", rows)
+    draw_curve(stage.path / "curve.png", rows)
