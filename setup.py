@@ -15,7 +15,7 @@ AGENT = [
     "matplotlib>=3.9",
     "imageio[ffmpeg]>=2.36",
 ]
-TEST = ["pytest>=8", "hypothesis>=6.100", "array-api-strict>=2.2", "ruff>=0.12", "build>=1.2"]
+TEST = ["pytest>=8", "hypothesis>=6.100", "array-api-strict>=2.2", "ruff>=0.12", "setuptools>=77", "wheel>=0.45"]
 
 setup(
     name="iker",
@@ -23,7 +23,6 @@ setup(
     description="Iterative keypoint rewards: Gymnasium environments and an agent for vision-language manipulation",
     long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
-    license="Apache-2.0",
     python_requires=">=3.11",
     packages=[
         "iker_envs",

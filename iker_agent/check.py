@@ -64,7 +64,7 @@ def _look(scene: Scene) -> Keypoints:
     still = Goal(scene.movable[0], scene.object(scene.movable[0]).pose)
     env = gym.make("IKER-Stage-v0", scene=scene, goal=still, randomisation="off").unwrapped
     try:
-        env.reset(seed=0)
+        env.reset(seed=0, options={"look": True})
         return select_keypoints(scene, env.view())
     finally:
         env.close()
@@ -109,7 +109,7 @@ def _unsolved(scene: Scene, goal: Goal) -> str:
     policy = WaypointLearner().learn(scene, goal)
     for seed in range(_TRIES):
         try:
-            env.reset(seed=seed)
+            env.reset(seed=seed, options={"look": True})
             outcome = execute(env, policy, goal).outcome
         except ValueError as error:
             return str(error)

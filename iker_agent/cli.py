@@ -112,7 +112,7 @@ def envs() -> None:
 
 @app.command()
 def check(task: Annotated[str, typer.Argument(help="Task name, or path of a task YAML.")]) -> None:
-    """Check a task: at rest, reachable, keypoints visible, programs reproduce the goals, a waypoint policy solves it."""
+    """Check a task: it rests, is reachable and visible, its programs give its goals, a waypoint policy solves it."""
     from iker_agent.check import check_task
 
     faults = check_task(task)

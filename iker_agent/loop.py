@@ -115,7 +115,7 @@ class _Run:
 
     def go(self) -> RunResult:
         """Stages until done, out of budget, or interrupted."""
-        self.env.reset(seed=self.config.seed, options={"configuration": self.config.configuration})
+        self.env.reset(seed=self.config.seed, options={"configuration": self.config.configuration, "look": True})
         self.result.reason = "interrupted"
         self._save()
         try:

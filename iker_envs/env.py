@@ -1,10 +1,11 @@
 """`gymnasium.Env` over one world: what `gym.make("IKER-...-v0")` gives.
 
-    reset(options={"configuration", "goal", "grasp", "world"})  ->  step x T  ->  finish() -> Outcome
-    view()  ->  what the cameras see                estimate: see iker_envs.perception
+    reset(options={"configuration", "goal", "grasp", "look", "world"})  ->  step x T  ->  finish() -> Outcome
+    view()  ->  what the cameras see (iker_envs.perception makes poses of it)
 
 A stage is an episode. `options["world"] = "keep"` begins the next one from the world as it stands, which is the only
-way to change a goal. Time limits are truncation; a lost object (dropped, fallen, unstable) is termination.
+way to change a goal. `options["look"] = True` makes a new world and leaves the hand out of it, empty: look first, then
+begin a stage with "keep". Time limits are truncation; a lost object (dropped, fallen, unstable) is termination.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from iker_envs.scene import Goal, Grasp, Image, Outcome, Scene, View
 from iker_envs.setup import make_source, make_stage
 from iker_envs.stage import StageWorlds
 
-_OPTIONS = ("configuration", "goal", "grasp", "world")
+_OPTIONS = ("configuration", "goal", "grasp", "look", "world")
 
 
 @document
@@ -104,8 +105,10 @@ class StageEnv(gym.Env):
                 "options['goal'] and ['grasp'] need options['world'] = 'keep': a new world has its own goal"
             )
         self._viewer = None
-        self.stage.restart(options.get("configuration"))
-        self._grasp_failure = "" if not self.goal.grasp or self.stage.grasped[0] else "the fingers closed on nothing"
+        look = bool(options.get("look", False))
+        self.stage.restart(options.get("configuration"), look=look)
+        missed = self.goal.grasp and not look and not self.stage.grasped[0]
+        self._grasp_failure = f"the hand did not lift {self.goal.object}" if missed else ""
         self._ready = True
 
     def _keep(self, options: dict[str, Any]) -> None:

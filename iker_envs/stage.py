@@ -20,7 +20,7 @@ from iker_envs.mujoco_sim import MujocoSim
 from iker_envs.nearby import free_objects
 from iker_envs.randomisation import Randomisation
 from iker_envs.rewards import RewardConfig, State, compute_rewards
-from iker_envs.scene import Goal, Grasp
+from iker_envs.scene import HOME_GRIPPER_QUATERNION, Goal, Grasp
 from iker_envs.sim import WorldReset, WorldState
 from iker_envs.spec import POSITION_BOUND_M, Spec, decode_action, pack_observation
 from iker_envs.starts import Start, StartSource, push_start
@@ -97,8 +97,11 @@ class StageWorlds:
         self.rngs = [np.random.default_rng(s) for s in seeds]
         self._bank = []
 
-    def restart(self, configuration: int | None = None) -> None:
-        """Begin afresh in all worlds with the source's own goal; a configuration may bring other objects."""
+    def restart(self, configuration: int | None = None, *, look: bool = False) -> None:
+        """Begin afresh in all worlds with the source's own goal; a configuration may bring other objects.
+
+        With `look` the objects are placed and the empty hand waits above them: no stage has begun.
+        """
         first = self.source.sample(np.random.default_rng(0), configuration)
         same = [o.model.to_dict() for o in first.scene.objects] == [o.model.to_dict() for o in self.scene.objects]
         if same:
@@ -108,7 +111,21 @@ class StageWorlds:
             self.sim.close()
             self._bank = []
             self._build(first)
-        self.reset(np.arange(self.num_worlds), configuration)
+        everyone = np.arange(self.num_worlds)
+        if look:
+            self._park(everyone, configuration)
+        else:
+            self.reset(everyone, configuration)
+
+    def _park(self, worlds: np.ndarray, configuration: int | None) -> None:
+        self.draw_physics(worlds)
+        starts = [self.source.sample(self.rngs[w], configuration) for w in worlds]
+        self._set_goals(worlds, [s.goal for s in starts])
+        centre, top = self.workspace_m.mean(axis=0), self.workspace_m[1, 2]
+        hands = np.tile([*centre[:2], top, *HOME_GRIPPER_QUATERNION], (len(worlds), 1))
+        closed = np.zeros(len(worlds))
+        self.sim.reset(worlds, WorldReset(hands, closed, self._poses(starts), closed))
+        self.begin(worlds, closed)
 
     # -- beginning an episode ------------------------------------------------------------------------------------
 

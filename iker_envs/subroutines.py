@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from iker_envs.geometry import (
+    norm,
     pose_compose,
     quaternion_conjugate,
     quaternion_from_yaw,
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 _RETREAT_M = 0.12
 _STILL_M_S, _STILL_RAD_S = 0.01, 0.1
 _SETTLE_TICKS = 30  # 3 s at 10 Hz, the longest wait
-_LIFT_M = 0.04  # after closing; shows whether the hand holds the object
+_HELD_RISE = 0.5  # of the withdrawal: an object that came up at least so far is held
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ def grasped_states(worlds: StageWorlds, configuration: int | None) -> GraspedSta
     tcp = np.array([_noisy(worlds, w, nominal[w]) for w in everyone])
     opening = np.full(worlds.num_worlds, MAX_OPENING_M)
     worlds.sim.reset(everyone, WorldReset(_behind(tcp, _RETREAT_M), opening, poses, opening))
-    command = close_and_lift(worlds, tcp, grasp.width_m)
+    command = pick_up(worlds, tcp, grasp.width_m)
     state = worlds.sim.state()
     rows = WorldReset(state.gripper_pose, state.opening_m, state.object_pose, command)
     return GraspedStates(rows, [s.goal for s in starts], _held(worlds, state, poses))
@@ -82,16 +83,17 @@ def grasp_now(worlds: StageWorlds, grasp: Grasp | None) -> str:
     tcp = np.array([_noisy(worlds, w, np.array(grasp.tcp_pose)) for w in range(worlds.num_worlds)])
     place_hand(worlds, _behind(tcp, _RETREAT_M), MAX_OPENING_M)
     before = worlds.sim.state().object_pose
-    command = close_and_lift(worlds, tcp, grasp.width_m)
+    command = pick_up(worlds, tcp, grasp.width_m)
     worlds.begin(np.arange(worlds.num_worlds), command)
     held = _held(worlds, worlds.state, before)
     return "" if held.all() else f"the hand did not lift {goal.object} when it grasped it"
 
 
 def _held(worlds: StageWorlds, state: WorldState, before: np.ndarray) -> np.ndarray:
-    """Did the object (N,) come up with the hand, given the object poses (N, O, 7) before the grasp?"""
-    rise = state.object_pose[:, worlds.object_index, 2] - before[:, worlds.object_index, 2]
-    return (rise > _LIFT_M / 2) & ~state.unstable
+    """Did the object (N,) come along with the hand, given the object poses (N, O, 7) before the grasp?"""
+    index = worlds.object_index
+    moved = norm(state.object_pose[:, index, :3] - before[:, index, :3])
+    return (moved > _HELD_RISE * _RETREAT_M) & ~state.unstable
 
 
 def _best_grasp(scene: Scene, goal: Goal) -> Grasp:
@@ -114,8 +116,11 @@ def _behind(tcp: np.ndarray, distance_m: float) -> np.ndarray:
     return pose_compose(tcp, shift)
 
 
-def close_and_lift(worlds: StageWorlds, tcp: np.ndarray, width_m: float) -> np.ndarray:
-    """From where the open hands are, approach poses (N, 7) in a line, close and lift. Returns the opening commands."""
+def pick_up(worlds: StageWorlds, tcp: np.ndarray, width_m: float) -> np.ndarray:
+    """From where the open hands are, approach poses (N, 7) in a line, close, and withdraw the way they came.
+
+    Returns the opening commands (N,) that hold the object.
+    """
     opening = np.full(worlds.num_worlds, MAX_OPENING_M)
     for back in np.linspace(_RETREAT_M, 0.0, 9)[1:]:
         worlds.sim.step(_behind(tcp, back), opening, worlds.substeps)
@@ -124,9 +129,8 @@ def close_and_lift(worlds: StageWorlds, tcp: np.ndarray, width_m: float) -> np.n
     for closed in np.linspace(MAX_OPENING_M, max(width_m - squeeze, 0.0), 9)[1:]:
         opening = np.full(worlds.num_worlds, closed)
         worlds.sim.step(tcp, opening, worlds.substeps)
-    lifted = tcp + np.array([0.0, 0, _LIFT_M, 0, 0, 0, 0])
-    for pose in (tcp, tcp, (tcp + lifted) / 2, lifted, lifted):
-        worlds.sim.step(pose, opening, worlds.substeps)
+    for back in (0.0, 0.0, *np.linspace(0.0, _RETREAT_M, 7)[1:], _RETREAT_M):
+        worlds.sim.step(_behind(tcp, back), opening, worlds.substeps)
     return opening
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 class PPOConfig:
     """Hyper-parameters; see docs of each field in the reference run (docs/learning.md)."""
 
-    num_envs: int = 512
+    num_envs: int = 256
     horizon: int = 16  # ticks per rollout
     epochs: int = 5
     mini_batches: int = 4
