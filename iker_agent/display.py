@@ -46,7 +46,7 @@ class Screen:
         if not self.console.is_terminal:
             if row.seconds - self._logged_s >= _LOG_EVERY_S:
                 self._logged_s = row.seconds
-                self.console.print(f"  learning: {_numbers(row)}")
+                self.console.print(f"  learning: {_numbers(row)}", soft_wrap=True)
             return
         if self._bar is None:
             columns = (TextColumn("  learning"), BarColumn(24), TextColumn("{task.fields[numbers]}"))

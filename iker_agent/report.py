@@ -40,7 +40,7 @@ def write_report(folder: str | Path) -> Path:
     if not (folder / "run.json").is_file():
         raise ValueError(f"{str(folder)!r} is not a run folder: it has no run.json")
     environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined)
-    environment.filters.update(cm=_cm, degrees=_degrees, clock=_clock, count=_count, program=_coloured)
+    environment.filters.update(cm=_cm, clock=_clock, count=_count, program=_coloured)
     template = environment.from_string(files("iker_agent").joinpath("report.html.j2").read_text(encoding="utf-8"))
     page = template.render(_page(folder))
     return Folder(folder).text("report.html", page.encode("utf-8", "replace").decode("utf-8"))
@@ -119,12 +119,14 @@ class _Stage:
     title: str = ""
     reason: str = ""
     record: dict[str, Any] = field(default_factory=dict)  # its entry in run.json
-    outcome: dict[str, Any] = field(default_factory=dict)
     goal: dict[str, Any] = field(default_factory=dict)
+    outcome: dict[str, Any] = field(default_factory=dict)
+    error_m: Any = None
+    measured: list[tuple[str, str]] = field(default_factory=list)
     goal_words: list[str] = field(default_factory=list)
     refusals: list[str] = field(default_factory=list)
     learning: list[tuple[str, str]] = field(default_factory=list)
-    trained: bool = False
+    untrained: bool = False
     marked: str = ""
     curve: str = ""
     video: str = ""
@@ -187,11 +189,13 @@ def _stage(path: Path, record: dict[str, Any], run: Mapping[str, Any], faults: l
     stage.refusals = [reason.strip() for reason in _REFUSED.findall(stage.prompt)]
     stage.goal_words = _goal_in_words(stage.goal, source.json("poses.json"))
     rows = source.rows("metrics.csv")
-    stage.trained, stage.learning = bool(rows), _learning_in_numbers(rows)
-    # a learner without training leaves a header without rows, and a picture that says nothing more
-    stage.curve = source.image("curve.png") if rows or not source.has("metrics.csv") else ""
+    stage.learning = _learning_in_numbers(rows)
+    stage.untrained = source.has("metrics.csv") and not rows  # its curve.png would be an empty frame
+    stage.curve = "" if stage.untrained else source.image("curve.png")
     stage.marked = source.image("marked.png")
     stage.video, stage.poster = source.video("rollout.mp4"), source.poster("rollout.mp4")
+    stage.error_m = stage.outcome.get("goal_error_m", record.get("goal_error_m"))
+    stage.measured = _outcome_in_numbers(stage.outcome)
     stage.title = _title(stage)
     stage.kind, stage.status, stage.reason = _status(stage)
     stage.missing = [name for name in _expected(stage, run) if not source.has(name)]
@@ -242,20 +246,21 @@ def _goal_in_words(goal: Mapping[str, Any], poses: Mapping[str, Any]) -> list[st
     how = f"Grasp {name} and place it" if goal.get("grasp") else f"Push {name} so that it ends"
     words = [f"{how} with its centre at x {x}, y {y}, z {z} cm."]
     if seen := _vector(_mapping(poses.get(name)).get("pose"), 7):
-        words.append(f"That is {_motion(seen, target)} of where it was seen.")
+        words.append(f"From where it was seen it {_motion(seen, target)}.")
     if labels := list(_mapping(goal.get("raw_targets_m"))):
         words.append(f"The program gave targets for keypoints {', '.join(labels)}.")
     return words
 
 
 def _motion(seen: Sequence[float], target: Sequence[float]) -> str:
-    """The way from one pose to another in the robot's words: +x ahead, +y left, +z up."""
-    ways = (("ahead", "behind"), ("left", "right"), ("above", "below"))
+    """The way from one pose to another in the robot's words: +x forward, +y left, +z up."""
+    ways = (("forward", "back"), ("left", "right"), ("up", "down"))
     steps = [(100 * (b - a), way) for a, b, way in zip(seen[:3], target[:3], ways, strict=True)]
-    parts = [f"{abs(cm):.0f} cm {way[cm < 0]}" for cm, way in steps if abs(cm) >= 0.5] or ["within half a centimetre"]
+    parts = [f"{abs(cm):.0f} cm {way[cm < 0]}" for cm, way in steps if abs(cm) >= 0.5]
     dot = abs(sum(a * b for a, b in zip(seen[3:], target[3:], strict=True)))
     turn = math.degrees(2 * math.acos(min(1.0, dot)))
-    return ", ".join(parts) + (f" and turned by {turn:.0f}° out" if turn >= 0.5 else "")
+    moves = f"moves {', '.join(parts)}" if parts else "stays within half a centimetre"
+    return moves + (f" and turns by {turn:.0f}°" if turn >= 0.5 else "")
 
 
 def _learning_in_numbers(rows: Sequence[Mapping[str, float]]) -> list[tuple[str, str]]:
@@ -270,6 +275,21 @@ def _learning_in_numbers(rows: Sequence[Mapping[str, float]]) -> list[tuple[str,
         ("Strict success, best evaluation", _percent(max(evaluated, default=None))),
         ("Keypoint error, exploring", _cm(last.get("goal_error_m"))),
     ]
+
+
+def _outcome_in_numbers(outcome: Mapping[str, Any]) -> list[tuple[str, str]]:
+    yes_no = {True: "yes", False: "no"}
+    lines = [
+        ("Keypoint error", _cm(outcome.get("goal_error_m"))),
+        ("Error to the task's own target", _cm(outcome.get("annotated_error_m"))),
+        ("Tilt", _degrees(outcome.get("tilt_rad"))),
+        ("Heading off by", _degrees(outcome.get("heading_rad"))),
+        ("Other objects moved", _cm(outcome.get("others_moved_m"))),
+        ("Steps of the policy", _count(outcome.get("num_steps"))),
+        ("Success (paper's measure)", yes_no[outcome.get("success") is True]),
+        ("Strict success", yes_no[outcome.get("success_strict") is True]),
+    ]
+    return lines if outcome else []
 
 
 def _final_positions(final: Mapping[str, Any]) -> dict[str, list[float]]:

@@ -129,7 +129,7 @@ def decode_action(spec: Spec, action: Array, commanded_pose: Array, measured_pos
     action = xp.clip(xp.astype(action, commanded_pose.dtype), -1.0, 1.0)
     position = commanded_pose[:, :3] + spec.position_step_m * action[:, :3]
     position = measured_pose[:, :3] + _shorten(position - measured_pose[:, :3], spec.position_leash_m)
-    position = xp.clip(position, workspace_m[0], workspace_m[1])
+    position = xp.clip(position, workspace_m[0, :], workspace_m[1, :])
     turn = quaternion_from_rotvec(spec.rotation_step_rad * action[:, 3:])
     rotation = quaternion_multiply(turn, commanded_pose[:, 3:])
     away = rotvec_from_quaternion(quaternion_multiply(rotation, quaternion_conjugate(measured_pose[:, 3:])))

@@ -9,13 +9,17 @@ from __future__ import annotations
 
 import json
 import pickle
+import re
+import shutil
 import socket
+import subprocess
 import sys
 import threading
 from pathlib import Path
 
 import pytest
 
+import iker_agent.program
 from iker_agent.program import ProgramResult, run_program
 
 DATA = Path(__file__).parent / "data"
@@ -43,21 +47,20 @@ class Trap:
         (folder / "evil.npy").write_bytes(pickle.dumps(_Touch(str(folder / "np_load_pickle"))))
         self.planted = sorted(folder.iterdir())
         self.server = socket.create_server(("127.0.0.1", 0))
-        self.connections: list[object] = []
+        self.connections = 0
+        self.closing = threading.Event()
         self.thread = threading.Thread(target=self._listen)
         self.thread.start()
 
     def _listen(self) -> None:
         while True:
-            connection, _ = self.server.accept()
-            connection.close()
-            if not self.connections and (self.folder / "closing").exists():
+            self.server.accept()[0].close()
+            if self.closing.is_set():
                 return
-            self.connections.append(connection)
+            self.connections += 1
 
     def close(self) -> None:
-        (self.folder / "closing").touch()
-        self.connections.clear()
+        self.closing.set()
         socket.create_connection(("127.0.0.1", self.port)).close()
         self.thread.join()
         self.server.close()
@@ -71,7 +74,7 @@ class Trap:
 
     def assert_untouched(self, result: ProgramResult) -> None:
         assert sorted(self.folder.iterdir()) == self.planted
-        assert self.connections == []
+        assert self.connections == 0
         assert SECRET not in repr(result)
 
 
@@ -165,8 +168,147 @@ def test_attacks_on_poses(trap):
         assert result.status == "refused"
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="the process's own files are Linux")
-def test_the_child_has_no_environment_and_no_arguments_of_ours():
-    from iker_agent.program import runner
+# ---------------------------------------------------------------------- each layer by itself
 
-    assert SECRET not in "".join(runner._environment().values())
+PACKAGE = Path(iker_agent.program.__file__).parent
+LINUX = pytest.mark.skipif(sys.platform != "linux", reason="the lock-down of processes is complete on Linux only")
+HARMFUL = [attack for attack in ATTACKS if "{C}" in attack["code"] or "{P}" in attack["code"]]
+
+# Runs programs from standard input with the copy of the package in the folder given, results as JSON lines.
+DRIVER = """
+import json, sys
+sys.path.insert(0, sys.argv[1])
+from iker_agent.program import run_program
+keypoints, codes = json.load(sys.stdin)
+for code in codes:
+    print(json.dumps(run_program(code, keypoints, cpu_s=1, timeout_s=30).to_dict()))
+"""
+
+
+class Copy:
+    """A copy of the package, in a folder with spaces, some of it replaced."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder / "a checkout, w\u00efth spaces"
+        self.package = self.folder / "iker_agent" / "program"
+        shutil.copytree(PACKAGE, self.package, ignore=shutil.ignore_patterns("__pycache__"))
+        (self.folder / "iker_agent" / "__init__.py").write_text("")
+
+    def append(self, name: str, text: str) -> None:
+        with (self.package / name).open("a") as file:
+            file.write(text)
+
+    def run(self, codes: list[str]) -> list[dict]:
+        finished = subprocess.run(
+            [sys.executable, "-c", DRIVER, str(self.folder)],
+            input=json.dumps([KEYPOINTS, codes]),
+            capture_output=True,
+            text=True,
+            check=True,
+            cwd=self.folder,
+        )
+        return [json.loads(line) for line in finished.stdout.splitlines()]
+
+
+@pytest.fixture
+def copy(tmp_path) -> Copy:
+    return Copy(tmp_path)
+
+
+@pytest.fixture
+def without_language(copy) -> Copy:
+    """Any Python runs, with all builtins and the whole of numpy; only the process is locked."""
+    copy.append(
+        "language.py", "\n\ndef admit(source, function):\n    return Admitted(ast.parse(source, FILENAME), ())\n"
+    )
+    copy.append(
+        "facades.py",
+        "\n\ndef program_globals(printer):\n    return {'__builtins__': builtins, '__name__': 'program', 'np': np}\n",
+    )
+    return copy
+
+
+@pytest.fixture
+def without_lock(copy) -> Copy:
+    """As on a system that has neither limits nor filter."""
+    copy.append("lockdown.py", "\n\ndef lock_down(cpu_s, memory_mb):\n    return []\n")
+    return copy
+
+
+@pytest.fixture
+def fresh_trap(tmp_path):
+    folder = tmp_path / "canary"
+    folder.mkdir()
+    trap = Trap(folder)
+    yield trap
+    trap.close()
+
+
+def test_runs_from_a_folder_with_spaces(copy):
+    code = "def get_interaction_data(kp):\n    kp['5'] += 0.1\n    return 'shoe', ['5'], True, kp\n"
+    assert [result["status"] for result in copy.run([code])] == ["ok"]
+
+
+def test_the_language_alone_contains(without_lock, fresh_trap):
+    results = without_lock.run([fresh_trap.arm(attack["code"]) for attack in HARMFUL])
+    fresh_trap.assert_untouched(results)
+    assert len(results) == len(HARMFUL) and not any(
+        "rlimit" in r["layers"] or "seccomp" in r["layers"] for r in results
+    )
+
+
+@LINUX
+def test_the_process_alone_contains(without_language, fresh_trap):
+    results = without_language.run([fresh_trap.arm(attack["code"]) for attack in HARMFUL])
+    fresh_trap.assert_untouched(results)
+    assert any("PermissionError" in result["message"] for result in results)
+
+
+@LINUX
+def test_without_both_the_trap_snaps(without_language, fresh_trap):
+    """The control: the same attacks do harm where nothing stops them."""
+    without_language.append("lockdown.py", "\n\ndef lock_down(cpu_s, memory_mb):\n    return []\n")
+    without_language.run(
+        [fresh_trap.arm(attack["code"]) for attack in HARMFUL if attack["name"] in ("open_via_pathlib", "np_save")]
+    )
+    assert {path.name for path in fresh_trap.folder.iterdir()} >= {"open_via_pathlib", "np_save.npy"}
+
+
+DEEDS = {
+    "open('/etc/passwd')": "PermissionError",
+    "open('/proc/self/environ')": "PermissionError",
+    "__import__('os').listdir('/')": "PermissionError",
+    "__import__('os').fork()": "PermissionError",
+    "__import__('os').kill(__import__('os').getppid(), 0)": "PermissionError",
+    "__import__('os').kill(__import__('os').getpid(), 9)": "PermissionError",
+    "__import__('os').execv('/bin/true', ['true'])": "PermissionError",
+    "__import__('os').dup(1)": "PermissionError",
+    "__import__('os').pipe()": "PermissionError",
+    "__import__('os').chdir('/')": "PermissionError",
+    "__import__('os').setpriority(0, 0, -5)": "PermissionError",
+    "__import__('resource').setrlimit(0, (1, 1))": "(Error|not permitted)",
+    "__import__('posix').memfd_create('x')": "PermissionError",
+    "__import__('_thread').start_new_thread(print, ())": "RuntimeError",
+    "__import__('signal').setitimer(0, 1)": "not permitted",
+    "__import__('socket').socket()": "(PermissionError|ModuleNotFoundError)",
+    "__import__('ctypes').CDLL(None).ptrace(0, 0, 0, 0)": "nothing",
+    "bytearray(10**9)": "the program needs too much memory",
+}
+
+
+@LINUX
+def test_deeds_of_a_locked_process(without_language):
+    template = "def get_interaction_data(kp):\n    {}\n    raise ValueError('nothing')\n"
+    results = without_language.run([template.format(deed) for deed in DEEDS])
+    told = dict(zip(DEEDS, (result["message"] for result in results), strict=True))
+    assert {deed: said for deed, said in told.items() if not re.search(DEEDS[deed], said)} == {}
+    assert all(SECRET not in result["message"] for result in results)
+
+
+@LINUX
+def test_the_child_has_loaded_little(without_language):
+    heavy = ("torch", "mujoco", "scipy", "gymnasium", "iker_envs", "iker_agent", "socket", "subprocess", "site")
+    code = (
+        f"import sys\ndef get_interaction_data(kp):\n    raise ValueError([m for m in {heavy} if m in sys.modules])\n"
+    )
+    assert without_language.run([code])[0]["message"] == "line 3: ValueError: []"

@@ -88,7 +88,9 @@ def _split(value: Any, contract: Contract, reading: Reading) -> list[Any]:
 
 def _read_object(value: Any, reading: Reading) -> str:
     if not isinstance(value, str):
-        raise Invalid(f"object_to_interact must be text, not {_kind(value)}; return None alone when the task is done")
+        raise Invalid(
+            f"object_to_interact must be a short text, not {_kind(value)}; return None alone when the task is done"
+        )
     name = clean_line(value, MAX_OBJECT_LENGTH)
     if not name:
         raise Invalid("object_to_interact is empty")
@@ -219,15 +221,15 @@ def _merge(rows: Rows, contract: Contract, originals: Rows, reading: Reading) ->
     missing = [label for label in originals if label not in rows]
     lost = [label for label in missing if label in reading.labels]
     if lost:
-        raise Invalid(f"{contract.argument} has no target for {contract.noun} {', '.join(lost)}")
+        raise Invalid(f"{contract.argument} has no target for {_several(contract.noun, lost)}")
     if missing:
         reading.warnings.append(f"only some {contract.noun}s were returned; the others stay")
     moved = [label for label, row in rows.items() if _distance(row, originals[label]) > STILL_M]
     strays = [label for label in originals if label in moved and label not in reading.labels]
     if strays and contract.noun == "keypoint":
-        raise Invalid(f"keypoints {', '.join(strays)} move but are not in keypoint_indices_to_interact")
+        raise Invalid(f"{_several('keypoint', strays)} would move without being in keypoint_indices_to_interact")
     if strays:
-        raise Invalid(f"objects {', '.join(strays)} move as well as {reading.object}: one object at a time")
+        raise Invalid(f"{_several('object', strays)} would move as well as {reading.object}; move one object only")
     if not moved:
         reading.warnings.append("nothing moves, and the task is not declared done")
     return {label: rows[label] if label in reading.labels else original for label, original in originals.items()}
@@ -254,6 +256,10 @@ def _kind(value: Any) -> str:
     if isinstance(value, list | tuple):
         return f"a {type(value).__name__} of {len(value)}"
     return clean_line(repr(value), 60)
+
+
+def _several(noun: str, labels: list[str]) -> str:
+    return f"{noun}{'s' if len(labels) > 1 else ''} {', '.join(labels)}"
 
 
 def _listing(originals: Rows) -> str:

@@ -11,7 +11,7 @@ import signal
 import sys
 import warnings
 from collections.abc import Callable
-from types import CodeType
+from types import CodeType, FunctionType
 from typing import Any
 
 import numpy as np
@@ -39,13 +39,15 @@ def execute(program: Admitted, job: Job, tell_layers: Callable[[list[str]], None
     warm_up()
     if hasattr(faulthandler, "register") and hasattr(signal, "SIGXCPU"):
         faulthandler.register(signal.SIGXCPU, file=channel, all_threads=False, chain=True)
+    reserve = bytearray(_RESERVE_BYTES)
     tell_layers(lock_down(job["cpu_s"], job["memory_mb"]))
-    answer = _run(program, job["function"], scope, rows)
+    answer = _run(program, job["function"], scope, rows, reserve)
     return {"warnings": [*program.warnings, *_printing(printer)], "printed": printer.text, **answer}
 
 
-def _run(program: Admitted, function: str, scope: dict[str, Any], rows: dict[str, np.ndarray]) -> Answer:
-    reserve = bytearray(_RESERVE_BYTES)
+def _run(
+    program: Admitted, function: str, scope: dict[str, Any], rows: dict[str, np.ndarray], reserve: bytearray
+) -> Answer:
     try:
         code = compile(program.tree, FILENAME, "exec")
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
@@ -55,7 +57,7 @@ def _run(program: Admitted, function: str, scope: dict[str, Any], rows: dict[str
     except TooLarge as error:
         return {"status": "invalid", "message": str(error)}
     except MemoryError as error:
-        del reserve
+        reserve.clear()
         return {"status": "limit", "message": _at_line(error) + "the program needs too much memory"}
     except Exception as error:  # whatever a program may raise
         return {"status": "error", "message": f"{_at_line(error)}{type(error).__name__}: {_text(error)}"}
@@ -64,6 +66,8 @@ def _run(program: Admitted, function: str, scope: dict[str, Any], rows: dict[str
 def _call(code: CodeType, function: str, scope: dict[str, Any], rows: dict[str, np.ndarray]) -> Any:
     sys.setrecursionlimit(_RECURSION_LIMIT)
     exec(code, scope)
+    if not isinstance(scope.get(function), FunctionType):
+        raise TypeError(f"{function} is not a function any more at the end of the program")
     return scope[function](rows)
 
 

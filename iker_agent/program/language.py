@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ast
 import builtins
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -145,17 +146,20 @@ def _check_definition(tree: ast.Module, function: str) -> None:
 
 
 def _check(tree: ast.Module) -> None:
-    nodes = [node for node, _ in _walk(tree)]
+    nodes = [node for node, _ in _walk(tree)][::-1]  # inner before outer: of np.random.rand the random is the reason
+    for node in sorted(nodes, key=lambda node: getattr(node, "lineno", sys.maxsize)):
+        _check_kind(node)
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            _check_import(node)
     bound = {name for node in nodes for name in _bound_names(node)}
     for node in nodes:
-        _check_kind(node)
         _check_names(node)
         if isinstance(node, ast.Attribute):
             _check_attribute(node)
+        elif isinstance(node, ast.Constant):
+            _check_constant(node)
         elif isinstance(node, ast.Name) and node.id in _FOREIGN and node.id not in bound:
             raise Refused(f"{_line(node)}: {node.id} is not available to programs{_hint(node.id)}")
-        elif isinstance(node, ast.Import | ast.ImportFrom):
-            _check_import(node)
 
 
 def _check_kind(node: ast.AST) -> None:
@@ -166,8 +170,6 @@ def _check_kind(node: ast.AST) -> None:
         raise Refused(f"{_line(node.target)}: async for is not allowed in programs")
     if isinstance(node, ast.FunctionDef) and node.decorator_list:
         raise Refused(f"{_line(node)}: decorators are not allowed in programs")
-    if isinstance(node, ast.Constant) and not isinstance(node.value, _CONSTANTS):
-        raise Refused(f"{_line(node)}: {type(node.value).__name__} literals are not allowed in programs")
 
 
 def _check_names(node: ast.AST) -> None:
@@ -185,6 +187,11 @@ def _check_attribute(node: ast.Attribute) -> None:
         raise Refused(f"{_line(node)}: setting or deleting the attribute {node.attr} is not allowed in programs")
     if node.attr not in ATTRIBUTES:
         raise Refused(f"{_line(node)}: the attribute {node.attr} is not available to programs{_hint(node.attr)}")
+
+
+def _check_constant(node: ast.Constant) -> None:
+    if not isinstance(node.value, _CONSTANTS):
+        raise Refused(f"{_line(node)}: {type(node.value).__name__} literals are not allowed in programs")
 
 
 def _check_import(node: ast.Import | ast.ImportFrom) -> None:

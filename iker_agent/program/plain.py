@@ -8,7 +8,7 @@ tuple, `Pairs`, `Array`, `Other`.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -44,7 +44,8 @@ class Array:
     values: tuple[Any, ...]
 
 
-class Other(NamedTuple):
+@dataclass(frozen=True)
+class Other:
     """A value that no contract has a use for, in words: "generator", "text of 10000000 characters"."""
 
     kind: str

@@ -186,7 +186,9 @@ def _judge(ending: _Ending, terms: Contract, originals: Rows, job: dict[str, Any
     }
     if returned:
         return _read_returned(answer["value"], terms, originals, told)
-    return ProgramResult(answer["status"], clean_line(str(answer.get("message"))).rstrip(".") or "no reason was given", **told)
+    return ProgramResult(
+        answer["status"], clean_line(str(answer.get("message"))).rstrip(".") or "no reason was given", **told
+    )
 
 
 def _read_record(line: bytes) -> dict[str, Any] | None:

@@ -1,0 +1,93 @@
+"""Write docs/environments.md from the code that it describes: `python docs/make_environments.py`.
+
+A test fails when the page and the code differ.
+"""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from pathlib import Path
+
+import iker_envs
+from iker_envs import measure, randomisation, rewards
+from iker_envs.observation_docs import space_tables
+from iker_envs.task import load_task
+
+PAGE = Path(__file__).with_name("environments.md")
+
+
+def page() -> str:
+    """The whole page as Markdown."""
+    return "\n".join([_INTRODUCTION, _ids(), space_tables(), "", _EPISODE, _rewards(), _SUCCESS, _randomisation()])
+
+
+def _table(head: tuple[str, ...], rows) -> str:
+    lines = [f"| {' | '.join(head)} |", f"|{'---|' * len(head)}"]
+    return "\n".join([*lines, *(f"| {' | '.join(str(c) for c in row)} |" for row in rows)]) + "\n"
+
+
+def _ids() -> str:
+    rows = []
+    for id_ in iker_envs.IDS:
+        task = load_task(iker_envs.TASKS[id_]) if id_ in iker_envs.TASKS else None
+        line = task.description if task else "Any scene and goal, given as contracts, dictionaries or files."
+        rows.append((f"`{id_}`", len(task.configurations) if task else "-", line))
+    return _table(("id", "configurations", "what it is"), rows)
+
+
+def _rewards() -> str:
+    rows = [(name, getattr(rewards.RewardConfig(), name), row.__doc__) for name, row in rewards.ROWS.items()]
+    scales = [(f.name, getattr(rewards.RewardConfig(), f.name)) for f in fields(rewards.RewardConfig)]
+    scales = [s for s in scales if s[0] not in rewards.ROWS]
+    head = "## Reward\n\nThe sum of five weighted rows; `info` has each as `reward/<row>`.\n"
+    return "\n".join([head, _table(("row", "weight", "meaning"), rows), _table(("scale", "value"), scales)])
+
+
+def _randomisation() -> str:
+    rows = [
+        (f"`{n}`", r.operation, list(randomisation.DEFAULT_RANGES[n]), r.unit or "-", r.meaning)
+        for n, r in randomisation.ROWS.items()
+    ]
+    return _RANDOMISATION + _table(("row", "operation", "default range", "unit", "meaning"), rows)
+
+
+_INTRODUCTION = """# The environments
+
+<!-- Written by docs/make_environments.py; change the code, then run it again. -->
+
+`gym.make(id)` gives one world, `gym.make_vec(id, num_envs=N)` N worlds on CPU threads. Everything is in the robot base
+frame: +x forward, +y left, +z up, metres, radians, quaternions (w, x, y, z).
+"""
+
+_EPISODE = """## Episodes
+
+A stage is an episode. `reset(seed=..., options={...})` of the single environment takes
+
+- `world`: `"new"` (default) draws objects and physics anew, `"keep"` begins the next episode from the world as it
+  stands: objects untouched, counters cleared, the hand at its start pose.
+- `goal`, `grasp`: with `"keep"`, what to do next; a goal with `grasp: true` is grasped in physics first.
+- `configuration`: which arrangement of a task, counted from 0.
+- `look`: with `"new"`, place the objects and leave the empty hand out of it, so that `view()` shows the scene.
+
+Terminated: the object was dropped, fell, tipped over, or the simulation diverged. Truncated: the time limit. There is
+no termination on success. `finish()` opens the hand, retreats, waits until all is still and returns an `Outcome`.
+"""
+
+_SUCCESS = f"""## Success
+
+Measured after `finish()`. `success` is the paper's: mean keypoint distance to the target at most
+{100 * measure.SUCCESS_M:.0f} cm. `success_strict`: at most {100 * measure.STRICT_M:.0f} cm, tilt and heading at most 15
+degrees, no other object moved by more than {100 * measure.STRICT_OTHERS_M:.0f} cm. Four coplanar keypoints of a shoe
+on its side are only 3.5 cm off: the first measure alone accepts nonsense, so both are always reported.
+"""
+
+_RANDOMISATION = """## Randomisation
+
+`randomisation="on"` (default), `"off"`, a file, or a mapping from row to `[low, high]`; numbers are drawn uniformly,
+per world and episode. `scale` multiplies the nominal value, `add` is added to it. Under grasp goals friction, mass and
+centre of mass stay with a world, because its grasped states were made with them.
+
+"""
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")

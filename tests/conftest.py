@@ -1,0 +1,89 @@
+"""What all tests share: no way out but loopback, repeatable property tests, a small rack scene and a generator."""
+
+import ipaddress
+import socket
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import settings
+
+from iker_envs.optics import default_cameras
+from iker_envs.scene import ObjectModel, Scene, SceneObject, upright_pose
+
+# Repeatable, and without a time limit per example: a busy machine must not fail a test.
+settings.register_profile("iker", deadline=None, derandomize=True, max_examples=60)
+settings.load_profile("iker")
+
+
+class NetworkForbidden(RuntimeError):
+    """A test tried to reach another machine."""
+
+
+def is_loopback(host: Any) -> bool:
+    """127.0.0.0/8, ::1 and localhost; no host at all (None or "") means this machine too."""
+    if isinstance(host, bytes):
+        host = host.decode("ascii", "replace")
+    if host in (None, "", "localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(str(host)).is_loopback
+    except ValueError:
+        return False
+
+
+def _refuse_unless_loopback(host: Any) -> None:
+    if not is_loopback(host):
+        raise NetworkForbidden(f"tests may not reach {host!r}: only 127.0.0.0/8, ::1, localhost and unix sockets")
+
+
+def _guard_socket_method(original: Callable) -> Callable:
+    """The address is the last positional argument of connect, connect_ex and sendto."""
+
+    def guarded(self: socket.socket, *arguments: Any) -> Any:
+        if self.family in (socket.AF_INET, socket.AF_INET6) and isinstance(arguments[-1], tuple):
+            _refuse_unless_loopback(arguments[-1][0])
+        return original(self, *arguments)
+
+    return guarded
+
+
+def _guard_function(original: Callable, host_of: Callable[[Any], Any]) -> Callable:
+    def guarded(first: Any, *arguments: Any, **options: Any) -> Any:
+        _refuse_unless_loopback(host_of(first))
+        return original(first, *arguments, **options)
+
+    return guarded
+
+
+@pytest.fixture(scope="session", autouse=True)
+def only_loopback() -> Iterator[None]:
+    """Connections and look-ups of anything but this machine raise before a packet leaves."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("connect", "connect_ex", "sendto"):
+            patch.setattr(socket.socket, name, _guard_socket_method(getattr(socket.socket, name)))
+        for name in ("getaddrinfo", "gethostbyname", "gethostbyname_ex"):
+            patch.setattr(socket, name, _guard_function(getattr(socket, name), lambda host: host))
+        patch.setattr(socket, "create_connection", _guard_function(socket.create_connection, lambda a: a[0]))
+        yield
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(20240)
+
+
+@pytest.fixture(scope="session")
+def rack_scene() -> Scene:
+    """A box on a rack, a left and a right shoe on the table before it (reference scene of the shoe tasks)."""
+    rack = ObjectModel("rack", "rack", np.array([0.28, 0.64, 0.10]))
+    box = ObjectModel("shoe_box", "box", np.array([0.28, 0.20, 0.11]), 0.6)
+    left, right = (ObjectModel(f"{s}_shoe", "shoe", np.array([0.28, 0.10, 0.09]), 0.3, side=s) for s in ("left", "right"))
+    objects = (
+        SceneObject(rack, upright_pose([0.66, 0.0, 0.05]), movable=False),
+        SceneObject(box, upright_pose([0.65, 0.0, 0.155])),
+        SceneObject(left, upright_pose([0.335, 0.17, 0.045])),
+        SceneObject(right, upright_pose([0.335, -0.17, 0.045])),
+    )
+    return Scene(objects, default_cameras(), np.array([[0.20, -0.45, 0.015], [0.75, 0.45, 0.45]]))

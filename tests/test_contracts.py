@@ -1,0 +1,248 @@
+"""Every contract survives JSON, YAML and pickling, cannot be written to, and says in one sentence what is wrong with it."""
+
+import copy
+import dataclasses
+import importlib
+import json
+import pickle
+import pkgutil
+import types
+import typing
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+
+import iker_agent
+import iker_envs
+import real_env
+from iker_agent.keypoints import Keypoints
+from iker_agent.vlm.types import Message, Part, Reply, Request
+from iker_envs.contract import Contract
+from iker_envs.randomisation import Randomisation
+from iker_envs.scene import (
+    Camera,
+    Goal,
+    Grasp,
+    Image,
+    ObjectModel,
+    Outcome,
+    Scene,
+    SceneObject,
+    View,
+    upright_pose,
+)
+from iker_envs.task import Configuration, GoalSpec, Placement, StageSpec, Task
+
+PACKAGES = (iker_envs, iker_agent, real_env)
+POSE = upright_pose([0.3, -0.1, 1 / 3], 0.7)
+RNG = np.random.default_rng(0)
+
+
+def _examples() -> list[Contract]:
+    """One of each, no field left at its default."""
+    model = ObjectModel("cup", "box", np.array([0.1, 0.2, 0.3]), 0.4, 0.5, "left", np.array([0, 0.2, 1, 1]), "a shelf")
+    thing = SceneObject(model, POSE, movable=False)
+    camera = Camera("eye", POSE, 64, 48, 0.75)
+    scene = Scene((thing,), (camera,), np.array([[0, -1, 0.1], [1.0, 1, 2]]), "eye")
+    large = RNG.integers(0, 256, (24, 32, 3)).astype(np.uint8)
+    image = Image(large, RNG.random((24, 32)), np.eye(3), POSE, 1.5, np.full((24, 32), -1.0))
+    goal = GoalSpec("cup", "shelf", np.array([0.1, 0, 0.2]), 30.0, grasp=True)
+    place = Placement("mug", np.array([0.4, 0, 0]), 15.0, "shelf", False, np.array([0.01, 0.02]), 5.0)
+    stage = StageSpec(goal, {"keypoints": "def f():\n    return None\n"})
+    configuration = Configuration({"cup": place}, "Put it: there", (stage,))
+    part = Part("look", large, "view.png")
+    return [
+        model, thing, camera, scene, image, goal, place, stage, configuration, part,
+        Goal("cup", POSE, True, "go", {"1": np.array([1.0, 2, 3])}, POSE),
+        Grasp(POSE, 0.06, 0.5),
+        View({"eye": image}, "eye", {"cup": POSE}),
+        Outcome(True, False, 0.01, 0.1, 0.2, 0.0, 0.03, "it fell", 12, {"cup": POSE}),
+        Randomisation({"mass": (0.5, 2.0)}),
+        Task("cups", "IKER-Cups-v0", "One line.", (configuration,), np.array([[0, 0, 0], [1.0, 1, 1]]), 4.0),
+        Keypoints(("1",), ("cup",), np.zeros((1, 3)), np.ones((1, 3)), np.array([[3.5, 4.5]]), (True,)),
+        Message("user", (part,)),
+        Request((Message("user", (part,)),), {"instruction": "go", "keypoints": {"1": [1.0, 2.0, 3.0]}}),
+        Reply("text", "annotated", "human", 0.25),
+    ]  # fmt: skip
+
+
+EXAMPLES = {type(example): example for example in _examples()}
+every_contract = pytest.mark.parametrize("example", EXAMPLES.values(), ids=lambda e: type(e).__name__)
+
+
+def _subclasses(cls: type) -> Iterator[type]:
+    for child in cls.__subclasses__():
+        yield child
+        yield from _subclasses(child)
+
+
+def _all_contracts() -> set[type]:
+    for package in PACKAGES:
+        for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+            importlib.import_module(module.name)
+    names = {p.__name__ for p in PACKAGES}
+    return {c for c in _subclasses(Contract) if c.__module__.split(".")[0] in names}
+
+
+def assert_same(a: Any, b: Any) -> None:
+    """Equal in value and in kind, arrays to the last bit."""
+    if isinstance(a, Mapping):
+        assert isinstance(b, Mapping) and list(a) == list(b)
+        a, b = list(a.values()), list(b.values())
+    assert type(a) is type(b)
+    if isinstance(a, Contract):
+        for f in dataclasses.fields(a):
+            assert_same(getattr(a, f.name), getattr(b, f.name))
+    elif isinstance(a, np.ndarray):
+        assert a.dtype == b.dtype
+        np.testing.assert_array_equal(a, b)
+    elif isinstance(a, (list, tuple)):
+        assert len(a) == len(b)
+        for x, y in zip(a, b, strict=True):
+            assert_same(x, y)
+    else:
+        assert a == b
+
+
+def _arrays(value: Any) -> Iterator[np.ndarray]:
+    if isinstance(value, np.ndarray):
+        yield value
+    elif isinstance(value, Contract):
+        yield from (a for f in dataclasses.fields(value) for a in _arrays(getattr(value, f.name)))
+    elif isinstance(value, (Mapping, tuple)):
+        yield from (a for v in (value.values() if isinstance(value, Mapping) else value) for a in _arrays(v))
+
+
+def test_every_contract_has_an_example_here():
+    missing = {c.__name__ for c in _all_contracts()} - {c.__name__ for c in EXAMPLES}
+    assert not missing, f"add an example of {', '.join(sorted(missing))} to tests/test_contracts.py"
+
+
+@every_contract
+def test_an_example_leaves_no_field_at_its_default(example):
+    for f in dataclasses.fields(example):
+        if f.default is not dataclasses.MISSING:
+            assert getattr(example, f.name) is not f.default or isinstance(f.default, bool), f.name
+        elif f.default_factory is not dataclasses.MISSING:
+            assert len(getattr(example, f.name)), f.name
+
+
+@every_contract
+@pytest.mark.parametrize(
+    "through", [lambda d: json.loads(json.dumps(d)), lambda d: yaml.safe_load(yaml.safe_dump(d))], ids=["json", "yaml"]
+)
+def test_round_trip(example, through):
+    assert_same(type(example).from_dict(through(example.to_dict())), example)
+
+
+@every_contract
+@pytest.mark.parametrize("through", [lambda e: pickle.loads(pickle.dumps(e)), copy.deepcopy], ids=["pickle", "copy"])
+def test_copies_are_equal_and_read_only_too(example, through):
+    again = through(example)
+    assert_same(again, example)
+    assert not any(a.flags.writeable for a in _arrays(again))
+
+
+@every_contract
+def test_nothing_can_be_written(example):
+    for array in _arrays(example):
+        with pytest.raises(ValueError, match="read-only"):
+            array[...] = 0
+    for f in dataclasses.fields(example):
+        with pytest.raises(dataclasses.FrozenInstanceError):
+            setattr(example, f.name, None)
+        if isinstance(value := getattr(example, f.name), Mapping):
+            with pytest.raises(TypeError):
+                value["new"] = 1
+
+
+def test_a_contract_keeps_copies_of_what_it_is_given():
+    position, targets = np.zeros(7), {"1": np.zeros(3)}
+    goal = Goal("cup", position, raw_targets_m=targets)
+    position[:], targets["1"][:], targets["2"] = 5, 5, np.ones(3)
+    assert not goal.target_pose.any() and list(goal.raw_targets_m) == ["1"] and not goal.raw_targets_m["1"].any()
+
+
+@every_contract
+def test_an_unknown_field_is_named_beside_the_known_ones(example):
+    with pytest.raises(ValueError, match="has no field 'colour'") as caught:
+        type(example).from_dict({**example.to_dict(), "colour": 1})
+    assert all(f.name in str(caught.value) for f in dataclasses.fields(example))
+
+
+@every_contract
+def test_missing_fields_are_named(example):
+    required = [
+        f.name
+        for f in dataclasses.fields(example)
+        if f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
+    ]
+    for name in required:
+        rest = {k: v for k, v in example.to_dict().items() if k != name}
+        with pytest.raises(ValueError, match=f"^{type(example).__name__} lacks {name}$"):
+            type(example).from_dict(rest)
+
+
+@every_contract
+@pytest.mark.parametrize("data", [None, 5, "text", [1, 2]])
+def test_what_is_no_mapping_is_refused(example, data):
+    with pytest.raises(ValueError, match=f"{type(example).__name__} is made from a mapping"):
+        type(example).from_dict(data)
+
+
+def _wrong_values(annotation: Any) -> list[Any]:
+    origin, args = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin in (typing.Union, types.UnionType):
+        inner = next(a for a in args if a is not type(None))
+        return [w for w in _wrong_values(inner) if w is not None]
+    if origin is tuple:
+        return ["text", 5, None, *([w] for w in _wrong_values(args[0]))]
+    if origin is dict:
+        return ["text", 5, [1], None, *({"k": w} for w in _wrong_values(args[1]))]
+    if annotation is np.ndarray:
+        return ["text", [[1.0], [1.0, 2.0]], {"a": 1}, ["x"]]
+    if isinstance(annotation, type) and issubclass(annotation, Contract):
+        return [5, "text", [1]]
+    return {float: ["much", None, True, [1.0]], int: [1.5, "2", True], str: [5, None], bool: [1, "yes"]}.get(
+        annotation, []
+    )
+
+
+def _wrong_fields() -> list:
+    cases = []
+    for cls in EXAMPLES:
+        hints = typing.get_type_hints(cls)
+        for f in dataclasses.fields(cls):
+            cases += [pytest.param(cls, f.name, w, id=f"{cls.__name__}.{f.name}-{w}") for w in _wrong_values(hints[f.name])]
+    return cases
+
+
+@pytest.mark.parametrize(("cls", "name", "wrong"), _wrong_fields())
+def test_a_field_of_another_type_gives_one_sentence(cls, name, wrong):
+    with pytest.raises(ValueError) as caught:
+        cls.from_dict({**EXAMPLES[cls].to_dict(), name: wrong})
+    sentence = str(caught.value)
+    assert "\n" not in sentence and len(sentence) < 300
+    inner = [c.__name__ for c in EXAMPLES if c.__name__ in str(typing.get_type_hints(cls)[name])]
+    assert f"{cls.__name__}.{name}" in sentence or any(n in sentence for n in inner) or repr(name) in sentence, sentence
+
+
+@pytest.mark.parametrize("text", ["", "@@@", "AAAA"])
+def test_packed_arrays_that_cannot_be_read_give_one_sentence(text):
+    data = {**EXAMPLES[Image].to_dict(), "rgb": {"npy_base64": text}}
+    with pytest.raises(ValueError, match=r"Image\.rgb"):
+        Image.from_dict(data)
+
+
+def test_whole_numbers_are_read_as_numbers():
+    grasp = Grasp.from_dict({"tcp_pose": [0, 0, 0, 1, 0, 0, 0], "width_m": 1})
+    assert type(grasp.width_m) is float and grasp.tcp_pose.dtype == np.float64
+
+
+@pytest.mark.parametrize("text", ["1.5", "inf"])
+def test_a_number_as_text_is_no_list_of_numbers(text):
+    with pytest.raises(ValueError, match=r"Grasp\.tcp_pose is a list of numbers"):
+        Grasp.from_dict({"tcp_pose": text, "width_m": 0.05})
