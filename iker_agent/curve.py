@@ -1,4 +1,9 @@
-"""curve.png: how success and keypoint error went while a policy learned."""
+"""curve.png: how success and keypoint error went while a policy learned.
+
+    rows of the training diary  ->  draw_curve  ->  PNG, two panels over environment steps
+
+Success and error have a panel each: on one panel with two scales the lines cross where nothing meets.
+"""
 
 from __future__ import annotations
 
@@ -6,33 +11,57 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import EngFormatter, MaxNLocator, PercentFormatter
 
 from iker_agent.learning.progress import Row
 
-_BLUE, _ORANGE, _GREEN = "#2c6fbb", "#d1681c", "#3a923a"
+_BLUE, _ORANGE, _GREEN, _GREY = "#2c6fbb", "#d1681c", "#2f8f3a", "#666666"
+_SIZE_IN, _DPI = (7.2, 4.4), 120
 
 
 def draw_curve(path: str | Path, rows: Sequence[Row]) -> None:
     """Strict success (exploring, and deterministic where evaluated) and keypoint error over environment steps."""
-    figure = Figure(figsize=(7.2, 3.6), dpi=100, layout="constrained")
-    axis = figure.add_subplot()
-    axis.set(ylim=(-0.02, 1.02), ylabel="strict success", xlabel="environment steps (thousands)")
-    axis.grid(alpha=0.3)
+    figure = Figure(figsize=_SIZE_IN, dpi=_DPI, layout="constrained")
     if not rows:
-        axis.text(0.5, 0.5, "no training: this policy is a fixed rule", ha="center", transform=axis.transAxes)
+        figure.text(0.5, 0.5, "no training: this policy is a fixed rule", ha="center", color=_GREY, fontsize=13)
         figure.savefig(path)
         return
-    steps = np.array([r.steps for r in rows]) / 1e3
-    axis.plot(steps, [r.success_strict for r in rows], color=_BLUE, label="strict success, exploring")
-    evaluated = [(s, r.eval_strict) for s, r in zip(steps, rows, strict=True) if not np.isnan(r.eval_strict)]
-    if evaluated:
-        axis.plot(*zip(*evaluated, strict=True), "o", color=_GREEN, label="strict success, on fresh copies")
-    errors = axis.twinx()
-    errors.plot(steps, [100 * r.goal_error_m for r in rows], color=_ORANGE, lw=1, label="keypoint error")
-    errors.set(ylabel="keypoint error (cm)", ylim=(0, None))
-    handles = [h for a in (axis, errors) for h in a.get_legend_handles_labels()[0]]
-    axis.legend(handles=handles, loc="center right", frameon=False)
-    seconds = rows[-1].seconds
-    axis.set_title(f"{rows[-1].steps:,} steps in {seconds:.0f} s ({rows[-1].steps_per_s:.0f} steps/s)", fontsize=10)
+    success, error = figure.subplots(2, 1, sharex=True)
+    _draw_success(success, rows)
+    _draw_error(error, rows)
+    for axis in (success, error):
+        axis.grid(alpha=0.25)
+        axis.spines[["top", "right"]].set_visible(False)
+    last = rows[-1]
+    error.set_xlabel(f"environment steps ({last.steps:,} in {last.seconds:.0f} s, {last.steps_per_s:,.0f} per second)")
+    error.set_xlim(0, 1.02 * max(last.steps, 1))
+    error.xaxis.set_major_formatter(EngFormatter(sep=""))
     figure.savefig(path)
+
+
+def _draw_success(axis: Axes, rows: Sequence[Row]) -> None:
+    style = _line_style(rows)
+    axis.plot([r.steps for r in rows], [r.success_strict for r in rows], color=_BLUE, label="exploring", **style)
+    evaluated = [(r.steps, r.eval_strict) for r in rows if not np.isnan(r.eval_strict)]
+    if evaluated:
+        dots = {"color": _GREEN, "clip_on": False, "zorder": 3, "label": "evaluated on fresh copies"}
+        axis.plot(*zip(*evaluated, strict=True), "o", **dots)
+    axis.set_ylim(-0.02, 1.02)
+    axis.set_yticks([0.0, 0.5, 1.0])
+    axis.yaxis.set_major_formatter(PercentFormatter(1.0, symbol=" %"))
+    axis.set_title("Strict success", loc="left", fontsize=11)
+    # above the panel, where no line can run through it
+    axis.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=2, frameon=False, borderaxespad=0.2, fontsize=10)
+
+
+def _draw_error(axis: Axes, rows: Sequence[Row]) -> None:
+    axis.plot([r.steps for r in rows], [100 * r.goal_error_m for r in rows], color=_ORANGE, **_line_style(rows))
+    axis.set_ylim(bottom=0)
+    axis.yaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 2.5, 5, 10]))
+    axis.set_title("Keypoint error when episodes end (cm)", loc="left", fontsize=11)
+
+
+def _line_style(rows: Sequence[Row]) -> dict[str, object]:
+    return {"lw": 1.8, "marker": "o" if len(rows) == 1 else ""}

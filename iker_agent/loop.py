@@ -27,7 +27,7 @@ from iker_agent.prompts import REPAIR, Turn, build_request
 from iker_agent.record import final_outcome, run_record, save_policy_files
 from iker_agent.run_folder import Folder
 from iker_agent.vlm import make_vlm
-from iker_agent.vlm.types import Request
+from iker_agent.vlm.types import VLM, Request
 from iker_envs.grasps import propose_grasps
 from iker_envs.perception import estimate_poses
 from iker_envs.scene import Goal, Grasp, Outcome, Scene
@@ -91,9 +91,12 @@ class Look:
     marked: np.ndarray
 
 
-def run_task(config: RunConfig, folder: Folder, display: Display) -> RunResult:
-    """Run a task to its end; run.json, outcome.json are kept up to date, also when interrupted."""
-    run = _Run(config, folder, display)
+def run_task(config: RunConfig, folder: Folder, display: Display, vlm: VLM | None = None) -> RunResult:
+    """Run a task to its end; run.json, outcome.json are kept up to date, also when interrupted.
+
+    `vlm` takes the place of the backend that the configuration names.
+    """
+    run = _Run(config, folder, display, vlm)
     try:
         return run.go()
     finally:
@@ -101,12 +104,12 @@ def run_task(config: RunConfig, folder: Folder, display: Display) -> RunResult:
 
 
 class _Run:
-    def __init__(self, config: RunConfig, folder: Folder, display: Display) -> None:
+    def __init__(self, config: RunConfig, folder: Folder, display: Display, vlm: VLM | None) -> None:
         self.config, self.folder, self.display = config, folder, display
         self.env = gym.make(_task_id(config.task), render_mode="rgb_array", **_task_kwargs(config.task)).unwrapped
         self.task = self.env.task
         self.instruction = config.instruction or self.task.configuration(config.configuration).instruction
-        self.vlm = make_vlm(config, self.task)
+        self.vlm = vlm or make_vlm(config, self.task)
         self.learner = make_learner(config)
         self.rng = np.random.default_rng([config.seed, 1])
         self.result, self.history = RunResult(), []

@@ -40,7 +40,8 @@ def write_report(folder: str | Path) -> Path:
     if not (folder / "run.json").is_file():
         raise ValueError(f"{str(folder)!r} is not a run folder: it has no run.json")
     environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined)
-    environment.filters.update(cm=_cm, clock=_clock, count=_count, program=_coloured)
+    formats = {"cm": _cm, "degrees": _degrees, "percent": _percent, "clock": _clock, "count": _count}
+    environment.filters.update(formats, program=_coloured)
     template = environment.from_string(files("iker_agent").joinpath("report.html.j2").read_text(encoding="utf-8"))
     page = template.render(_page(folder))
     return Folder(folder).text("report.html", page.encode("utf-8", "replace").decode("utf-8"))
@@ -122,10 +123,9 @@ class _Stage:
     goal: dict[str, Any] = field(default_factory=dict)
     outcome: dict[str, Any] = field(default_factory=dict)
     error_m: Any = None
-    measured: list[tuple[str, str]] = field(default_factory=list)
     goal_words: list[str] = field(default_factory=list)
     refusals: list[str] = field(default_factory=list)
-    learning: list[tuple[str, str]] = field(default_factory=list)
+    learning: dict[str, Any] = field(default_factory=dict)  # end of the training diary
     untrained: bool = False
     marked: str = ""
     curve: str = ""
@@ -141,12 +141,14 @@ def _page(folder: Path) -> dict[str, Any]:
     faults: list[str] = []
     top = _Files(folder, "", faults)
     run, final = top.json("run.json"), top.json("outcome.json")
-    records = {r["folder"]: r for r in _sequence(run.get("stages")) if isinstance(r, dict) and _is_stage(r)}
-    names = {p.name for p in folder.glob("stage_*") if p.is_dir() and _is_stage({"folder": p.name})}
-    ordered = sorted({*names, *records}, key=lambda name: int(name.removeprefix("stage_")))
-    stages = [_stage(folder / name, records.get(name, {}), run, faults) for name in ordered]
+    listed = run.get("stages") if isinstance(run.get("stages"), list) else []
+    records = {str(r.get("folder")): r for r in listed if isinstance(r, dict)}
+    names = {*records, *(p.name for p in folder.iterdir() if p.is_dir())}
+    ordered = sorted((int(name[6:]), name) for name in names if re.fullmatch(r"stage_\d{1,6}", name))
+    stages = [_stage(folder / name, records.get(name, {}), run, faults) for _, name in ordered]
     if not top.has("outcome.json"):
         faults.append("outcome.json is missing, so where the objects ended is unknown")
+    ended = {n: _vector(_mapping(o).get("position_m"), 3) for n, o in _mapping(final.get("objects")).items()}
     return {
         "run": run,
         "instruction": _text(run.get("instruction")) or "Instruction unknown",
@@ -155,16 +157,12 @@ def _page(folder: Path) -> dict[str, Any]:
         "tries": len(records),
         "env_steps": sum(_number(r.get("env_steps")) or 0 for r in records.values()),
         "answers": sum(_number(r.get("answers")) or 0 for r in records.values()),
-        "objects": {name: where for name, where in _final_positions(final).items() if where},
+        "objects": {name: p for name, p in ended.items() if p},
         "tops": {k.removesuffix("_top_m"): v for k, v in final.items() if k.endswith("_top_m") and _is_number(v)},
         "versions": _mapping(run.get("versions")),
         "settings": _flat(_mapping(run.get("config"))),
         "faults": faults,
     }
-
-
-def _is_stage(record: Mapping[str, Any]) -> bool:
-    return re.fullmatch(r"stage_\d{1,6}", _text(record.get("folder"))) is not None
 
 
 def _verdict(run: Mapping[str, Any]) -> tuple[str, str, str]:
@@ -189,13 +187,12 @@ def _stage(path: Path, record: dict[str, Any], run: Mapping[str, Any], faults: l
     stage.refusals = [reason.strip() for reason in _REFUSED.findall(stage.prompt)]
     stage.goal_words = _goal_in_words(stage.goal, source.json("poses.json"))
     rows = source.rows("metrics.csv")
-    stage.learning = _learning_in_numbers(rows)
+    stage.learning = _learned(rows)
     stage.untrained = source.has("metrics.csv") and not rows  # its curve.png would be an empty frame
     stage.curve = "" if stage.untrained else source.image("curve.png")
     stage.marked = source.image("marked.png")
     stage.video, stage.poster = source.video("rollout.mp4"), source.poster("rollout.mp4")
     stage.error_m = stage.outcome.get("goal_error_m", record.get("goal_error_m"))
-    stage.measured = _outcome_in_numbers(stage.outcome)
     stage.title = _title(stage)
     stage.kind, stage.status, stage.reason = _status(stage)
     stage.missing = [name for name in _expected(stage, run) if not source.has(name)]
@@ -242,9 +239,9 @@ def _goal_in_words(goal: Mapping[str, Any], poses: Mapping[str, Any]) -> list[st
     name, target = _text(goal.get("object")), _vector(goal.get("target_pose"), 7)
     if not name or not target:
         return []
-    x, y, z = (f"{100 * v:.1f}" for v in target[:3])
+    x, y, z = (f"{axis}\u00a0{100 * v:.1f}".replace("-", "−") for axis, v in zip("xyz", target, strict=False))
     how = f"Grasp {name} and place it" if goal.get("grasp") else f"Push {name} so that it ends"
-    words = [f"{how} with its centre at x {x}, y {y}, z {z} cm."]
+    words = [f"{how} with its centre at {x}, {y}, {z}\u00a0cm."]
     if seen := _vector(_mapping(poses.get(name)).get("pose"), 7):
         words.append(f"From where it was seen it {_motion(seen, target)}.")
     if labels := list(_mapping(goal.get("raw_targets_m"))):
@@ -256,51 +253,27 @@ def _motion(seen: Sequence[float], target: Sequence[float]) -> str:
     """The way from one pose to another in the robot's words: +x forward, +y left, +z up."""
     ways = (("forward", "back"), ("left", "right"), ("up", "down"))
     steps = [(100 * (b - a), way) for a, b, way in zip(seen[:3], target[:3], ways, strict=True)]
-    parts = [f"{abs(cm):.0f} cm {way[cm < 0]}" for cm, way in steps if abs(cm) >= 0.5]
+    parts = [f"{abs(cm):.0f}\u00a0cm {way[cm < 0]}" for cm, way in steps if abs(cm) >= 0.5]
     dot = abs(sum(a * b for a, b in zip(seen[3:], target[3:], strict=True)))
     turn = math.degrees(2 * math.acos(min(1.0, dot)))
     moves = f"moves {', '.join(parts)}" if parts else "stays within half a centimetre"
     return moves + (f" and turns by {turn:.0f}°" if turn >= 0.5 else "")
 
 
-def _learning_in_numbers(rows: Sequence[Mapping[str, float]]) -> list[tuple[str, str]]:
-    if not rows:
-        return []
-    last = rows[-1]
+def _learned(rows: Sequence[Mapping[str, float]]) -> dict[str, Any]:
+    """The last line of the training diary, with the best of all evaluations."""
     evaluated = [v for row in rows if (v := _number(row.get("eval_strict"))) is not None]
-    return [
-        ("Environment steps", _count(last.get("steps"))),
-        ("Time", _clock(last.get("seconds"))),
-        ("Strict success, exploring", _percent(last.get("success_strict"))),
-        ("Strict success, best evaluation", _percent(max(evaluated, default=None))),
-        ("Keypoint error, exploring", _cm(last.get("goal_error_m"))),
-    ]
-
-
-def _outcome_in_numbers(outcome: Mapping[str, Any]) -> list[tuple[str, str]]:
-    yes_no = {True: "yes", False: "no"}
-    lines = [
-        ("Keypoint error", _cm(outcome.get("goal_error_m"))),
-        ("Error to the task's own target", _cm(outcome.get("annotated_error_m"))),
-        ("Tilt", _degrees(outcome.get("tilt_rad"))),
-        ("Heading off by", _degrees(outcome.get("heading_rad"))),
-        ("Other objects moved", _cm(outcome.get("others_moved_m"))),
-        ("Steps of the policy", _count(outcome.get("num_steps"))),
-        ("Success (paper's measure)", yes_no[outcome.get("success") is True]),
-        ("Strict success", yes_no[outcome.get("success_strict") is True]),
-    ]
-    return lines if outcome else []
-
-
-def _final_positions(final: Mapping[str, Any]) -> dict[str, list[float]]:
-    return {name: _vector(_mapping(o).get("position_m"), 3) for name, o in _mapping(final.get("objects")).items()}
+    return {**rows[-1], "best_eval": max(evaluated, default=None)} if rows else {}
 
 
 def _flat(content: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
     """Nested settings as key.sub -> text."""
     flat: dict[str, str] = {}
     for key, value in content.items():
-        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": json.dumps(value)}
+        if isinstance(value, dict):
+            flat |= _flat(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     return flat
 
 
@@ -359,10 +332,6 @@ def _mapping(value: Any) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _sequence(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else []
-
-
 def _text(value: Any) -> str:
     return value if isinstance(value, str) else ""
 
@@ -393,7 +362,7 @@ def _sentence(text: str) -> str:
 
 
 def _cm(metres: Any) -> str:
-    return f"{100 * metres:.1f} cm" if _is_number(metres) else "–"
+    return f"{100 * metres:.1f} cm".replace("-", "−") if _is_number(metres) else "–"
 
 
 def _degrees(radians: Any) -> str:

@@ -153,7 +153,7 @@ class StageEnv(gym.Env):
             return None
         scene = self.scene
         camera = next((c for c in scene.cameras if c.name == "side"), scene.cameras[0])
-        camera = replace(camera, width=camera.width // 2, height=camera.height // 2)
+        camera = replace(camera, width=480, height=360)  # a video need not be larger
         return np.array(self._image(scene, camera, gripper=True).rgb)
 
     def _image(self, scene: Scene, camera, *, gripper: bool) -> Image:

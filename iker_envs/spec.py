@@ -67,7 +67,7 @@ class Spec:
     rotation_step_rad: float = 0.15
     position_leash_m: float = 0.03  # the command stays this near to the measured pose
     rotation_leash_rad: float = 0.2
-    approach_cone_rad: float = np.deg2rad(40.0)
+    approach_cone_rad: float = float(np.deg2rad(40.0))
     approach_axis: tuple[float, float, float] = (0.0, 0.0, -1.0)
 
     def __post_init__(self) -> None:

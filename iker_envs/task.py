@@ -141,7 +141,8 @@ def _place(placement: Placement, model: ObjectModel, tops, rng: np.random.Genera
     position[2] += model.size_m[2] / 2
     if placement.stands_on:
         if placement.stands_on not in tops:
-            raise ValueError(f"{model.name!r} stands on {placement.stands_on!r}, which is not listed before it")
+            known = ", ".join(tops) or "nothing"
+            raise ValueError(f"{model.name!r} stands on {placement.stands_on!r}; listed before it: {known}")
         pose, half_height = tops[placement.stands_on]
         position[2] += pose[2] + half_height
     return upright_pose(position, float(np.deg2rad(placement.yaw_deg + turn)))

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 from hypothesis import settings
+from scipy.spatial.transform import Rotation
 
 from iker_envs.optics import default_cameras
-from iker_envs.scene import ObjectModel, Scene, SceneObject, upright_pose
+from iker_envs.scene import Image, ObjectModel, Scene, SceneObject, View, upright_pose
 
 # Repeatable, and without a time limit per example: a busy machine must not fail a test.
 settings.register_profile("iker", deadline=None, derandomize=True, max_examples=60)
@@ -87,3 +88,31 @@ def rack_scene() -> Scene:
         SceneObject(right, upright_pose([0.335, -0.17, 0.045])),
     )
     return Scene(objects, default_cameras(), np.array([[0.20, -0.45, 0.015], [0.75, 0.45, 0.45]]))
+
+
+@pytest.fixture(scope="session")
+def blank_view() -> Callable[[Scene], View]:
+    """Scene -> a picture of its query camera in which nothing is in front of anything."""
+
+    def look(scene: Scene) -> View:
+        camera = next(c for c in scene.cameras if c.name == scene.query_camera)
+        size = (camera.height, camera.width)
+        image = Image(np.zeros((*size, 3), np.uint8), np.zeros(size), camera.intrinsics(), camera.pose_world)
+        return View({camera.name: image}, camera.name)
+
+    return look
+
+
+@pytest.fixture(scope="session")
+def program_inputs(blank_view) -> Callable[[Scene], dict[str, dict[str, Any]]]:
+    """Scene -> what a program is given under each contract."""
+    from iker_agent.keypoints import select_keypoints
+
+    def six(pose: np.ndarray) -> tuple[float, ...]:
+        return (*pose[:3], *Rotation.from_quat(np.roll(pose[3:], -1)).as_euler("xyz"))
+
+    def inputs(scene: Scene) -> dict[str, dict[str, Any]]:
+        keypoints = select_keypoints(scene, blank_view(scene)).by_label()
+        return {"keypoints": keypoints, "poses": {o.name: six(o.pose) for o in scene.objects}}
+
+    return inputs

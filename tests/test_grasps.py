@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from iker_envs.geometry import body_axis, pose_apply, pose_compose, pose_inverse
+from iker_envs.geometry import body_axis, pose_apply, pose_compose, pose_inverse, rotation_angle
 from iker_envs.grasps import MAX_WIDTH_M, grasp_in_object, propose_grasps
 from iker_envs.reach import reachable
-from iker_envs.scene import ObjectModel, Scene, SceneObject, upright_pose
+from iker_envs.scene import HOME_GRIPPER_QUATERNION, ObjectModel, Scene, SceneObject, upright_pose
 
 ON_RACK = upright_pose([0.65, -0.20, 0.145])
 
@@ -44,7 +44,8 @@ def test_a_shoe_is_grasped_across_its_heel(rack_scene, yaw):
 def test_of_two_symmetric_grasps_the_one_near_home_is_proposed(rack_scene):
     for yaw in np.deg2rad([0, 80, -80, 180]):
         scene = alone(rack_scene, "left_shoe", upright_pose([0.45, 0.1, 0.045], yaw))
-        assert all(closing_axis(g)[1] >= -1e-9 for g in propose_grasps(scene, "left_shoe").grasps)  # home closes on y
+        for grasp in propose_grasps(scene, "left_shoe").grasps:
+            assert rotation_angle(grasp.tcp_pose[3:], np.array(HOME_GRIPPER_QUATERNION)) <= np.pi / 2 + 1e-9
 
 
 def test_best_first_with_scores_between_0_and_1(rack_scene):
@@ -84,16 +85,17 @@ def test_out_of_reach_is_told_with_the_place(rack_scene, position, target, words
     assert found.grasps == () and words in found.reason
 
 
-def test_neighbours_leave_room_for_fingers_or_are_named(rack_scene):
-    beside = {"left_shoe": upright_pose([0.335, 0.0, 0.045])}
-    near = rack_scene.with_poses({**beside, "right_shoe": upright_pose([0.335, -0.10, 0.045])})
-    assert propose_grasps(near, "left_shoe").reason == "there is no room for the fingers beside right_shoe at the start"
-    apart = rack_scene.with_poses({**beside, "right_shoe": upright_pose([0.335, -0.14, 0.045])})
-    assert propose_grasps(apart, "left_shoe").grasps
+@pytest.mark.parametrize(("gap_m", "room"), [(0.001, False), (0.006, True)])
+def test_neighbours_leave_room_for_open_fingers_or_are_named(rack_scene, gap_m, room):
+    # open fingers take 5.45 cm on either side of the middle, the shoe's sole 5 cm, the box 10 cm
+    poses = {"left_shoe": upright_pose([0.335, 0.15, 0.045]), "shoe_box": upright_pose([0.335, -gap_m, 0.055])}
+    found = propose_grasps(rack_scene.with_poses(poses), "left_shoe")
+    assert bool(found.grasps) == room
+    assert found.reason == ("" if room else "there is no room for the fingers beside shoe_box at the start")
 
 
 def test_the_target_needs_room_too(rack_scene):
-    beside_box = upright_pose([0.65, -0.155, 0.145])  # the box ends at y = -0.10
+    beside_box = upright_pose([0.65, -0.151, 0.145])  # the box ends at y = -0.10
     found = propose_grasps(rack_scene, "left_shoe", beside_box)
     assert found.grasps == () and found.reason == "there is no room for the fingers beside shoe_box at the target"
     assert propose_grasps(rack_scene, "left_shoe", ON_RACK).grasps

@@ -131,14 +131,21 @@ def test_crashes_are_errors(child):
 
 
 @POSIX
-@pytest.mark.parametrize("ending", ["signal.pause()", "pass", returned(GOOD)])
-def test_what_a_child_started_dies_with_it(child, tmp_path, ending):
-    """A grandchild holds the output open and would write a file later on."""
+@pytest.mark.parametrize(
+    ("output", "ending", "limits"),
+    [
+        ("subprocess.DEVNULL", "pass", {}),
+        ("subprocess.DEVNULL", returned(GOOD), {}),
+        ("None", "pass", {"timeout_s": 3.0}),  # it keeps the channel open: no end of the answer is ever seen
+    ],
+)
+def test_what_a_child_started_dies_with_it(child, tmp_path, output, ending, limits):
     note = tmp_path / "grandchild"
     sleeper = f"import os, time; open({str(note)!r}, 'w').write(str(os.getpid())); time.sleep(600)"
-    start = f"subprocess.Popen([sys.executable, '-c', {sleeper!r}])\nwhile not os.path.exists({str(note)!r}): pass\n"
-    child(start + "import time; time.sleep(0.1)\n" + ending, timeout_s=1.5)
-    assert not _runs(int(note.read_text() or 0))
+    start = f"subprocess.Popen([sys.executable, '-c', {sleeper!r}], stdout={output})\n"
+    wait = f"while not os.path.exists({str(note)!r}) or not os.path.getsize({str(note)!r}): pass\n"
+    child(start + wait + ending, **limits)
+    assert not _runs(int(note.read_text()))
 
 
 def _runs(pid: int) -> bool:

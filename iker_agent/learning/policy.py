@@ -48,7 +48,7 @@ def register_kind(kind: str, build: Callable[[Mapping[str, np.ndarray], dict[str
 def save_policy(path: str | Path, kind: str, spec: Spec, arrays: Mapping[str, np.ndarray], header: Mapping[str, Any]):
     """Write arrays and a JSON-able header as one policy file."""
     content = {"format": FORMAT, "kind": kind, "spec_hash": spec.spec_hash(), **header}
-    tensors = {name: np.ascontiguousarray(value, dtype=np.float32) for name, value in arrays.items()}
+    tensors = {name: np.ascontiguousarray(value) for name, value in arrays.items()}
     save_file(tensors, str(path), metadata={"iker": json.dumps(content)})
 
 

@@ -150,7 +150,7 @@ class _Training:
                 tick += 1
             row = self.progress.log(self.agent)
             due = time.monotonic() - self._last_eval > self.config.eval_every_s
-            if due and row.success_strict > self.config.stop_success - 0.15 and self._good_enough():
+            if due and row.success_strict > self.config.stop_success - 0.25 and self._good_enough():
                 break
         return self._finished()
 
@@ -199,6 +199,7 @@ class _Training:
         return min(rates) >= self.config.stop_success
 
     def _finished(self) -> NetworkPolicy:
+        self.progress.close()
         self.policy.header |= {"env_steps": self.progress.steps, "seconds": round(self.progress.seconds, 1)}
         self.policy.header["success_strict"] = self.progress.best_eval
         return self.policy

@@ -9,7 +9,7 @@ import csv
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -100,6 +100,14 @@ class Progress:
         if self.report:
             self.report(row)
         return row
+
+    def close(self) -> None:
+        """Add a last row if an evaluation came after the last update."""
+        if self.rows and not np.isnan(self._eval):
+            row = replace(self.rows[-1], seconds=self.seconds, eval_strict=self._eval, seconds_left=0.0)
+            self.rows.append(row)
+            if self.report:
+                self.report(row)
 
 
 def write_metrics(path: str | Path, rows: Sequence[Row]) -> None:

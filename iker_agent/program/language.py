@@ -31,8 +31,15 @@ _NODES = words("""
     BitOr BitXor BitAnd FloorDiv Invert Not UAdd USub Eq NotEq Lt LtE Gt GtE Is IsNot In NotIn
     """)
 _SPOKEN = {
-    **{"ClassDef": "class", "With": "with", "Match": "match", "Yield": "yield", "YieldFrom": "yield from"},
-    **{"Global": "global", "AsyncFunctionDef": "async def", "Await": "await", "TryStar": "except*"},
+    "ClassDef": "class",
+    "AsyncFunctionDef": "async def",
+    "Await": "await",
+    "Yield": "yield",
+    "YieldFrom": "yield from",
+    "With": "with",
+    "Match": "match",
+    "Global": "global",
+    "TryStar": "except*",
 }
 _CONSTANTS = (str, int, float, bool, type(None), type(...))
 _FOREIGN = (frozenset(dir(builtins)) | {"exit", "quit", "help"}) - BUILTINS

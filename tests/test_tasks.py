@@ -1,0 +1,225 @@
+"""Tasks as data: every shipped one is sound, and a faulty YAML is told in words that name the bad value."""
+
+import copy
+import os
+
+import numpy as np
+import pytest
+import yaml
+
+import iker_envs
+from iker_agent.program import run_program
+from iker_envs.collision import deepest_overlap, object_boxes, scene_boxes
+from iker_envs.grasps import propose_grasps
+from iker_envs.measure import keypoint_error
+from iker_envs.scene import Scene
+from iker_envs.starts import push_start
+from iker_envs.task import Task, load_task, parse_task, task_names, task_success
+
+NAMES = task_names()
+PLAIN = {
+    "name": "plain",
+    "id": "IKER-Plain-v0",
+    "description": "One line.",
+    "workspace_m": [[0.2, -0.45, 0.02], [0.7, 0.45, 0.4]],
+    "instruction": "Move the box",
+    "objects": {
+        "rack": {"model": "low_rack", "position_m": [0.66, 0, 0], "movable": False},
+        "box": {"model": "shoe_box", "position_m": [0.4, 0.1, 0], "yaw_deg": 10.0},
+    },
+    "stages": [{"goal": {"object": "box", "relative_to": "rack", "position_m": [0, 0.2, 0.1]}, "programs": {}}],
+}
+
+
+def cases() -> list:
+    return [
+        pytest.param(name, i, id=f"{name}-{i}") for name in NAMES for i in range(len(load_task(name).configurations))
+    ]
+
+
+every_configuration = pytest.mark.parametrize(("name", "index"), cases())
+
+
+def scenes(task: Task, index: int) -> list[Scene]:
+    """The centre of the start ranges and some draws."""
+    return [task.sample(None, index), *(task.sample(np.random.default_rng(seed), index) for seed in range(4))]
+
+
+def stage_scenes(task: Task, index: int, scene: Scene) -> list[Scene]:
+    """The scene before every stage, the earlier ones' goals fulfilled."""
+    found = []
+    for number in range(len(task.configuration(index).stages)):
+        found.append(scene)
+        goal = task.goal(number, scene, index)
+        scene = scene.with_poses({goal.object: goal.target_pose})
+    return [*found, scene]
+
+
+def test_every_shipped_task_belongs_to_an_id_and_back():
+    assert {load_task(name).id: name for name in NAMES} == iker_envs.TASKS
+
+
+@every_configuration
+def test_objects_start_and_end_apart(name, index):
+    task = load_task(name)
+    for scene in scenes(task, index):
+        for state in stage_scenes(task, index, scene):
+            for obj in state.objects:
+                depth, whom = deepest_overlap(object_boxes(obj.model, obj.pose), scene_boxes(state, [obj.name]))
+                assert depth < 0.001, f"{obj.name} is inside {whom}"
+
+
+@every_configuration
+def test_every_stage_can_begin(name, index):
+    task = load_task(name)
+    for scene in scenes(task, index):
+        for number, state in enumerate(stage_scenes(task, index, scene)[:-1]):
+            goal = task.goal(number, state, index)
+            if goal.grasp:
+                assert propose_grasps(state, goal.object, goal.target_pose).reason == ""
+            else:
+                push_start(state, goal)
+
+
+@every_configuration
+def test_success_comes_with_the_last_stage_and_not_before(name, index):
+    task = load_task(name)
+    *before, after = stage_scenes(task, index, task.sample(np.random.default_rng(1), index))
+    assert task_success(task, after, index) and not any(task_success(task, scene, index) for scene in before)
+
+
+@every_configuration
+@pytest.mark.parametrize("contract", ["keypoints", "poses"])
+def test_annotated_programs_reproduce_their_goals_and_are_idempotent(name, index, contract, program_inputs):
+    task = load_task(name)
+    states = stage_scenes(task, index, task.sample(np.random.default_rng(7), index))
+    for number, stage in enumerate(task.configuration(index).stages):
+        goal = task.goal(number, states[number], index)
+        for scene in states[number : number + 2]:  # before the stage, and on its own result
+            inputs = program_inputs(scene)[contract]
+            result = run_program(stage.programs[contract], inputs, contract)
+            assert result.status == "ok", result.message
+            assert (result.object, result.grasp) == (goal.object, goal.grasp)
+            after = program_inputs(scene.with_poses({goal.object: goal.target_pose}))[contract]
+            for label, wanted in after.items():
+                np.testing.assert_allclose(result.targets[label][:3], wanted[:3], atol=1e-3)
+                np.testing.assert_allclose(result.targets[label][3:], wanted[3:], atol=1e-3)
+
+
+def test_start_poses_stay_in_their_ranges_and_fill_them():
+    data = copy.deepcopy(PLAIN)
+    data["objects"]["box"] |= {"position_range_m": [0.02, 0.05], "yaw_range_deg": 15}
+    task = parse_task(data)
+    poses = np.array([task.sample(np.random.default_rng(s)).object("box").pose for s in range(300)])
+    shift = poses[:, :2] - [0.4, 0.1]
+    yaw = np.rad2deg(2 * np.arctan2(poses[:, 6], poses[:, 3])) - 10.0
+    for values, bound in ((shift[:, 0], 0.02), (shift[:, 1], 0.05), (yaw, 15.0)):
+        assert 0.9 * bound < values.max() <= bound + 1e-9 and -bound - 1e-9 <= values.min() < -0.9 * bound
+    np.testing.assert_allclose(poses[:, 2], 0.055)
+
+
+def test_what_stands_on_furniture_stands_on_its_top():
+    data = copy.deepcopy(PLAIN)
+    data["objects"]["box"]["stands_on"] = "rack"
+    assert parse_task(data).sample(None).object("box").pose[2] == pytest.approx(0.10 + 0.055)
+
+
+def test_a_goal_follows_what_it_is_relative_to():
+    data = copy.deepcopy(PLAIN)
+    data["objects"]["rack"] |= {"position_m": [0.6, 0.1, 0], "yaw_deg": 90}
+    task = parse_task(data)
+    scene = task.sample(None)
+    goal = task.goal(0, scene)
+    np.testing.assert_allclose(goal.target_pose[:3], [0.4, 0.1, 0.15], atol=1e-9)
+    assert goal.instruction == "Move the box" and not goal.grasp
+    np.testing.assert_array_equal(goal.annotated_pose, goal.target_pose)
+    box = scene.object("box")
+    assert keypoint_error(box.pose, box.model.control_keypoints_m(), box.keypoints_world_m()) == pytest.approx(0)
+
+
+def test_configurations_inherit_and_change():
+    data = {**PLAIN, "configurations": [{}, {"objects": {"box": {"yaw_deg": 40.0}}, "instruction": "Turn it"}]}
+    first, second = parse_task(data).configurations
+    assert (first.objects["box"].yaw_deg, second.objects["box"].yaw_deg) == (10.0, 40.0)
+    assert (first.instruction, second.instruction) == ("Move the box", "Turn it")
+    assert second.objects["box"].model == "shoe_box" and list(second.objects) == ["rack", "box"]
+
+
+def _changed(path: str, value) -> dict:
+    """PLAIN with one place, given as a dotted path, set to a value (or taken away: None)."""
+    data = copy.deepcopy(PLAIN)
+    *way, last = path.split(".")
+    place = data
+    for key in way:
+        place = place[int(key) if key.isdigit() else key]
+    if value is None:
+        del place[last]
+    else:
+        place[last] = value
+    return data
+
+
+FAULTS = {
+    "unknown model": ("objects.box.model", "hat_box", "'hat_box'.*sneaker_left.*shoe_box.*low_rack"),
+    "unknown field of an object": ("objects.box.colour", "red", "Placement has no field 'colour'.*yaw_deg"),
+    "unknown field of the task": ("difficulty", 3, "Task has no field 'difficulty'.*episode_s"),
+    "unknown field of a goal": ("stages.0.goal.pose", [0, 0, 0], "GoalSpec has no field 'pose'.*position_m"),
+    "no name": ("name", None, "Task lacks name"),
+    "no workspace": ("workspace_m", None, "Task lacks workspace_m"),
+    "no objects": ("objects", None, "lacks objects|no object 'rack'"),
+    "no stages": ("stages", None, "lacks stages"),
+    "no goal position": ("stages.0.goal.position_m", None, "GoalSpec lacks position_m"),
+    "no model": ("objects.box.model", None, "Placement lacks model"),
+    "text for a number": ("objects.box.yaw_deg", "ten", r"Placement\.yaw_deg is of type float, not 'ten'"),
+    "text for a position": ("objects.box.position_m", "here", r"Placement\.position_m is a list of numbers, not 'here'"),
+    "two numbers for a position": ("objects.box.position_m", [0.4, 0.1], r"position_m"),
+    "text for yes or no": ("objects.rack.movable", "no", r"Placement\.movable is of type bool, not 'no'"),
+    "stands on nothing known": ("objects.box.stands_on", "shelf", "'shelf'.*rack"),
+    "goal of an unknown object": ("stages.0.goal.object", "sock", "'sock'.*rack, box"),
+    "goal relative to an unknown object": ("stages.0.goal.relative_to", "shelf", "'shelf'.*rack, box"),
+    "a configuration changes an unknown object": (
+        "configurations",
+        [{"objects": {"hat": {"yaw_deg": 1.0}}}],
+        "'hat'.*rack, box",
+    ),
+    "an object is no mapping": ("objects.box", 3, "3"),
+    "stages are no list": ("stages", 3, "stages is a list, not 3"),
+}
+
+
+@pytest.mark.parametrize(("path", "value", "words"), FAULTS.values(), ids=FAULTS)
+def test_a_faulty_task_is_told_with_the_bad_value_and_the_valid_ones(path, value, words, tmp_path):
+    file = tmp_path / "faulty.yaml"
+    file.write_text(yaml.safe_dump(_changed(path, value), sort_keys=False))
+    with pytest.raises((ValueError, KeyError), match=words) as caught:
+        task = load_task(file)
+        scene = task.sample(np.random.default_rng(0))
+        scene.object(task.goal(0, scene).object)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["", "- a\n- b\n", "just words\n", "name: [1, 2\n"], ids=["empty", "list", "text", "broken"])
+def test_a_file_that_is_no_mapping_is_one_sentence(tmp_path, text):
+    file = tmp_path / "odd.yaml"
+    file.write_text(text)
+    with pytest.raises(ValueError, match=r"odd\.yaml"):
+        load_task(file)
+
+
+def test_a_configuration_that_does_not_exist_names_the_ones_that_do():
+    with pytest.raises(ValueError, match="configuration 7 does not exist; plain has 0 to 0"):
+        parse_task(PLAIN).sample(None, 7)
+    for bad in (-1, "first", 0.5):
+        with pytest.raises(ValueError, match="does not exist"):
+            parse_task(PLAIN).configuration(bad)
+
+
+def test_a_task_by_path_by_folder_and_by_no_name(tmp_path, monkeypatch):
+    (tmp_path / "plain.yaml").write_text(yaml.safe_dump(PLAIN))
+    assert load_task(tmp_path / "plain.yaml").name == load_task(str(tmp_path / "plain.yaml")).name == "plain"
+    with pytest.raises(ValueError, match="no task 'plain'; known: .*shoe_rack.*or a path"):
+        load_task("plain")
+    monkeypatch.setenv("IKER_TASKS", os.pathsep.join(["/nowhere", str(tmp_path)]))
+    assert load_task("plain").id == "IKER-Plain-v0" and set(task_names()) == {*NAMES, "plain"}
+    with pytest.raises(ValueError, match=r"'missing\.yaml' does not exist"):
+        load_task("missing.yaml")
