@@ -357,8 +357,11 @@ def _parsed(value: Any) -> float:
 
 
 def _sentence(text: str) -> str:
+    """With a full stop, and a capital unless the first word is a name such as left_shoe."""
     text = text.strip()
-    return text[:1].upper() + text[1:] + ("" if text.endswith((".", "!", "?")) or not text else ".")
+    if text.partition(" ")[0].isalpha():
+        text = text[0].upper() + text[1:]
+    return text if not text or text.endswith((".", "!", "?")) else f"{text}."
 
 
 def _cm(metres: Any) -> str:

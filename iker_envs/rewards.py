@@ -43,7 +43,7 @@ class RewardConfig:
     fine_scale_m: float = 0.02  # a second, narrow kernel: the last centimetres count
     success_m: float = 0.02  # of the bonus
     success_steps: int = 5
-    motion_cost: float = 0.01
+    motion_cost: float = 0.04
     drop_cost: float = 10.0
     force_limit_N: float = 60.0
     force_cost: float = 0.01

@@ -1,6 +1,7 @@
 """What all tests share: no way out but loopback, repeatable property tests, a small rack scene and a generator."""
 
 import ipaddress
+import json
 import socket
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -11,7 +12,7 @@ from hypothesis import settings
 from scipy.spatial.transform import Rotation
 
 from iker_envs.optics import default_cameras
-from iker_envs.scene import Image, ObjectModel, Scene, SceneObject, View, upright_pose
+from iker_envs.scene import Goal, Image, ObjectModel, Scene, SceneObject, View, upright_pose
 
 # Repeatable, and without a time limit per example: a busy machine must not fail a test.
 settings.register_profile("iker", deadline=None, derandomize=True, max_examples=60)
@@ -116,3 +117,11 @@ def program_inputs(blank_view) -> Callable[[Scene], dict[str, dict[str, Any]]]:
         return {"keypoints": keypoints, "poses": {o.name: six(o.pose) for o in scene.objects}}
 
     return inputs
+
+
+@pytest.fixture(scope="session")
+def kwargs_of(rack_scene) -> Callable[[str], dict[str, Any]]:
+    """Environment id -> what it needs beside defaults; IKER-Stage-v0 gets its scene and goal as plain JSON data."""
+    goal = Goal("left_shoe", upright_pose([0.42, 0.08, 0.045], 0.3), instruction="Push the shoe inwards")
+    stage = json.loads(json.dumps({"scene": rack_scene.to_dict(), "goal": goal.to_dict()}))
+    return lambda env_id: stage if env_id == "IKER-Stage-v0" else {}

@@ -215,13 +215,6 @@ def test_a_pose_program_is_checked_alike(rack_scene, keypoints, name, six, words
     assert_refused(ask_poses(rack_scene, keypoints, name, six), *words)
 
 
-def test_a_pose_program_that_moves_two_objects_is_refused(rack_scene, keypoints):
-    targets = {o.name: (*(float(v) for v in o.pose[:3]), 0.0, 0.0, 0.0) for o in rack_scene.objects}
-    targets[LEFT], targets[RIGHT] = (0.40, 0.05, 0.045, 0, 0, 0), (0.40, -0.25, 0.045, 0, 0, 0)
-    answer = check_goal(ProgramResult("ok", object=LEFT, targets=targets), rack_scene, keypoints)
-    assert_refused(answer, RIGHT)
-
-
 # -- from a program's text --------------------------------------------------------------------------------------------
 
 PROGRAM = """

@@ -7,24 +7,24 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class PPOConfig:
-    """Hyper-parameters; see docs of each field in the reference run (docs/learning.md)."""
+    """Hyper-parameters of PPO (Schulman et al. 2017) and the budget of a stage; defaults suit two CPU cores."""
 
-    num_envs: int = 256
+    num_envs: int = 256  # worlds; fewer give more updates per step, more give steadier ones
     horizon: int = 16  # ticks per rollout
-    epochs: int = 5
+    epochs: int = 5  # passes over a rollout
     mini_batches: int = 4
-    discount: float = 0.98
+    discount: float = 0.98  # per tick of 0.1 s
     gae_lambda: float = 0.95
-    learning_rate: float = 5e-4
+    learning_rate: float = 5e-4  # at the start; then adapted to the KL divergence
     min_learning_rate: float = 1e-4
     max_learning_rate: float = 1e-3
     kl_target: float = 0.01
     ratio_clip: float = 0.2
     max_grad_norm: float = 1.0
-    value_loss: float = 1.0
-    budget_s: float = 240.0
-    max_steps: int = 5_000_000
+    value_loss: float = 1.0  # weight against the policy loss
+    budget_s: float = 240.0  # wall clock of a stage
+    max_steps: int = 5_000_000  # environment steps of a stage
     stop_success: float = 0.95  # strict success, deterministic, on fresh copies; confirmed on a second batch
-    eval_envs: int = 256
-    eval_every_s: float = 15.0
-    num_threads: int = 0
+    eval_envs: int = 256  # copies per evaluation
+    eval_every_s: float = 15.0  # at most so often
+    num_threads: int = 0  # of the physics; 0: all cores

@@ -18,10 +18,10 @@ from typing import Any
 import numpy as np
 
 from .language import FACADE
+from .result import MAX_PRINTED
 from .rotation import Rotation
 from .vocabulary import BUILTINS, COPY, LINALG, MATH, MODULES, NUMPY, TYPING
 
-_MAX_PRINTED = 4_000
 _MAX_PIECE = 500
 
 
@@ -54,8 +54,8 @@ class Printer:
         pieces = [str(value) for value in values]
         line = (" " if sep is None else sep).join(piece[:_MAX_PIECE] for piece in pieces)
         self.text += line + ("\n" if end is None else end)
-        self.cut = len(self.text) > _MAX_PRINTED or any(len(piece) > _MAX_PIECE for piece in pieces)
-        self.text = self.text[:_MAX_PRINTED]
+        self.cut = len(self.text) > MAX_PRINTED or any(len(piece) > _MAX_PIECE for piece in pieces)
+        self.text = self.text[:MAX_PRINTED]
 
 
 class _ArrayType(type):

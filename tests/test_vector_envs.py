@@ -1,0 +1,225 @@
+"""Many worlds at once: independent of each other's number, three ways to begin again, and goals that can be reached."""
+
+import gymnasium as gym
+import numpy as np
+import pytest
+from gymnasium.vector import AutoresetMode
+
+import iker_envs
+from iker_agent.learning.evaluate import evaluate
+from iker_agent.learning.waypoint import WaypointLearner
+
+every_id = pytest.mark.parametrize("env_id", iker_envs.IDS)
+PUSH = "IKER-ShoePush-v0"
+BUSY = np.random.default_rng(9).uniform(-1, 1, (40, 4, 6))  # actions by step and world
+
+
+@pytest.fixture
+def make(kwargs_of):
+    made = []
+
+    def build(env_id: str, num_envs: int = 3, **kwargs):
+        made.append(gym.make_vec(env_id, num_envs=num_envs, **{**kwargs_of(env_id), "num_threads": 2, **kwargs}))
+        return made[-1]
+
+    yield build
+    for env in made:
+        env.close()
+
+
+def run(env, seeds, steps: int = 12, first: int = 0) -> list[tuple[np.ndarray, ...]]:
+    rows = [(env.reset(seed=seeds)[0],)]
+    for actions in BUSY[:steps, first : first + env.num_envs]:
+        observation, reward, terminated, truncated, info = env.step(actions)
+        rows.append((observation, reward, terminated, truncated, info["final_obs"]))
+    return rows
+
+
+def world(rows, index: int) -> list[np.ndarray]:
+    return [column[index] for row in rows for column in row]
+
+
+@every_id
+def test_spaces_and_full_width_rows(make, env_id):
+    env = make(env_id, episode_s=0.3)
+    observation, _ = env.reset(seed=0)
+    assert env.observation_space.shape == (3, 38) and env.action_space.shape == (3, 6)
+    for actions in BUSY[:5, :3]:
+        assert env.observation_space.contains(observation)
+        observation, reward, terminated, truncated, info = env.step(actions)
+        assert reward.shape == terminated.shape == truncated.shape == (3,)
+        assert terminated.dtype == truncated.dtype == bool
+        assert all(value.shape[0] == 3 for value in info.values())
+        rows = [value for name, value in info.items() if name.startswith("reward/")]
+        np.testing.assert_allclose(sum(rows), reward)
+
+
+@every_id
+def test_a_world_does_not_depend_on_the_worlds_beside_it(make, env_id):
+    together = run(make(env_id, 3, episode_s=0.5), [7, 8, 9])
+    for index, threads in ((1, 1), (2, 2)):
+        alone = run(make(env_id, 1, episode_s=0.5, num_threads=threads), [7 + index], first=index)
+        for a, b in zip(world(together, index), world(alone, 0), strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+@every_id
+def test_equal_seeds_give_equal_trajectories_to_the_last_bit(make, env_id):
+    env = make(env_id, episode_s=0.5)
+    once, again = run(env, 3), run(env, [3, 4, 5])
+    for index in range(3):
+        for a, b in zip(world(once, index), world(again, index), strict=True):
+            np.testing.assert_array_equal(a, b)
+    assert len({row.tobytes() for row in once[0][0]}) == 3, "worlds start alike"
+
+
+def test_the_single_and_the_vectorised_form_are_one_environment(make):
+    vector = run(make(PUSH, 1, free="all"), [6])
+    single = gym.make(PUSH)
+    np.testing.assert_array_equal(single.reset(seed=6)[0], vector[0][0][0])
+    for actions, (observation, reward, *_) in zip(BUSY, vector[1:], strict=False):
+        alone = single.step(actions[0])
+        np.testing.assert_array_equal(alone[0], observation[0])
+        assert alone[1] == pytest.approx(reward[0])
+    single.close()
+
+
+def test_same_step_autoreset_keeps_the_last_observation(make):
+    env = make(PUSH, episode_s=0.3)
+    assert env.autoreset_mode == env.metadata["autoreset_mode"] == AutoresetMode.SAME_STEP
+    env.reset(seed=0)
+    env.stage.step_count[1] = 1  # world 1 is one step ahead
+    for count, ended in enumerate(([0, 0, 0], [0, 1, 0], [1, 0, 1], [0, 0, 0], [0, 1, 0]), start=1):
+        observation, _, _, truncated, info = env.step(np.zeros((3, 6)))
+        ended = np.array(ended, dtype=bool)
+        np.testing.assert_array_equal(truncated, ended, err_msg=f"step {count}")
+        np.testing.assert_array_equal(info["_final_obs"], ended)
+        assert info["final_obs"].shape == (3, 38)
+        np.testing.assert_array_equal(info["final_obs"][~ended], observation[~ended])
+        for w in np.flatnonzero(ended):
+            assert np.abs(info["final_obs"][w, 7:9] - observation[w, 7:9]).max() > 1e-4, "another start was drawn"
+
+
+def test_next_step_autoreset_spends_a_step_on_the_reset(make):
+    env, reference = make(PUSH, autoreset_mode="next_step", episode_s=0.3), make(PUSH, episode_s=0.3)
+    assert env.autoreset_mode == env.metadata["autoreset_mode"] == AutoresetMode.NEXT_STEP
+    env.reset(seed=0), reference.reset(seed=0)
+    last = first = None
+    for step in range(1, 9):
+        observation, reward, terminated, truncated, info = env.step(BUSY[step, :3])
+        assert "final_obs" not in info and not terminated.any()
+        if step <= 3:
+            last, *_, ending = reference.step(BUSY[step, :3])
+        if step == 3:
+            np.testing.assert_array_equal(observation, ending["final_obs"])
+            first = last
+        if step == 4:
+            np.testing.assert_array_equal(reward, 0.0)
+            np.testing.assert_array_equal(observation, first, err_msg="not the first observation of an episode")
+        assert truncated.all() == (step in (3, 7)), f"step {step}: an episode has 3 actions"
+
+
+def test_without_autoreset_chosen_worlds_begin_again_and_the_others_do_not_notice(make):
+    env = make(PUSH, autoreset_mode="disabled", episode_s=0.3)
+    assert env.autoreset_mode == env.metadata["autoreset_mode"] == AutoresetMode.DISABLED
+    env.reset(seed=0)
+    for step in range(3):
+        before, _, _, truncated, info = env.step(BUSY[step, :3])
+    assert truncated.all() and "final_obs" not in info
+    after, _ = env.reset(options={"reset_mask": np.array([False, True, False])})
+    np.testing.assert_array_equal(after[[0, 2]], before[[0, 2]])
+    assert np.abs(after[1, 7:9] - before[1, 7:9]).max() > 1e-4
+    np.testing.assert_array_equal(env.step(BUSY[3, :3])[3], [True, False, True])
+
+
+@pytest.mark.parametrize("seed", [None, 5])
+def test_a_mask_protects_worlds_whatever_the_seed_and_mode_of_the_goal(make, seed):
+    env = make("IKER-ShoePlace-v0", autoreset_mode="disabled")
+    env.reset(seed=0)
+    before, *_ = env.step(np.zeros((3, 6)))
+    after, _ = env.reset(seed=seed, options={"reset_mask": np.array([True, False, False])})
+    np.testing.assert_array_equal(after[1:], before[1:])
+
+
+def test_arrays_are_fresh_at_every_step(make):
+    env = make(PUSH)
+    kept = [env.reset(seed=0)[0]]
+    for actions in BUSY[:3, :3]:
+        observation, reward, *_, info = env.step(actions)
+        kept += [observation, reward, info["final_obs"], info["goal_error_m"]]
+    copies = [k.copy() for k in kept]
+    env.step(BUSY[4, :3])
+    env.reset()
+    for value, copy in zip(kept, copies, strict=True):
+        np.testing.assert_array_equal(value, copy)
+
+
+def test_first_episodes_begin_at_a_random_age_in_training_only(make):
+    plain, training = make(PUSH, 4), make(PUSH, 4, random_first_age=True)
+    plain.reset(seed=0), training.reset(seed=0)
+    np.testing.assert_array_equal(plain.stage.step_count, 0)
+    ages = training.stage.step_count
+    assert len(set(ages)) > 1 and ages.min() >= 0 and ages.max() < training.stage.config.max_steps
+
+
+BAD_RESETS = {
+    "option": (dict(options={"goal": None}), "'goal' is unknown; known: configuration, reset_mask"),
+    "mask of the wrong length": (dict(options={"reset_mask": np.ones(2, dtype=bool)}), r"\(3,\) bool"),
+    "mask of numbers": (dict(options={"reset_mask": np.ones(3)}), r"\(3,\) bool, not float64"),
+    "too few seeds": (dict(seed=[1, 2]), "2 seeds were given for 3 worlds"),
+    "configuration": (dict(options={"configuration": 9}), "configuration 9 does not exist"),
+}
+
+
+@pytest.mark.parametrize(("kwargs", "words"), BAD_RESETS.values(), ids=BAD_RESETS)
+def test_bad_resets_are_told_in_one_sentence(make, kwargs, words):
+    with pytest.raises(ValueError, match=words) as caught:
+        make(PUSH).reset(**kwargs)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("actions", "words"),
+    [(np.zeros((2, 6)), r"\(3, 6\) finite numbers.*not \(2, 6\)"), (np.full((3, 6), np.nan), "not.*(nan|finite)")],
+)
+def test_bad_actions_are_told_in_one_sentence(make, actions, words):
+    env = make(PUSH)
+    env.reset(seed=0)
+    with pytest.raises(ValueError, match=words):
+        env.step(actions)
+
+
+BAD_ARGUMENTS = {
+    "autoreset mode": (dict(autoreset_mode="never"), "'never' is unknown; known: next_step, same_step, disabled"),
+    "reward row": (dict(rewards={"charm": 1.0}), "charm.*distance"),
+    "layout": (dict(observation="pixels"), "'pixels' is unknown; known: keypoints, pose"),
+    "no worlds": (dict(num_envs=0), "num_envs"),
+}
+
+
+@pytest.mark.parametrize(("kwargs", "words"), BAD_ARGUMENTS.values(), ids=BAD_ARGUMENTS)
+def test_bad_arguments_are_told_in_one_sentence(make, kwargs, words):
+    with pytest.raises(ValueError, match=words) as caught:
+        make(PUSH, **kwargs)
+    assert "\n" not in str(caught.value)
+
+
+def test_rewards_can_be_weighted(make):
+    plain, heavy = make(PUSH), make(PUSH, rewards={"alignment": 3.0})
+    rows = []
+    for env in (plain, heavy):
+        env.reset(seed=0)
+        rows.append(env.step(BUSY[0, :3])[-1])
+    np.testing.assert_allclose(rows[1]["reward/alignment"], 3 * rows[0]["reward/alignment"])
+    np.testing.assert_allclose(rows[1]["reward/distance"], rows[0]["reward/distance"])
+
+
+@pytest.mark.parametrize("task", ["shoe_place", "shoe_rack"])
+def test_goals_can_be_reached_by_the_waypoint_learner(task):
+    env = gym.make("IKER-Stage-v0", task=task).unwrapped
+    env.reset(seed=0)
+    policy = WaypointLearner().learn(env.scene, env.goal)
+    env.close()
+    evaluation = evaluate(policy, num_envs=32, seed=100, task=task)
+    assert evaluation.num_episodes == 32 and evaluation.success_rate_strict >= 0.8
+    assert evaluation.interval_strict[0] < evaluation.success_rate_strict <= evaluation.interval_strict[1]
