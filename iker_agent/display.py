@@ -49,7 +49,7 @@ class Screen:
                 self.console.print(f"  learning: {_numbers(row)}", soft_wrap=True)
             return
         if self._bar is None:
-            columns = (TextColumn("  learning"), BarColumn(24), TextColumn("{task.fields[numbers]}"))
+            columns = (TextColumn(" "), BarColumn(12), TextColumn("{task.fields[numbers]}"))
             self._bar = Progress(*columns, console=self.console, transient=True)
             self._task = self._bar.add_task("", total=1.0, numbers="")
             self._bar.start()
@@ -125,4 +125,4 @@ def summary_rows(result: RunResult) -> list[tuple[str, ...]]:
 def _numbers(row: Row) -> str:
     rates = f"success {100 * row.success:.0f} % (strict {100 * row.success_strict:.0f} %)"
     left = f"{row.seconds_left / 60:.1f} min" if row.seconds_left > 90 else f"{row.seconds_left:.0f} s"
-    return f"{row.steps:,} steps, {rates}, {row.steps_per_s:,.0f} steps/s, at most {left} left"
+    return f"{row.steps / 1000:,.0f} k steps, {rates}, {row.steps_per_s:,.0f}/s, {left} left"

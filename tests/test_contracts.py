@@ -216,7 +216,9 @@ def _wrong_fields() -> list:
     for cls in EXAMPLES:
         hints = typing.get_type_hints(cls)
         for f in dataclasses.fields(cls):
-            cases += [pytest.param(cls, f.name, w, id=f"{cls.__name__}.{f.name}-{w}") for w in _wrong_values(hints[f.name])]
+            cases += [
+                pytest.param(cls, f.name, w, id=f"{cls.__name__}.{f.name}-{w}") for w in _wrong_values(hints[f.name])
+            ]
     return cases
 
 

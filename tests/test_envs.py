@@ -70,7 +70,9 @@ def test_observations_rewards_and_info(make, env_id):
         observation, reward, terminated, truncated, info = env.step(env.action_space.sample())
         assert env.observation_space.contains(observation)
         assert set(info) == INFO and (type(terminated), type(truncated)) == (bool, bool)
-        assert reward == pytest.approx(sum(v for k, v in info.items() if k.startswith("reward/"))) and np.isfinite(reward)
+        assert reward == pytest.approx(sum(v for k, v in info.items() if k.startswith("reward/"))) and np.isfinite(
+            reward
+        )
         if terminated or truncated:
             env.reset()
 
@@ -223,7 +225,9 @@ def test_bad_arguments_are_told_in_one_sentence(make, kwargs, words):
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("action", [np.zeros(5), np.zeros((1, 6)), np.full(6, np.nan), np.array([0, 0, np.inf, 0, 0, 0])])
+@pytest.mark.parametrize(
+    "action", [np.zeros(5), np.zeros((1, 6)), np.full(6, np.nan), np.array([0, 0, np.inf, 0, 0, 0])]
+)
 def test_bad_actions_are_told_in_one_sentence_and_do_nothing(make, action):
     env = make("IKER-ShoePush-v0").unwrapped
     env.reset(seed=0)
