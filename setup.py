@@ -15,6 +15,7 @@ AGENT = [
     "matplotlib>=3.9",
     "imageio[ffmpeg]>=2.36",
 ]
+VLM = ["openai>=1.60,<4"]
 TEST = ["pytest>=8", "hypothesis>=6.100", "array-api-strict>=2.2", "ruff>=0.12", "setuptools>=77", "wheel>=0.45"]
 
 setup(
@@ -32,6 +33,7 @@ setup(
         "iker_agent.vlm",
         "real_env",
         "iker_cfg",
+        "iker_cfg.disturbances",
         "iker_cfg.presets",
         "iker_cfg.prompts",
         "iker_cfg.tasks",
@@ -39,6 +41,7 @@ setup(
     package_dir={"iker_cfg": "cfg"},
     package_data={
         "iker_cfg": ["*.yaml"],
+        "iker_cfg.disturbances": ["*.yaml"],
         "iker_cfg.presets": ["*.yaml"],
         "iker_cfg.prompts": ["*.md"],
         "iker_cfg.tasks": ["*.yaml"],
@@ -53,6 +56,6 @@ setup(
         "pyyaml>=6.0",
         "pillow>=10.1",
     ],
-    extras_require={"agent": AGENT, "test": [*AGENT, *TEST]},
+    extras_require={"agent": AGENT, "vlm": [*AGENT, *VLM], "test": [*AGENT, *VLM, *TEST]},
     entry_points={"console_scripts": ["iker = iker_agent.cli:main"]},
 )

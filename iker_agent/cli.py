@@ -29,63 +29,106 @@ def main() -> None:
         raise SystemExit(USAGE) from None
 
 
+bench_app = typer.Typer(no_args_is_help=True, help="Measure, and print a table.")
+app.add_typer(bench_app, name="bench")
+
+Overrides = Annotated[list[str] | None, typer.Argument(help="Settings, such as learn.budget_s=120 or run.retries=0.")]
+TaskName = Annotated[str | None, typer.Option(help="Task name, or path of a task YAML.")]
+Instruction = Annotated[str | None, typer.Option(help="What to do; default: the task's own instruction.")]
+Seed = Annotated[int | None, typer.Option(help="Seed of world, noise and learning.")]
+Number = Annotated[int | None, typer.Option(help="Arrangement of the task, counted from 0.")]
+Backend = Annotated[str | None, typer.Option(help="Who writes the programs: annotated, openai or replay.")]
+ModelName = Annotated[str | None, typer.Option(help="Model that the backend openai asks for.")]
+Address = Annotated[str | None, typer.Option(help="Server of the backend openai, such as http://127.0.0.1:8000/v1.")]
+Cassette = Annotated[Path | None, typer.Option(help="Run folder that the backend replay answers from.")]
+Preset = Annotated[str, typer.Option(help="Settings from cfg/presets, such as paper.")]
+Out = Annotated[Path | None, typer.Option(help="Run folder; default: runs/TASK_NNN.")]
+
+
+def _config(overrides: list[str] | None, preset: str, model, base_url, cassette, **top):
+    from iker_agent.config import make_config
+
+    given = {"model": model, "base_url": base_url, "cassette": str(cassette) if cassette else None}
+    asked = {name: value for name, value in given.items() if value is not None}
+    return make_config(overrides or (), preset, ask=asked or None, **top)
+
+
 @app.command()
 def run(
-    overrides: Annotated[
-        list[str] | None, typer.Argument(help="Settings, such as learn.budget_s=120 or run.retries=0.")
-    ] = None,
-    task: Annotated[str | None, typer.Option(help="Task name, or path of a task YAML.")] = None,
-    instruction: Annotated[str | None, typer.Option(help="What to do; default: the task's own instruction.")] = None,
+    overrides: Overrides = None,
+    task: TaskName = None,
+    instruction: Instruction = None,
     learner: Annotated[str | None, typer.Option(help="ppo (trains) or waypoint (a fixed rule).")] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed of world, noise and learning.")] = None,
-    configuration: Annotated[int | None, typer.Option(help="Arrangement of the task, counted from 0.")] = None,
-    vlm: Annotated[str | None, typer.Option(help="Who writes the programs: annotated.")] = None,
-    preset: Annotated[str, typer.Option(help="Settings from cfg/presets, such as paper.")] = "",
-    out: Annotated[Path | None, typer.Option(help="Run folder; default: runs/TASK_NNN.")] = None,
+    seed: Seed = None,
+    configuration: Number = None,
+    vlm: Backend = None,
+    model: ModelName = None,
+    base_url: Address = None,
+    cassette: Cassette = None,
+    disturb: Annotated[
+        str | None, typer.Option(help="Something happens: snatch, gap, too_wide or new_instruction.")
+    ] = None,
+    preset: Preset = "",
+    out: Out = None,
 ) -> None:
     """Do a task: look, ask for a program, learn a policy in simulation, act, look again, until done.
 
     By default the task shoe_rack with human-written programs, PPO on the CPU and a simulated world; about ten minutes.
     Add --learner waypoint to see the loop in less than one.
     """
-    from iker_agent.config import make_config
+    from iker_agent.run_command import start_run
 
-    config = make_config(
-        overrides or (),
-        preset,
-        task=task,
-        instruction=instruction,
-        learner=learner,
-        seed=seed,
-        configuration=configuration,
-        vlm=vlm,
-    )
-    raise typer.Exit(_run(config, out))
+    top = {"task": task, "instruction": instruction, "learner": learner, "seed": seed, "vlm": vlm}
+    top |= {"configuration": configuration, "disturb": disturb}
+    config = _config(overrides, preset, model, base_url, cassette, **top)
+    raise typer.Exit(0 if start_run(config, out) else NOT_DONE)
 
 
-def _run(config, out: Path | None) -> int:
-    from iker_agent.display import Screen
-    from iker_agent.loop import run_task
-    from iker_agent.report import write_report
-    from iker_agent.run_folder import Folder, fresh_folder
-    from iker_envs.task import load_task
+@app.command()
+def query(
+    overrides: Overrides = None,
+    task: TaskName = None,
+    instruction: Instruction = None,
+    seed: Seed = None,
+    configuration: Number = None,
+    vlm: Backend = None,
+    model: ModelName = None,
+    base_url: Address = None,
+    cassette: Cassette = None,
+    preset: Preset = "",
+    out: Out = None,
+) -> None:
+    """Look once, ask once, and show marked image, prompt, reply, program and goal; nothing moves."""
+    from rich.console import Console
 
-    task = load_task(config.task)
-    task.configuration(config.configuration)
-    folder = Folder(fresh_folder(out, task.name))
-    with Screen(config.learn.budget_s) as screen:
-        screen.console.print(
-            f"[bold]{config.instruction or task.configuration(config.configuration).instruction}[/bold]"
-        )
-        try:
-            result = run_task(config, folder, screen)
-        except KeyboardInterrupt:
-            write_report(folder.path)
-            screen.note(f"interrupted; what was done so far is in {folder.path}")
-            return NOT_DONE
-        report = write_report(folder.path)
-        screen.closing(result, str(report))
-    return 0 if result.success else NOT_DONE
+    from iker_agent.query import query as ask_once
+    from iker_agent.query import show
+
+    top = {"task": task, "instruction": instruction, "seed": seed, "vlm": vlm, "configuration": configuration}
+    result = ask_once(_config(overrides, preset, model, base_url, cassette, **top), out)
+    show(result, Console(highlight=False))
+    raise typer.Exit(0 if result.answer else NOT_DONE)
+
+
+@app.command()
+def replay(
+    folder: Annotated[Path, typer.Argument(help="Folder of the run to execute again.")],
+    out: Out = None,
+) -> None:
+    """Execute a recorded run again: its answers, its policies, no network; says whether all goals are the same."""
+    from iker_agent.run_command import replay_run
+
+    found = replay_run(folder, out)
+    if found is None:
+        raise typer.Exit(NOT_DONE)
+    for stage in found.different:
+        typer.echo(f"{stage}: another goal than in the record")
+    if found.unequal_requests:
+        typer.echo(f"{found.unequal_requests} questions were not worded as in the record")
+    if found.trained:
+        typer.echo(f"trained again, for want of a policy: {', '.join(found.trained)}")
+    typer.echo(f"{len(found.equal)} of {len(found.equal) + len(found.different)} goals are equal, bit by bit")
+    raise typer.Exit(0 if found.exact else NOT_DONE)
 
 
 @app.command()

@@ -17,10 +17,13 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from iker_agent.learning.ppo_config import PPOConfig
+from iker_agent.prompts import check_prompt
+from iker_agent.vlm import BACKENDS
+from iker_agent.vlm.settings import AskSettings
 from iker_envs.perception import PoseNoise
 
 LEARNERS = ("ppo", "waypoint")
-BACKENDS = ("annotated",)
+CONTRACTS = ("keypoints", "poses")
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,7 @@ class RunSettings:
     retries: int = 2  # stages tried again after a miss, in the whole run
     repairs: int = 4  # answers asked again in one stage, with a reason
     max_stages: int = 8
+    contract: str = "keypoints"  # what programs move: keypoints, or poses (the paper's baseline)
     outcomes_in_history: bool = True
     warm_start: bool = True  # a stage may start from an earlier policy of the run
     video: bool = True
@@ -52,17 +56,25 @@ class RunConfig:
     seed: int = 0
     learner: str = "ppo"
     vlm: str = "annotated"
-    prompt: str = "multi_stage"
+    prompt: str = "auto"  # a name in cfg/prompts or a path; auto: multi_stage, or poses under that contract
+    disturb: str = ""  # a scripted disturbance of cfg/disturbances
     randomisation: str = "on"  # of the training copies: on, off or a file
     run: RunSettings = field(default_factory=RunSettings)
     goal: GoalSettings = field(default_factory=GoalSettings)
+    ask: AskSettings = field(default_factory=AskSettings)
     perception: PoseNoise = field(default_factory=PoseNoise)
     learn: PPOConfig = field(default_factory=PPOConfig)
 
     def __post_init__(self) -> None:
-        for name, value, known in (("learner", self.learner, LEARNERS), ("vlm", self.vlm, BACKENDS)):
+        choices = (
+            ("learner", self.learner, LEARNERS),
+            ("vlm", self.vlm, BACKENDS),
+            ("run.contract", self.run.contract, CONTRACTS),
+        )
+        for name, value, known in choices:
             if value not in known:
                 raise ValueError(f"{name} {value!r} is unknown; known: {', '.join(known)}")
+        check_prompt(self.prompt, self.run.contract)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain nested dictionaries."""

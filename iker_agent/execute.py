@@ -6,6 +6,7 @@ env, policy, goal [, grasp]  ->  execute  ->  Rollout(outcome, frames)
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import gymnasium as gym
 import numpy as np
@@ -25,17 +26,44 @@ class Rollout:
     fps: int
 
 
-def execute(env: gym.Env, policy: Policy, goal: Goal, grasp: Grasp | None = None, *, video: bool = False) -> Rollout:
+class Bystander(Protocol):
+    """Someone who watches a stage, and may lay hands on the world."""
+
+    def begin(self, goal: Goal) -> None:
+        """A stage begins."""
+
+    def tick(self, error_m: float) -> None:
+        """A tick has passed; the keypoints are this far from their targets."""
+
+    def released(self) -> bool:
+        """The hand has let go; True if the world was touched."""
+
+
+def execute(
+    env: gym.Env,
+    policy: Policy,
+    goal: Goal,
+    grasp: Grasp | None = None,
+    *,
+    video: bool = False,
+    bystander: Bystander | None = None,
+) -> Rollout:
     """Run one stage from the world as it stands. The policy is deterministic; `finish()` is always called."""
     observation, _ = env.reset(options={"world": "keep", "goal": goal, "grasp": grasp})
+    if bystander:
+        bystander.begin(goal)
     frames = [env.render()] if video else []
     ended, tick = False, 0
     while not ended:
-        observation, _, terminated, truncated, _ = env.step(policy.act(observation[None])[0])
+        observation, _, terminated, truncated, info = env.step(policy.act(observation[None])[0])
+        if bystander:
+            bystander.tick(info["goal_error_m"])
         ended, tick = terminated or truncated, tick + 1
         if video and tick % _FRAME_EVERY == 0:
             frames.append(env.render())
     outcome = env.unwrapped.finish()
+    if bystander and bystander.released():
+        outcome = env.unwrapped.finish()
     if video:
         frames += [env.render()] * 3
     return Rollout(outcome, frames, round(env.metadata["render_fps"] / _FRAME_EVERY))

@@ -2,8 +2,9 @@
 
     ProgramResult, scene, keypoints  ->  check_goal  ->  Goal | Refusal
 
-Order: one object -> rigid (small residuals are projected) -> tilt -> travel -> workspace -> support -> reach ->
-collision -> graspable. A refusal is written for the model and for the user alike.
+Order: something moves -> all that moves is listed -> one movable object -> rigid (small residuals are projected) ->
+tilt -> travel -> workspace -> support -> reach -> collision -> graspable. A refusal is written for the model and for
+the user alike.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from iker_envs.starts import push_height
 from iker_envs.transfer import support_height
 
 MOVED_M = 0.001
+RIGID_NOTE_M = 0.005  # RMS residual in metres up to which rounding explains it; larger ones are told
 RIGID_REFUSE_M = 0.030  # RMS residual in metres; smaller ones are projected onto a rigid motion
 PUSH_TILT_RAD, FLIP_RAD = np.deg2rad(20.0), np.deg2rad(100.0)
 MIN_TRAVEL_M, MAX_TRAVEL_M = 0.005, 1.0
@@ -63,10 +65,26 @@ def check_goal(
     return Goal(obj.name, pose, result.grasp, instruction, raw)
 
 
+def goal_notes(goal: Goal, keypoints: Keypoints) -> tuple[str, ...]:
+    """What was made of an accepted goal's raw targets, one sentence each; nothing for a goal taken as it was."""
+    if not goal.raw_targets_m:
+        return ()
+    labels, targets = list(goal.raw_targets_m), np.array(list(goal.raw_targets_m.values()))
+    if len(labels) < 3:
+        return (f"only {len(labels)} of the keypoints of {goal.object} were given targets; the whole object is moved",)
+    now = keypoints.by_label()
+    _, residual = fit_rigid(np.array([now[k] for k in labels]), targets)
+    if residual <= RIGID_NOTE_M:
+        return ()
+    return (f"the targets were {100 * residual:.1f} cm off a rigid motion; the nearest one is used",)
+
+
 def _from_keypoints(result: ProgramResult, scene: Scene, keypoints: Keypoints, project: bool):
     now = {k: np.asarray(v) for k, v in keypoints.by_label().items()}
     owner = dict(zip(keypoints.labels, keypoints.objects, strict=True))
     moved = [k for k in now if np.linalg.norm(np.subtract(result.targets[k], now[k])) > MOVED_M]
+    if not moved:
+        raise _Refused("no keypoint moves; return None if the instruction is fulfilled")
     if unlisted := [k for k in moved if k not in result.indices]:
         raise _Refused(f"keypoint {unlisted[0]} moves but is not among keypoint_indices_to_interact")
     owners = sorted({owner[k] for k in result.indices})
@@ -75,8 +93,6 @@ def _from_keypoints(result: ProgramResult, scene: Scene, keypoints: Keypoints, p
     obj = scene.object(owners[0])
     if not obj.movable:
         raise _Refused(f"{obj.name} is furniture and cannot be moved; movable: {', '.join(scene.movable)}")
-    if not moved:
-        raise _Refused("no keypoint moves; return None if the instruction is fulfilled")
     listed = [k for k in now if k in result.indices]
     source, target = (np.array([where[k] for k in listed]) for where in (now, result.targets))
     raw = {k: np.asarray(result.targets[k]) for k in listed}

@@ -3,7 +3,7 @@
     instruction, marked image, keypoints, history  ->  build_request  ->  Request
 
 As in the paper (Appendix B) everything is one user message: rules first, then earlier images with the programs that
-answered them and how those ended, then the present image.
+answered them and how those ended, then the present image. Prompt files lie in cfg/prompts; a path works too.
 """
 
 from __future__ import annotations
@@ -11,16 +11,50 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
+from pathlib import Path
 
 import numpy as np
+from scipy.spatial.transform import Rotation
 
-from iker_agent.keypoints import Keypoints
 from iker_agent.vlm.types import Message, Part, Request
 from iker_envs.scene import Outcome, Scene
 
-REPAIR = (
-    "This program cannot be used: {reason}. Answer again with the whole corrected program in one Python code block."
-)
+REPAIR = "Your answer cannot be used: {reason}. Answer again with the whole corrected program in one Python code block."
+
+
+@dataclass(frozen=True)
+class PromptKind:
+    """The files that make up a prompt, the contract it asks for, and whether the model plans in stages."""
+
+    files: tuple[str, ...]
+    contract: str = "keypoints"
+    stages: bool = True
+
+
+PROMPTS = {
+    "single_stage": PromptKind(("single_stage",), stages=False),
+    "multi_stage": PromptKind(("multi_stage",)),
+    "multi_stage_examples": PromptKind(("multi_stage", "multi_stage_examples")),
+    "poses": PromptKind(("poses",), contract="poses"),
+}
+_AUTO = {"keypoints": "multi_stage", "poses": "poses"}
+
+
+def prompt_kind(name: str, contract: str = "keypoints") -> PromptKind:
+    """The prompt of that name; "auto" is the contract's own, a path is a user's, in stages, for the contract."""
+    if Path(name).suffix == ".md":
+        return PromptKind((name,), contract)
+    return PROMPTS[_AUTO[contract] if name == "auto" else name]
+
+
+def check_prompt(name: str, contract: str) -> None:
+    """ValueError if there is no such prompt, or if it asks for the other contract."""
+    is_path = Path(name).suffix == ".md"
+    if name not in ("auto", *PROMPTS) and not (is_path and Path(name).is_file()):
+        raise ValueError(f"prompt {name!r} does not exist; known: auto, {', '.join(PROMPTS)}, or a path to a .md")
+    if prompt_kind(name, contract).contract != contract:
+        fitting = [n for n, kind in PROMPTS.items() if kind.contract == contract]
+        raise ValueError(f"prompt {name!r} does not ask for {contract}; with run.contract={contract}: {fitting}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,6 +66,7 @@ class Turn:
     program: str
     outcome: Outcome | None = None
     note: str = ""  # why no outcome exists, where that is so
+    instruction: str = ""  # what was asked then
 
     def outcome_text(self) -> str:
         """One sentence on how the stage ended."""
@@ -47,33 +82,59 @@ class Turn:
 def build_request(
     instruction: str,
     marked: np.ndarray,
-    keypoints: Keypoints,
+    keypoints: Mapping[str, np.ndarray],
     scene: Scene,
-    history: Sequence[Turn],
+    history: Sequence[Turn] = (),
     *,
     image_name: str = "marked.png",
-    prompt: str = "multi_stage",
+    prompt: PromptKind = PROMPTS["multi_stage"],
     outcomes: bool = True,
 ) -> Request:
-    """One user message; `outcomes=False` leaves out how earlier stages ended (preset paper)."""
-    rules = files("iker_cfg").joinpath(f"prompts/{prompt}.md").read_text(encoding="utf-8")
-    parts = [Part(rules)]
-    for number, turn in enumerate(history, start=1):
-        parts += [Part(f"## Earlier stage {number}"), Part(image=turn.image, image_name=turn.image_name)]
-        parts.append(Part(f"```python\n{turn.program.rstrip()}\n```"))
-        if outcomes:
-            parts.append(Part(turn.outcome_text()))
-    parts += [Part(f"## Now\n\nInstruction: {instruction}"), Part(image=marked, image_name=image_name)]
-    attachments = {"keypoints": keypoints.by_label(), "poses": _poses(scene), "instruction": instruction}
+    """One user message; `outcomes=False` leaves out how earlier stages ended (preset paper).
+
+    `keypoints` is label -> position (3,) in metres; like the object poses it is attached for local backends, and under
+    the keypoint contract the model is shown neither: it sees the marks alone.
+    """
+    parts = [Part("\n\n".join(_text(name) for name in prompt.files))]
+    if prompt.stages:
+        parts += _history(history, instruction, outcomes)
+    now = f"## Now\n\nInstruction: {instruction}"
+    poses = object_poses(scene)
+    if prompt.contract == "poses":
+        now += "\n\nObjects (x, y, z in metres, roll, pitch, yaw in radians):\n\n" + _listed(poses)
+    parts += [Part(now), Part(image=marked, image_name=image_name)]
+    attachments = {"keypoints": dict(keypoints), "poses": poses, "instruction": instruction}
     return Request((Message("user", tuple(parts)),), attachments)
 
 
-def _poses(scene: Scene) -> Mapping[str, tuple[float, ...]]:
-    """Object poses as x, y, z, roll, pitch, yaw: what the pose contract works on."""
-    from scipy.spatial.transform import Rotation
+def _text(name: str) -> str:
+    if Path(name).suffix == ".md":
+        return Path(name).read_text(encoding="utf-8").rstrip()
+    return files("iker_cfg").joinpath(f"prompts/{name}.md").read_text(encoding="utf-8").rstrip()
+
+
+def _history(history: Sequence[Turn], instruction: str, outcomes: bool) -> list[Part]:
+    parts = []
+    for number, turn in enumerate(history, start=1):
+        heading = f"## Earlier stage {number}"
+        if turn.instruction and turn.instruction != instruction:
+            heading += f"\n\nThe instruction was then: {turn.instruction}"
+        parts += [Part(heading), Part(image=turn.image, image_name=turn.image_name)]
+        parts.append(Part(f"```python\n{turn.program.rstrip()}\n```"))
+        if outcomes:
+            parts.append(Part(turn.outcome_text()))
+    return parts
+
+
+def object_poses(scene: Scene) -> dict[str, tuple[float, ...]]:
+    """Object name -> (x, y, z, roll, pitch, yaw) in metres and radians: what the pose contract works on."""
 
     def six(pose: np.ndarray) -> tuple[float, ...]:
         euler = Rotation.from_quat(np.roll(pose[3:], -1)).as_euler("xyz")
         return tuple(float(v) for v in (*pose[:3], *euler))
 
     return {o.name: six(o.pose) for o in scene.objects}
+
+
+def _listed(poses: Mapping[str, tuple[float, ...]]) -> str:
+    return "\n".join(f"- {name}: {', '.join(f'{v:.3f}' for v in pose)}" for name, pose in poses.items())

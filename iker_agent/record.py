@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from iker_agent.config import RunConfig
 from iker_agent.curve import draw_curve
+from iker_agent.disturb import load_disturbance
 from iker_agent.learning.policy import Policy
 from iker_agent.learning.progress import Row, write_metrics
 from iker_agent.run_folder import Folder
@@ -19,7 +20,7 @@ from iker_envs.task import Task
 if TYPE_CHECKING:
     from iker_agent.loop import RunResult, StageRecord
 
-_PACKAGES = ("iker", "gymnasium", "mujoco", "numpy", "torch", "skrl")
+_PACKAGES = ("iker", "gymnasium", "mujoco", "numpy", "torch", "skrl", "openai")
 
 
 def run_record(config: RunConfig, task: Task, instruction: str, result: RunResult) -> dict[str, Any]:
@@ -34,6 +35,10 @@ def run_record(config: RunConfig, task: Task, instruction: str, result: RunResul
         "seconds": round(result.seconds, 2),
         "seed": config.seed,
         "stages": [_stage_record(s) for s in result.stages],
+        "final_look": _final_look(result.final_look),
+        "stages_succeeded": _successes(result),
+        "spent": result.spent,
+        "disturbance": _disturbance(config),
         "versions": {"python": platform.python_version(), **{p: _version(p) for p in _PACKAGES}},
         "spec_hash": Spec().spec_hash(),
         "config": config.to_dict(),
@@ -48,6 +53,9 @@ def _stage_record(stage: StageRecord) -> dict[str, Any]:
         "grasp": stage.grasp,
         "attempt": stage.attempt,
         "answers": stage.answers,
+        "refusals": list(stage.refusals),
+        "notes": list(stage.notes),
+        "events": list(stage.events),
         "env_steps": stage.env_steps,
         "seconds": round(stage.seconds, 2),
         "learning_seconds": round(stage.learning_seconds, 2),
@@ -55,6 +63,25 @@ def _stage_record(stage: StageRecord) -> dict[str, Any]:
         "goal_error_m": stage.outcome.goal_error_m if stage.outcome else None,
         "problem": stage.problem or (stage.outcome.reason if stage.outcome else ""),
     }
+
+
+def _final_look(stage: StageRecord | None) -> dict[str, Any] | None:
+    if stage is None:
+        return None
+    return {"folder": f"stage_{stage.number:02d}", "answers": stage.answers, "refusals": list(stage.refusals)}
+
+
+def _successes(result: RunResult) -> dict[str, int]:
+    """Stages that succeeded with the model's first answer, and with one that was asked for again."""
+    first = [s.answers == 1 for s in result.stages if s.ok]
+    return {"first_answer": sum(first), "repaired": len(first) - sum(first)}
+
+
+def _disturbance(config: RunConfig) -> dict[str, Any] | None:
+    if not config.disturb:
+        return None
+    disturbance, _ = load_disturbance(config.disturb)
+    return {"name": config.disturb, "at": disturbance.at, "text": disturbance.text}
 
 
 def _version(package: str) -> str | None:

@@ -1,7 +1,9 @@
-"""Who writes the programs: the backends behind one Protocol (types.py)."""
+"""Who writes the programs: the backends behind one Protocol (types.py), a budget and a recorder around any of them."""
 
 from __future__ import annotations
 
+from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from iker_agent.vlm.types import VLM
@@ -10,10 +12,31 @@ if TYPE_CHECKING:
     from iker_agent.config import RunConfig
     from iker_envs.task import Task
 
+BACKENDS = ("annotated", "openai", "replay")
+_SENT = ("model", "base_url", "temperature", "max_tokens", "token_param", "detail")
+
 
 def make_vlm(config: RunConfig, task: Task) -> VLM:
-    """The backend that a run asks; ValueError if the task has no annotated programs."""
+    """The backend that a run asks; ValueError if its settings do not suffice or the task has no annotated programs."""
+    if config.vlm == "openai":
+        from iker_agent.vlm.openai_chat import OpenAIChat
+
+        return OpenAIChat(config.ask)
+    if config.vlm == "replay":
+        from iker_agent.vlm.replay import Replay
+
+        if not config.ask.cassette:
+            raise ValueError("the backend replay needs a record; add --cassette RUN_FOLDER")
+        return Replay(config.ask.cassette, config.ask.match)
     from iker_agent.vlm.annotated import AnnotatedVLM
 
-    programs = [s.programs["keypoints"] for s in task.configuration(config.configuration).stages]
-    return AnnotatedVLM(programs)
+    return AnnotatedVLM.of_task(task, config.configuration, config.run.contract)
+
+
+def recorded(config: RunConfig, inner: VLM, folder: Path) -> VLM:
+    """The backend with everything that it is asked and answers written into a folder."""
+    from iker_agent.vlm.record import Recorder
+
+    sent = asdict(config.ask)
+    settings = {"backend": config.vlm, **({name: sent[name] for name in _SENT} if config.vlm == "openai" else {})}
+    return Recorder(inner, folder, settings)

@@ -1,19 +1,22 @@
 """The annotated backend: human-written programs in the paper's contract take the place of a model (Table I, Annotated).
 
-    request.attachments["keypoints"]  ->  run the task's programs in order  ->  the first that still wants a move
+    request.attachments  ->  run the programs for the instruction in order  ->  the first that still wants a move
 
-It answers with that program's text, or with one that says done. The agent treats the answer like any model's.
+It answers with that program's text, or with one that says done. In a repair turn, programs that were refused in this
+dialogue are passed over: that is its way to change the plan. The agent treats the answer like any model's.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Self
 
 import numpy as np
 
 from iker_agent.program import run_program
 from iker_agent.vlm.types import Reply, Request
+from iker_envs.task import Task
 
 NEAR_M = 0.03  # a program whose targets are all but reached is finished
 _FUNCTIONS = {"keypoints": "get_interaction_data(keypoint_coordinates)", "poses": "get_final_poses(object_poses)"}
@@ -21,17 +24,47 @@ _DONE = 'def {function}:\n    """Everything is where it should be."""\n    retur
 
 
 class AnnotatedVLM:
-    """Answers with the first of a task's programs whose targets are more than 3 cm away, else done."""
+    """Answers with the first of the programs whose targets are more than 3 cm away, else done.
 
-    def __init__(self, programs: Sequence[str], contract: str = "keypoints") -> None:
+    `by_instruction` holds programs for other instructions than the one that `programs` are for.
+    """
+
+    def __init__(
+        self,
+        programs: Sequence[str],
+        contract: str = "keypoints",
+        by_instruction: Mapping[str, Sequence[str]] | None = None,
+    ) -> None:
         self.programs, self.contract = tuple(programs), contract
+        self.by_instruction = {text: tuple(codes) for text, codes in (by_instruction or {}).items()}
+
+    @classmethod
+    def of_task(cls, task: Task, configuration: int, contract: str = "keypoints") -> Self:
+        """The task's programs; ValueError if a stage has none for the contract."""
+        chosen = task.configuration(configuration)
+        for number, stage in enumerate(chosen.stages, start=1):
+            if contract not in stage.programs:
+                raise ValueError(f"stage {number} of {task.name} has no annotated program for the {contract} contract")
+        others = [c for c in task.configurations if c.instruction != chosen.instruction]
+        by_instruction = {
+            c.instruction: [s.programs[contract] for s in c.stages if contract in s.programs] for c in others
+        }
+        return cls([s.programs[contract] for s in chosen.stages], contract, by_instruction)
 
     def complete(self, request: Request) -> Reply:
         """Answer a request; RuntimeError if a shipped program does not run."""
         start = time.monotonic()
         now = request.attachments[self.contract]
-        code = next((p for p in self.programs if self._distance_m(p, now) > NEAR_M), _done(self.contract))
-        text = f"```python\n{code.rstrip()}\n```\n"
+        programs = self.by_instruction.get(request.attachments.get("instruction", ""), self.programs)
+        refused = {p.text for m in request.messages if m.role == "assistant" for p in m.parts}
+        done = _block(_DONE.format(function=_FUNCTIONS[self.contract]))
+        text, repeated = "", ""
+        for code in (p for p in programs if self._distance_m(p, now) > NEAR_M):
+            text, repeated = _block(code), repeated or _block(code)
+            if text not in refused:
+                break
+        else:
+            text = repeated or done
         return Reply(text, backend="annotated", seconds=time.monotonic() - start)
 
     def _distance_m(self, code: str, now: dict) -> float:
@@ -44,5 +77,5 @@ class AnnotatedVLM:
         return float(np.mean([np.linalg.norm(np.subtract(result.targets[k][:3], now[k][:3])) for k in moved]))
 
 
-def _done(contract: str) -> str:
-    return _DONE.format(function=_FUNCTIONS[contract])
+def _block(code: str) -> str:
+    return f"```python\n{code.rstrip()}\n```\n"

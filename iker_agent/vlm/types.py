@@ -54,17 +54,24 @@ class Request(Contract):
 
 @dataclass(frozen=True, eq=False)
 class Reply(Contract):
-    """What came back: text, and which backend and model wrote it."""
+    """What came back: text, which backend and model wrote it, why it stopped ("stop", "length", ...).
+
+    `usage` counts what the call cost: prompt_tokens, completion_tokens, total_tokens where the server tells them, and
+    attempts, the number of times that the server was asked. `notes` say what was changed to get an answer.
+    """
 
     text: str
     backend: str
     model: str = ""
     seconds: float = 0.0
+    finish: str = "stop"
+    usage: dict[str, float] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
 
 class VLM(Protocol):
     """Writes the next program."""
 
     def complete(self, request: Request) -> Reply:
-        """Answer a request."""
+        """Answer a request; a VLMError (errors.py) says why there is no answer."""
         ...

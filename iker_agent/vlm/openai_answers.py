@@ -1,0 +1,141 @@
+"""What a chat-completions server said, good or bad, as a Reply or as one of our errors.
+
+    answer object  ->  read_completion  ->  Reply          | VLMTruncated, VLMEmpty, VLMRefused, VLMUnavailable
+    SDK exception  ->  explain          ->  VLMError in one sentence
+
+Nothing of an answer is trusted: the client library builds its objects without validation, so any field may be missing
+or of another type.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+from iker_agent.vlm.errors import (
+    VLMConfigurationError,
+    VLMEmpty,
+    VLMError,
+    VLMRefused,
+    VLMTruncated,
+    VLMUnavailable,
+)
+from iker_agent.vlm.settings import AskSettings
+from iker_agent.vlm.types import Reply
+
+_BLIND = re.compile(r"\bimages?\b|image_url|vision|multi-?modal|mmproj", re.IGNORECASE)
+_FILTERED = ("content_filter", "content_policy_violation", "moderation_blocked")
+_SPENT = ("insufficient_quota", "billing_hard_limit_reached", "billing_not_active")
+_UNSUPPORTED = ("unsupported_parameter", "unsupported_value", "unknown_parameter")
+_COUNTS = ("prompt_tokens", "completion_tokens", "total_tokens")
+_MAX_QUOTE = 200  # characters of a server's own words
+
+
+def read_completion(answer: Any, settings: AskSettings, hide: Callable[[str], str]) -> Reply:
+    """The reply in an answer; `hide` takes secrets out of text."""
+    if isinstance(answer, (str, bytes)):
+        raise VLMUnavailable(
+            f"the server at {settings.base_url} sent text or a web page in the place of a completion; "
+            "check the address (most end in /v1)"
+        )
+    if error := getattr(answer, "error", None):
+        raise VLMUnavailable(f"the server reports an error: {_quote(_text_of(error), hide)}")
+    choices = getattr(answer, "choices", None)
+    usage = _usage(getattr(answer, "usage", None))
+    model = hide(_string(getattr(answer, "model", None))) or settings.model
+    blank = Reply("", "openai", model, finish="", usage=usage)
+    if not isinstance(choices, list) or not choices:
+        raise VLMEmpty("the server's answer holds no reply", blank)
+    message, finish = getattr(choices[0], "message", None), _string(getattr(choices[0], "finish_reason", None))
+    text = hide(_string(getattr(message, "content", None)))
+    reply = Reply(text, "openai", model, finish=finish or "stop", usage=usage)
+    _check(reply, _string(getattr(message, "refusal", None)), settings, hide)
+    return reply
+
+
+def _check(reply: Reply, refusal: str, settings: AskSettings, hide: Callable[[str], str]) -> None:
+    if reply.finish == "content_filter":
+        raise VLMRefused("the server's content filter stopped the reply", reply)
+    if refusal:
+        raise VLMRefused(f"the model declines to answer: {_quote(refusal, hide)}", reply)
+    if reply.finish == "length":
+        raise VLMTruncated(f"the reply was cut at the limit of {settings.max_tokens} tokens; write less", reply)
+    if not reply.text.strip():
+        raise VLMEmpty("the reply has no text", reply)
+
+
+def explain(error: Exception, settings: AskSettings, hide: Callable[[str], str]) -> VLMError:
+    """Our error for an exception of the client library."""
+    status, code = getattr(error, "status_code", None), _string(getattr(error, "code", None))
+    words = _quote(_text_of(getattr(error, "body", None)) or str(error), hide)
+    if status is None:
+        return _unreached(error, settings, words)
+    if status in (401, 403):
+        return VLMConfigurationError(f"the server does not accept the key in {settings.key_env}: {words}")
+    if status == 404:
+        return VLMConfigurationError(f"no model {settings.model!r} at {settings.base_url}: {words}")
+    if status == 429 and code in _SPENT:
+        return VLMConfigurationError(f"the quota of the key in {settings.key_env} is used up: {words}")
+    if status in (400, 413, 415, 422, 500) and _BLIND.search(words):
+        return VLMConfigurationError(f"{settings.model!r} does not take the images: {words}")
+    if status in (408, 409, 429) or status >= 500:
+        wait_s = _retry_after_s(error)
+        asked = f" (and asks to wait {wait_s:.0f} s)" if wait_s else ""
+        return VLMUnavailable(f"the server answers with status {status}{asked}: {words}", wait_s=wait_s)
+    if code in _FILTERED:
+        return VLMRefused(f"the server's filter does not let the request through: {words}")
+    return VLMConfigurationError(f"the server does not accept the request (status {status}): {words}")
+
+
+def _unreached(error: Exception, settings: AskSettings, words: str) -> VLMError:
+    """For what never became an answer: the library's class names are the same in all its versions."""
+    kind = type(error).__name__
+    if kind == "APITimeoutError":
+        return VLMUnavailable(f"no answer from {settings.base_url} within {settings.timeout_s:g} s")
+    if kind == "APIConnectionError":
+        cause = f" ({type(error.__cause__).__name__})" if error.__cause__ else ""
+        return VLMUnavailable(f"no connection with {settings.base_url}{cause}")
+    return VLMUnavailable(f"the server's answer cannot be read: {words}")
+
+
+def rejected_parameter(error: Exception) -> str:
+    """The request parameter that a server says it does not take; empty if the error is about something else."""
+    if getattr(error, "status_code", None) not in (400, 422):
+        return ""
+    code, name = _string(getattr(error, "code", None)), _string(getattr(error, "param", None))
+    if code in _UNSUPPORTED and name:
+        return name
+    match = re.search(r"(?:unsupported|unknown|unrecognized)[\w ]*: *'?(\w+)", str(error), re.IGNORECASE)
+    return match[1] if match else ""
+
+
+def _retry_after_s(error: Exception) -> float | None:
+    headers = getattr(getattr(error, "response", None), "headers", None) or {}
+    for name, unit in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
+        text = _string(headers.get(name))
+        if re.fullmatch(r"\d{1,9}(\.\d+)?", text):
+            return unit * float(text)
+    return None
+
+
+def _usage(usage: Any) -> dict[str, float]:
+    counts = {name: getattr(usage, name, None) for name in _COUNTS}
+    return {name: float(value) for name, value in counts.items() if isinstance(value, int) and value >= 0}
+
+
+def _text_of(body: Any) -> str:
+    """The message in an error body, whatever its form."""
+    if isinstance(body, dict):
+        return _text_of(body.get("message") or body.get("error") or body.get("detail") or str(body))
+    return "" if body is None else str(body)
+
+
+def _string(value: Any) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _quote(text: str, hide: Callable[[str], str]) -> str:
+    """A server's words as one short line without tags, secrets and a full stop."""
+    line = " ".join(re.sub(r"<[^>]*>", " ", hide(text)).split())
+    return (line if len(line) <= _MAX_QUOTE else line[: _MAX_QUOTE - 3] + "...").rstrip(".") or "no reason is given"

@@ -1,0 +1,138 @@
+"""The `openai` backend: any server that speaks OpenAI's chat completions (OpenAI, vLLM, Ollama, llama.cpp, ...).
+
+    Request  ->  messages (images as PNG data URLs)  ->  chat.completions  ->  read_completion  ->  Reply | VLMError
+
+Attachments are never sent. The package `openai` (extra `vlm`) loads on first use; only chat.completions and plain
+numbers are used of it, so that its major versions 1 to 3 work alike.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import os
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+from urllib.parse import urlsplit
+
+import numpy as np
+from PIL import Image as PillowImage
+
+from iker_agent.vlm.errors import VLMUnavailable
+from iker_agent.vlm.openai_answers import explain, read_completion, rejected_parameter
+from iker_agent.vlm.settings import AskSettings
+from iker_agent.vlm.types import Message, Reply, Request
+
+_FIRST_WAIT_S, _LONGEST_WAIT_S = 1.0, 60.0
+_OPENAI_HOST = "api.openai.com"
+_TOKEN_NAMES = {"max_tokens": "max_completion_tokens", "max_completion_tokens": "max_tokens"}
+_HIDDEN = "[key]"
+
+
+class OpenAIChat:
+    """Asks one model on one server; `sleep` waits between attempts, in seconds.
+
+    ValueError if no model is named, if OpenAI's own server is to be asked without a key, or if the package is missing.
+    """
+
+    def __init__(self, settings: AskSettings, sleep: Callable[[float], None] = time.sleep) -> None:
+        self.settings, self._sleep = settings, sleep
+        if not settings.model:
+            raise ValueError("no model is named; add --model NAME (there is no default, since models come and go)")
+        at_openai = urlsplit(settings.base_url).hostname == _OPENAI_HOST
+        self._key = os.environ.get(settings.key_env, "").strip()
+        if not self._key and at_openai:
+            raise ValueError(f"{_OPENAI_HOST} wants a key: put it into the environment variable {settings.key_env}")
+        self._client = self._connect()
+        token_param = settings.token_param
+        if token_param == "auto":
+            token_param = "max_completion_tokens" if at_openai else "max_tokens"
+        self._parameters: dict[str, Any] = {token_param: settings.max_tokens, "temperature": settings.temperature}
+        self._rejected: set[str] = set()
+
+    def _connect(self) -> Any:
+        try:
+            import openai
+        except ModuleNotFoundError:
+            raise ValueError("the backend openai needs an extra: python -m pip install 'iker[vlm]'") from None
+        self._api_error = openai.OpenAIError
+        # Local servers want no key, the library wants some text. Retries are made here: a spent quota is not retried.
+        return openai.OpenAI(
+            api_key=self._key or "none",
+            base_url=self.settings.base_url,
+            timeout=self.settings.timeout_s,
+            max_retries=0,
+        )
+
+    def complete(self, request: Request) -> Reply:
+        """Ask, and ask again while the server is busy or the connection breaks; VLMError when there is no answer."""
+        start, notes = time.monotonic(), []
+        messages = [_message(m, self.settings.detail) for m in request.messages]
+        for attempt in range(self.settings.retries + 1):
+            try:
+                reply = self._ask(messages, notes)
+            except VLMUnavailable as problem:
+                wait = problem.wait_s if problem.wait_s is not None else _FIRST_WAIT_S * 2**attempt
+                if attempt == self.settings.retries or wait > _LONGEST_WAIT_S:
+                    raise VLMUnavailable(f"{problem}, after {_times(attempt + 1)}") from None
+                self._sleep(wait)
+            else:
+                usage = {**reply.usage, "attempts": float(attempt + 1)}
+                return replace(reply, usage=usage, notes=tuple(notes), seconds=time.monotonic() - start)
+        raise AssertionError("the last attempt returns or raises")
+
+    def _ask(self, messages: list[dict[str, Any]], notes: list[str]) -> Reply:
+        """One attempt; a parameter that the server does not know is renamed or left out, and noted."""
+        while True:
+            try:
+                answer = self._client.chat.completions.create(
+                    model=self.settings.model, messages=messages, **self._parameters
+                )
+            except self._api_error as error:
+                name = rejected_parameter(error)
+                if name not in self._parameters:
+                    raise explain(error, self.settings, self._hide) from None
+                notes.append(self._without(name))
+            except ValueError as error:  # no JSON, although the status is 200
+                raise VLMUnavailable(f"the server's answer is not JSON ({self._hide(str(error))})") from None
+            else:
+                return read_completion(answer, self.settings, self._hide)
+
+    def _without(self, name: str) -> str:
+        """Go on without a parameter, under its other name if it has one that was not tried; says what was done."""
+        value = self._parameters.pop(name)
+        self._rejected.add(name)
+        other = _TOKEN_NAMES.get(name)
+        if other is None or other in self._rejected:
+            return f"the server does not take {name}; it was left out"
+        self._parameters[other] = value
+        return f"the server does not take {name}; {other} was sent"
+
+    def _hide(self, text: str) -> str:
+        """The text without the key: servers quote it in errors."""
+        return text.replace(self._key, _HIDDEN) if self._key else text
+
+
+def _times(count: int) -> str:
+    return "one attempt" if count == 1 else f"{count} attempts"
+
+
+def _message(message: Message, detail: str) -> dict[str, Any]:
+    """A message as chat completions want it: plain text, or a list of parts where there are images."""
+    if not any(part.image is not None for part in message.parts):
+        return {"role": message.role, "content": "\n\n".join(part.text for part in message.parts)}
+    content = [
+        {"type": "text", "text": part.text}
+        if part.image is None
+        else {"type": "image_url", "image_url": {"url": _data_url(part.image), "detail": detail}}
+        for part in message.parts
+    ]
+    return {"role": message.role, "content": content}
+
+
+def _data_url(rgb: np.ndarray) -> str:
+    stream = io.BytesIO()
+    PillowImage.fromarray(np.asarray(rgb)).save(stream, "PNG")
+    return "data:image/png;base64," + base64.b64encode(stream.getvalue()).decode("ascii")

@@ -1,0 +1,59 @@
+"""The `replay` backend: answers from a record (record.py) in the place of a model, failures included.
+
+A row is used once, so that equal questions get their answers in the order in which they came. What counts as the same
+question is `match`: "exact" (text and pixels), "text" (images may differ: another machine, another renderer), "order"
+(the n-th call gets the n-th answer).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from iker_agent.vlm.errors import ERRORS, ReplayMiss, VLMError
+from iker_agent.vlm.record import describe, read_calls
+from iker_agent.vlm.settings import MATCHES
+from iker_agent.vlm.types import Reply, Request
+
+_KEYS = {"exact": "key", "text": "text_key"}
+
+
+class Replay:
+    """Answers from the record in `folder`, a run folder or its vlm/; `unequal` counts requests whose text differed."""
+
+    def __init__(self, folder: str | Path, match: str = "text") -> None:
+        if match not in MATCHES:
+            raise ValueError(f"match {match!r} is unknown; known: {', '.join(MATCHES)}")
+        self.folder, self.match, self.unequal = Path(folder), match, 0
+        self._rows = read_calls(folder)
+
+    def complete(self, request: Request) -> Reply:
+        """The recorded answer, or the recorded VLMError; ReplayMiss says what differs."""
+        asked = describe(request)
+        row = self._find(asked)
+        self._rows.remove(row)
+        self.unequal += row["text_key"] != asked["text_key"]
+        if "error" in row:
+            raise _error(row["error"])
+        return Reply.from_dict(row["reply"])
+
+    def _find(self, asked: dict[str, Any]) -> dict[str, Any]:
+        if not self._rows:
+            raise ReplayMiss(f"the record in {str(self.folder)!r} has no answers left")
+        if self.match == "order":
+            return self._rows[0]
+        column = _KEYS[self.match]
+        for row in self._rows:
+            if row[column] == asked[column]:
+                return row
+        if any(row["text_key"] == asked["text_key"] for row in self._rows):
+            raise ReplayMiss("the record has this question with another image; match by text (ask.match=text)")
+        raise ReplayMiss(
+            "the record has no answer to this question: task, seed, prompt or history differ from those of the record"
+        )
+
+
+def _error(recorded: dict[str, Any]) -> VLMError:
+    kind = ERRORS.get(recorded.get("kind", ""), VLMError)
+    reply = recorded.get("reply")
+    return kind(str(recorded.get("message")), Reply.from_dict(reply) if reply else None)
