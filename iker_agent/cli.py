@@ -131,6 +131,26 @@ def replay(
     raise typer.Exit(0 if found.exact else NOT_DONE)
 
 
+@bench_app.command("vlm")
+def bench_vlm(
+    overrides: Overrides = None,
+    task: Annotated[list[str] | None, typer.Option(help="Task name or path, may be repeated; default: all.")] = None,
+    contract: Annotated[str, typer.Option(help="keypoints, poses or both.")] = "both",
+    samples: Annotated[int, typer.Option(help="Drawn scenes per arrangement.")] = 1,
+    seed: Seed = None,
+    vlm: Backend = None,
+    model: ModelName = None,
+    base_url: Address = None,
+    cassette: Cassette = None,
+    out: Out = None,
+) -> None:
+    """Programs only, no training: how often is a model's target where the annotated one is? Minutes, not hours."""
+    from iker_agent.bench_command import bench_vlm as measure
+
+    config = _config(overrides, "", model, base_url, cassette, seed=seed, vlm=vlm)
+    raise typer.Exit(0 if measure(config, task or (), contract, samples, out) else NOT_DONE)
+
+
 @app.command()
 def envs() -> None:
     """List the environment ids, their spaces, and one line on each."""

@@ -154,7 +154,7 @@ class _Run:
                 raise
             finally:
                 record.seconds = time.monotonic() - began
-                record.events += self.meddler.take_events()
+                self._note_events(record)
             if done:
                 self.result.done, self.result.reason = True, ""
             if done and not record.action:
@@ -168,9 +168,12 @@ class _Run:
                 raise GaveUp(f"no retries left after stage {number}: {record.problem or record.outcome.reason}")
         raise GaveUp(f"not done after {self.config.run.max_stages} stages")
 
-    def _told(self, record: StageRecord) -> None:
-        for event in record.events:
+    def _note_events(self, record: StageRecord) -> None:
+        for event in self.meddler.take_events():
+            record.events.append(event)
             self.display.note(f"meanwhile: {event}")
+
+    def _told(self, record: StageRecord) -> None:
         self.display.outcome(record)
         self._save()
 
@@ -185,7 +188,7 @@ class _Run:
         goal = answer.goal
         record.object, record.grasp = goal.object, goal.grasp
         record.action = f"{'grasp and place' if goal.grasp else 'push'} {goal.object}"
-        same = [s for s in self.result.stages[:-1] if s.action == record.action]
+        same = [s for s in self.result.stages[:-1] if s.action == record.action and not s.ok]
         record.attempt = len(same) + 1
         self.display.stage(record.number, record.action + (f" (try {record.attempt})" if same else ""))
         image_name = f"../{stage.path.name}/marked.png"
@@ -204,7 +207,7 @@ class _Run:
         if configuration is not None:
             self.configuration = configuration
             self.instruction = self.task.configuration(configuration).instruction
-            record.events += self.meddler.take_events()
+            self._note_events(record)
             self.display.note(f"new instruction: {self.instruction}")
 
     def ask(self, stage: Folder, seen: Look, record: StageRecord) -> Answer:

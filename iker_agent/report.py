@@ -13,7 +13,6 @@ import base64
 import csv
 import io
 import json
-import keyword
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -24,8 +23,8 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, StrictUndefined, Template
-from markupsafe import Markup, escape
 
+from iker_agent.code_html import coloured
 from iker_agent.prompts import REPAIR
 from iker_agent.run_folder import Folder
 
@@ -48,7 +47,7 @@ def write_report(folder: str | Path) -> Path:
 def _template() -> Template:
     environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined)
     formats = {"cm": _cm, "degrees": _degrees, "percent": _percent, "clock": _clock, "count": _count, "yes_no": _yes_no}
-    environment.filters.update(formats, program=_coloured)
+    environment.filters.update(formats, program=coloured)
     return environment.from_string(files("iker_agent").joinpath("report.html.j2").read_text(encoding="utf-8"))
 
 
@@ -130,6 +129,8 @@ class _Stage:
     error_m: Any = None
     goal_words: list[str] = field(default_factory=list)
     refusals: list[str] = field(default_factory=list)
+    events: list[str] = field(default_factory=list)  # what people did meanwhile
+    notes: list[str] = field(default_factory=list)  # what was read generously
     learning: dict[str, Any] = field(default_factory=dict)  # end of the training diary
     untrained: bool = False
     marked: str = ""
@@ -158,6 +159,7 @@ def _page(folder: Path) -> dict[str, Any]:
         "run": run,
         "instruction": _text(run.get("instruction")) or "Instruction unknown",
         "verdict": _verdict(run),
+        "disturbance": _text(_mapping(run.get("disturbance")).get("text")),
         "stages": stages,
         "tries": len(records),
         "env_steps": sum(_number(r.get("env_steps")) or 0 for r in records.values()),
@@ -190,6 +192,7 @@ def _stage(path: Path, record: dict[str, Any], run: Mapping[str, Any], faults: l
     stage.outcome, stage.goal = source.json("outcome.json"), source.json("goal.json")
     stage.program, stage.prompt, stage.reply = (source.text(n) for n in ("program.py", "prompt.md", "reply.md"))
     stage.refusals = [reason.strip() for reason in _REFUSED.findall(stage.prompt)]
+    stage.events, stage.notes = (_texts(record.get(k)) for k in ("events", "notes"))
     stage.goal_words = _goal_in_words(stage.goal, source.json("poses.json"))
     rows = source.rows("metrics.csv")
     stage.learning = _learned(rows)
@@ -282,31 +285,6 @@ def _flat(content: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
     return flat
 
 
-_TOKEN = re.compile(
-    r"(?P<comment>#[^\n]*)"
-    r"|(?P<string>(?:\b[rbfuRBFU]{1,2})?(?:\"\"\".*?(?:\"\"\"|\Z)|'''.*?(?:'''|\Z)"
-    r"|\"(?:\\.|[^\"\\\n])*\"?|'(?:\\.|[^'\\\n])*'?))"
-    r"|(?P<number>\b\d[\d_.]*(?:[eE][+-]?\d+)?)"
-    r"|(?P<name>[^\W\d]\w*)",
-    re.DOTALL,
-)
-
-
-def _coloured(code: str) -> Markup:
-    """Python text as HTML with a class for comments, strings, numbers and keywords; broken programs as well."""
-    html, end = [], 0
-    for token in _TOKEN.finditer(code):
-        kind, text = token.lastgroup, escape(token[0])
-        if kind == "name":
-            kind = "keyword" if keyword.iskeyword(token[0]) else ""
-        html += [
-            escape(code[end : token.start()]),
-            Markup('<span class="{}">{}</span>').format(kind, text) if kind else text,
-        ]
-        end = token.end()
-    return Markup("").join([*html, escape(code[end:])])
-
-
 def _jpeg(frame: Any) -> bytes:
     from PIL import Image
 
@@ -339,6 +317,10 @@ def _mapping(value: Any) -> dict[str, Any]:
 
 def _text(value: Any) -> str:
     return value if isinstance(value, str) else ""
+
+
+def _texts(value: Any) -> list[str]:
+    return [v for v in value if isinstance(v, str)] if isinstance(value, list) else []
 
 
 def _is_number(value: Any) -> bool:
