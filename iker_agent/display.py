@@ -85,7 +85,7 @@ class Screen:
         """The table of all stages and where the report is."""
         table = Table(
             box=SIMPLE_HEAD,
-            title="task done" if result.success else f"task not done: {result.reason or 'not where it should be'}"
+            title="task done" if result.success else f"task not done: {result.reason or 'not where it should be'}",
         )
         for name, justify in _COLUMNS:
             table.add_column(name, justify=justify, no_wrap=name == "action")
