@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import ClassVar
 
 import numpy as np
 
@@ -35,6 +36,8 @@ class ObjectModel(Contract):
     book), +z up. `size_m` (3,) is the bounding box along these axes.
     """
 
+    SHAPES: ClassVar = {"size_m": (3,), "rgba": (4,)}
+
     name: str
     shape: str  # a key of iker_envs.shapes.SHAPES
     size_m: np.ndarray
@@ -57,6 +60,8 @@ class ObjectModel(Contract):
 class SceneObject(Contract):
     """An object model at a pose (7,). Furniture (`movable=False`) never moves."""
 
+    SHAPES: ClassVar = {"pose": (7,)}
+
     model: ObjectModel
     pose: np.ndarray
     movable: bool = True
@@ -74,6 +79,8 @@ class SceneObject(Contract):
 class Camera(Contract):
     """A pinhole camera: `pose_world` (7,) has its x axis to the image's right, y down, z into the scene (OpenCV)."""
 
+    SHAPES: ClassVar = {"pose_world": (7,)}
+
     name: str
     pose_world: np.ndarray
     width: int = 640
@@ -89,6 +96,8 @@ class Camera(Contract):
 @dataclass(frozen=True, eq=False)
 class Scene(Contract):
     """Objects in the base frame, the cameras that see them, and the box (2, 3) that the tool centre may move in."""
+
+    SHAPES: ClassVar = {"workspace_m": (2, 3)}
 
     objects: tuple[SceneObject, ...]
     cameras: tuple[Camera, ...]
@@ -123,6 +132,8 @@ class Goal(Contract):
     `annotated_pose` is the task's own target where there is one; outcomes are also measured against it.
     """
 
+    SHAPES: ClassVar = {"target_pose": (7,), "annotated_pose": (7,), "raw_targets_m": (3,)}
+
     object: str
     target_pose: np.ndarray
     grasp: bool = False
@@ -134,6 +145,8 @@ class Goal(Contract):
 @dataclass(frozen=True, eq=False)
 class Grasp(Contract):
     """A parallel-jaw grasp: tool-centre pose (7,), width between the two contact surfaces, score in [0, 1]."""
+
+    SHAPES: ClassVar = {"tcp_pose": (7,)}
 
     tcp_pose: np.ndarray
     width_m: float
@@ -159,6 +172,8 @@ class View(Contract):
 
     `true_poses` (object -> (7,)) exists in simulation only; it is what `estimate_poses` perturbs there.
     """
+
+    SHAPES: ClassVar = {"true_poses": (7,)}
 
     cameras: dict[str, Image]
     query: str

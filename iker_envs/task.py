@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import yaml
@@ -34,6 +34,8 @@ class Placement(Contract):
     `stands_on` names the furniture under it ("" for the table); z is then the height above that furniture's top.
     """
 
+    SHAPES: ClassVar = {"position_m": (3,), "position_range_m": (2,)}
+
     model: str
     position_m: np.ndarray
     yaw_deg: float = 0.0
@@ -46,6 +48,8 @@ class Placement(Contract):
 @dataclass(frozen=True, eq=False)
 class GoalSpec(Contract):
     """Where an object should go: its body frame relative to another object's body frame, metres and degrees."""
+
+    SHAPES: ClassVar = {"position_m": (3,)}
 
     object: str
     relative_to: str
@@ -74,6 +78,8 @@ class Configuration(Contract):
 @dataclass(frozen=True, eq=False)
 class Task(Contract):
     """A task: its id, one line on it, the box (2, 3) that the tool centre may move in, its configurations."""
+
+    SHAPES: ClassVar = {"workspace_m": (2, 3)}
 
     name: str
     id: str
@@ -202,17 +208,32 @@ def load_task(name_or_path: str | Path) -> Task:
         path = found[0]
     if not path.exists():
         raise ValueError(f"the task file {str(path)!r} does not exist")
-    return parse_task(yaml.safe_load(path.read_text()))
+    try:
+        return parse_task(yaml.safe_load(path.read_text()))
+    except yaml.YAMLError as error:
+        raise ValueError(f"the task file {str(path)!r} is not YAML: {' '.join(str(error).split())}") from None
+    except ValueError as error:
+        raise ValueError(f"the task file {str(path)!r} is faulty: {error}") from None
 
 
 def parse_task(data: Mapping[str, Any]) -> Task:
     """A task from its YAML content: every configuration inherits `objects`, `instruction` and `stages` of the top."""
+    if not isinstance(data, Mapping):
+        raise ValueError(f"a task is a mapping with {', '.join(f.name for f in fields(Task))}, not {data!r}")
     data = dict(data)
     shared = {key: data.pop(key) for key in ("objects", "instruction", "stages") if key in data}
     configurations = []
     for change in data.pop("configurations", None) or [{}]:
-        objects = {n: {**p, **change.get("objects", {}).get(n, {})} for n, p in shared.get("objects", {}).items()}
+        objects = {
+            n: {**_mapping(p, n), **change.get("objects", {}).get(n, {})} for n, p in shared.get("objects", {}).items()
+        }
         if unknown := [n for n in change.get("objects", {}) if n not in objects]:
             raise ValueError(f"a configuration changes {unknown[0]!r}; the task's objects are: {', '.join(objects)}")
         configurations.append({**shared, **change, "objects": objects})
     return Task.from_dict({**data, "configurations": configurations})
+
+
+def _mapping(placement: Any, name: str) -> Mapping[str, Any]:
+    if not isinstance(placement, Mapping):
+        raise ValueError(f"object {name!r} is a mapping with model and position_m, not {placement!r}")
+    return placement
