@@ -14,3 +14,4 @@ slow:
 
 bench:
 	python benchmarks/camera.py
+	python benchmarks/agent.py

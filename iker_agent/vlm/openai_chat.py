@@ -14,6 +14,7 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -69,7 +70,7 @@ class OpenAIChat:
     def complete(self, request: Request) -> Reply:
         """Ask, and ask again while the server is busy or the connection breaks; VLMError when there is no answer."""
         start, notes = time.monotonic(), []
-        messages = [_message(m, self.settings.detail) for m in request.messages]
+        messages = [chat_message(m, self.settings.detail) for m in request.messages]
         for attempt in range(self.settings.retries + 1):
             try:
                 reply = self._ask(messages, notes)
@@ -119,7 +120,7 @@ def _times(count: int) -> str:
     return "one attempt" if count == 1 else f"{count} attempts"
 
 
-def _message(message: Message, detail: str) -> dict[str, Any]:
+def chat_message(message: Message, detail: str) -> dict[str, Any]:
     """A message as chat completions want it: plain text, or a list of parts where there are images."""
     if not any(part.image is not None for part in message.parts):
         return {"role": message.role, "content": "\n\n".join(part.text for part in message.parts)}
@@ -133,6 +134,12 @@ def _message(message: Message, detail: str) -> dict[str, Any]:
 
 
 def _data_url(rgb: np.ndarray) -> str:
+    rgb = np.ascontiguousarray(rgb, dtype=np.uint8)
+    return _encoded(rgb.shape, rgb.tobytes())
+
+
+@lru_cache(maxsize=32)  # the images of the history are sent again with every question
+def _encoded(shape: tuple[int, ...], pixels: bytes) -> str:
     stream = io.BytesIO()
-    PillowImage.fromarray(np.asarray(rgb)).save(stream, "PNG")
+    PillowImage.fromarray(np.frombuffer(pixels, np.uint8).reshape(shape)).save(stream, "PNG", compress_level=3)
     return "data:image/png;base64," + base64.b64encode(stream.getvalue()).decode("ascii")

@@ -1,0 +1,81 @@
+"""`iker bench vlm`: who is right, by how much, and with how many answers."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import pytest
+from chat_server import ChatServer, failure, good
+
+from iker_agent.cli import main
+from iker_agent.vlm_bench import Row, summarise
+
+PUSH = """```python
+def get_interaction_data(kp):
+    left = (kp["3"] - kp["4"]) / np.linalg.norm(kp["3"] - kp["4"])
+    for own, partner in (("5", "1"), ("6", "2"), ("7", "3"), ("8", "4")):
+        kp[own] = kp[partner] + {distance} * left
+    return "left_shoe", ["5", "6", "7", "8"], False, kp
+```"""
+DONE = "```python\ndef get_interaction_data(k):\n    return None\n```"
+
+
+def bench(monkeypatch, capsys, *arguments: str) -> tuple[int, str]:
+    monkeypatch.setattr(sys, "argv", ["iker", "bench", "vlm", *arguments])
+    with pytest.raises(SystemExit) as stop:
+        main()
+    return stop.value.code, capsys.readouterr().out
+
+
+def test_the_annotated_programs_are_right_in_both_contracts(tmp_path, monkeypatch, capsys):
+    code, printed = bench(monkeypatch, capsys, "--task", "shoe_rack", "--out", str(tmp_path / "b"))
+    assert code == 0 and printed.count("100 %") == 8
+    found = json.loads((tmp_path / "b" / "results.json").read_text())
+    assert [(r["contract"], r["stage"], r["right"]) for r in found["rows"]] == [
+        (contract, stage, True) for contract in ("keypoints", "poses") for stage in (1, 2, 3, 4)
+    ]
+    assert max(r["error_m"] or 0 for r in found["rows"]) < 1e-3
+    summary = found["summary"][0]
+    assert (summary["task"], summary["asked"], summary["first"], summary["repaired"]) == ("shoe_rack", 4, 4, 4)
+    assert summary["first_interval"][0] == pytest.approx(0.51, abs=0.01)
+    assert {"version", "seed", "config_hash", "spec_hash", "model"} <= set(found)
+
+
+def test_first_and_repaired_answers_are_told_apart(tmp_path, monkeypatch, capsys):
+    right, off = PUSH.format(distance=0.12), PUSH.format(distance=0.22)
+    # per arrangement: one stage, then the finished task
+    steps = [*map(good, (right, DONE, "no code", right, DONE, off, right))]
+    with ChatServer(*steps) as server:
+        arguments = ("--vlm", "openai", "--model", "seer", "--base-url", server.url, "--contract", "keypoints")
+        code, printed = bench(monkeypatch, capsys, "--task", "shoe_push", *arguments, "--out", str(tmp_path / "b"))
+    assert code == 0, printed
+    rows = json.loads((tmp_path / "b" / "results.json").read_text())["rows"]
+    assert [(r["right"], r["answers"]) for r in rows[:5]] == [(True, 1), (True, 1), (True, 2), (True, 1), (False, 1)]
+    assert rows[4]["reason"] == "the target is 10.0 cm and 0 degrees off" and rows[4]["error_m"] == pytest.approx(0.1)
+    assert not rows[5]["right"] and "return None if the instruction is fulfilled" in rows[5]["reason"]
+
+
+def test_a_server_that_fails_ends_the_benchmark_with_what_there_is(tmp_path, monkeypatch, capsys):
+    with ChatServer(good(PUSH.format(distance=0.12)), failure(401, "expired")) as server:
+        arguments = ("--vlm", "openai", "--model", "seer", "--base-url", server.url, "--contract", "keypoints")
+        code, printed = bench(monkeypatch, capsys, "--task", "shoe_push", *arguments, "--out", str(tmp_path / "b"))
+    assert code == 1 and "ended after 1 questions" in printed and "expired" in printed
+    assert len(json.loads((tmp_path / "b" / "results.json").read_text())["rows"]) == 1
+
+
+def test_summaries_count_by_task_and_over_all():
+    rows = [
+        Row("a", 0, 1, 0, "keypoints", right=True, answers=1),
+        Row("a", 0, 2, 0, "keypoints", right=True, answers=3),
+        Row("b", 0, 1, 0, "keypoints", right=False, answers=1),
+        Row("b", 0, 1, 0, "poses", right=True, answers=1),
+    ]
+    told = [(s.contract, s.task, s.asked, s.first, s.repaired) for s in summarise(rows)]
+    assert told == [
+        ("keypoints", "a", 2, 1, 2),
+        ("keypoints", "b", 1, 0, 0),
+        ("keypoints", "all", 3, 1, 2),
+        ("poses", "b", 1, 1, 1),
+        ("poses", "all", 1, 1, 1),
+    ]
