@@ -31,6 +31,7 @@ class RunSettings:
     """Budgets of a run."""
 
     retries: int = 2  # stages tried again after a miss, in the whole run
+    strict: bool = True  # a stage succeeds by the strict measure; false: by the paper's, 5 cm mean keypoint distance
     repairs: int = 4  # answers asked again in one stage, with a reason
     max_stages: int = 8
     contract: str = "keypoints"  # what programs move: keypoints, or poses (the paper's baseline)

@@ -63,10 +63,14 @@ class StageRecord:
     learning_seconds: float = 0.0
     outcome: Outcome | None = None
     problem: str = ""  # why there is no outcome
+    strict: bool = True  # which measure of success counts
 
     @property
     def ok(self) -> bool:
-        return self.outcome is not None and self.outcome.success_strict
+        """Carried out with success."""
+        if self.outcome is None:
+            return False
+        return self.outcome.success_strict if self.strict else self.outcome.success
 
 
 @dataclass
@@ -142,7 +146,7 @@ class _Run:
     def _stages(self) -> None:
         retries = self.config.run.retries
         for number in range(1, self.config.run.max_stages + 1):
-            record = StageRecord(number)
+            record = StageRecord(number, strict=self.config.run.strict)
             self.result.stages.append(record)
             began = time.monotonic()
             try:

@@ -59,7 +59,8 @@ def _stage_record(stage: StageRecord) -> dict[str, Any]:
         "env_steps": stage.env_steps,
         "seconds": round(stage.seconds, 2),
         "learning_seconds": round(stage.learning_seconds, 2),
-        "success_strict": stage.ok,
+        "success": bool(stage.outcome and stage.outcome.success),
+        "success_strict": bool(stage.outcome and stage.outcome.success_strict),
         "goal_error_m": stage.outcome.goal_error_m if stage.outcome else None,
         "problem": stage.problem or (stage.outcome.reason if stage.outcome else ""),
     }

@@ -114,7 +114,8 @@ def _questions(task: Task, config: RunConfig, sample: int, vlm, folder: Folder) 
 
 def _view(scene: Scene) -> View:
     still = Goal(scene.movable[0], scene.object(scene.movable[0]).pose)
-    env = gym.make("IKER-Stage-v0", scene=scene, goal=still, randomisation="off").unwrapped
+    asked = tuple(c for c in scene.cameras if c.name == scene.query_camera)  # no other picture is needed
+    env = gym.make("IKER-Stage-v0", scene=replace(scene, cameras=asked), goal=still, randomisation="off").unwrapped
     try:
         env.reset(seed=0, options={"look": True})
         return env.view()

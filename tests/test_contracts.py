@@ -18,6 +18,7 @@ import yaml
 import iker_agent
 import iker_envs
 import real_env
+from iker_agent.disturb import Disturbance
 from iker_agent.keypoints import Keypoints
 from iker_agent.vlm.types import Message, Part, Reply, Request
 from iker_envs.contract import Contract
@@ -65,7 +66,8 @@ def _examples() -> list[Contract]:
         Keypoints(("1",), ("cup",), np.zeros((1, 3)), np.ones((1, 3)), np.array([[3.5, 4.5]]), (True,)),
         Message("user", (part,)),
         Request((Message("user", (part,)),), {"instruction": "go", "keypoints": {"1": [1.0, 2.0, 3.0]}}),
-        Reply("text", "annotated", "human", 0.25),
+        Reply("text", "annotated", "human", 0.25, "length", {"prompt_tokens": 7.0}, ("temperature was left out",)),
+        Disturbance("carry", "Someone takes it.", "shoe", np.array([0.3, 0.1]), 40.0, np.array([0.0, 0.1, 0.0]), 2, 1),
     ]  # fmt: skip
 
 

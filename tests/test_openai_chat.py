@@ -210,6 +210,14 @@ def test_a_cut_reply_and_its_cost_come_with_the_error():
     assert caught.value.reply.text == TEXT[:20] and caught.value.reply.usage["completion_tokens"] == 300
 
 
+def test_a_reply_without_end_is_cut_and_half_characters_are_replaced():
+    with ChatServer(good("x" * 300_000), good("half \ud800 of it")) as server:
+        with pytest.raises(VLMTruncated) as caught:
+            ask(server)
+        assert len(caught.value.reply.text) == 1000
+        assert ask(server)[0].text == "half ? of it"
+
+
 def test_parameters_that_a_server_does_not_take_are_renamed_or_left_out():
     wrong = failure(400, "use max_completion_tokens", error_code="unsupported_parameter", param="max_tokens")
     fixed = failure(400, "only 1 is allowed", error_code="unsupported_value", param="temperature")

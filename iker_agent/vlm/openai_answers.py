@@ -30,6 +30,7 @@ _SPENT = ("insufficient_quota", "billing_hard_limit_reached", "billing_not_activ
 _UNSUPPORTED = ("unsupported_parameter", "unsupported_value", "unknown_parameter")
 _COUNTS = ("prompt_tokens", "completion_tokens", "total_tokens")
 _MAX_QUOTE = 200  # characters of a server's own words
+_MAX_REPLY = 200_000  # characters; nothing that a program needs, and it would be sent again in a repair turn
 
 
 def read_completion(answer: Any, settings: AskSettings, hide: Callable[[str], str]) -> Reply:
@@ -49,6 +50,8 @@ def read_completion(answer: Any, settings: AskSettings, hide: Callable[[str], st
         raise VLMEmpty("the server's answer holds no reply", blank)
     message, finish = getattr(choices[0], "message", None), _string(getattr(choices[0], "finish_reason", None))
     text = hide(_string(getattr(message, "content", None)))
+    if len(text) > _MAX_REPLY:
+        text, finish = text[:1000], "length"
     reply = Reply(text, "openai", model, finish=finish or "stop", usage=usage)
     _check(reply, _string(getattr(message, "refusal", None)), settings, hide)
     return reply
@@ -132,7 +135,8 @@ def _text_of(body: Any) -> str:
 
 
 def _string(value: Any) -> str:
-    return value if isinstance(value, str) else ""
+    """Text that can be written and sent again: JSON may bring halves of surrogate pairs."""
+    return value.encode("utf-8", "replace").decode("utf-8") if isinstance(value, str) else ""
 
 
 def _quote(text: str, hide: Callable[[str], str]) -> str:
