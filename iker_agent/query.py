@@ -66,9 +66,9 @@ def show(result: Query, console: Console) -> None:
     console.print(f"[bold]marked image[/bold]  {result.folder / 'marked.png'}", soft_wrap=True)
     for title, name in (("prompt", "prompt.md"), ("reply", "reply.md")):
         console.rule(title)
-        console.print(escape(result.text(name)) or "[dim]nothing[/dim]", soft_wrap=True)
+        console.print(result.text(name) or "nothing", markup=False, soft_wrap=True)
     console.rule("program")
-    console.print(Syntax(result.text("program.py"), "python", background_color="default"))
+    console.print(Syntax(result.text("program.py"), "python", background_color="default", word_wrap=True))
     console.rule("goal")
     console.print(_verdict(result), soft_wrap=True)
 
