@@ -10,7 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from iker_agent.vlm.errors import ERRORS, ReplayMiss, VLMError
+from iker_agent.vlm.errors import ERRORS, ReplayMiss, Unanswered, VLMError
 from iker_agent.vlm.record import describe, read_calls
 from iker_agent.vlm.settings import MATCHES
 from iker_agent.vlm.types import Reply, Request
@@ -54,6 +54,6 @@ class Replay:
 
 
 def _error(recorded: dict[str, Any]) -> VLMError:
-    kind = ERRORS.get(recorded.get("kind", ""), VLMError)
+    kind = ERRORS.get(recorded.get("kind", ""), Unanswered)
     reply = recorded.get("reply")
     return kind(str(recorded.get("message")), Reply.from_dict(reply) if reply else None)
