@@ -176,7 +176,7 @@ def test_first_episodes_begin_at_a_random_age_in_training_only(make):
 
 
 BAD_RESETS = {
-    "option": (dict(options={"goal": None}), "'goal' is unknown; known: configuration, reset_mask"),
+    "option": (dict(options={"goal": None}), "'goal' is unknown; known: configuration, goals, reset_mask"),
     "mask of the wrong length": (dict(options={"reset_mask": np.ones(2, dtype=bool)}), r"\(3,\) bool"),
     "mask of numbers": (dict(options={"reset_mask": np.ones(3)}), r"\(3,\) bool, not float64"),
     "too few seeds": (dict(seed=[1, 2]), "2 seeds were given for 3 worlds"),
