@@ -8,6 +8,7 @@ from __future__ import annotations
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
@@ -83,10 +84,11 @@ class Screen:
     def closing(self, result: RunResult, report: str) -> None:
         """The table of all stages and where the report is."""
         table = Table(
-            title="task done" if result.success else f"task not done: {result.reason or 'not where it should be'}"
+            box=SIMPLE_HEAD,
+            title="task done" if result.success else f"task not done: {result.reason or 'not where it should be'}",
         )
         for name, justify in _COLUMNS:
-            table.add_column(name, justify=justify)
+            table.add_column(name, justify=justify, no_wrap=name == "action")
         for row in summary_rows(result):
             table.add_row(*row)
         self.console.print(table)
@@ -97,10 +99,10 @@ _COLUMNS = (
     ("stage", "right"),
     ("action", "left"),
     ("tries", "right"),
-    ("env steps", "right"),
+    ("env\nsteps", "right"),
     ("seconds", "right"),
-    ("error", "right"),
-    ("strict success", "left"),
+    ("keypoint\nerror", "right"),
+    ("strict\nsuccess", "left"),
 )
 
 

@@ -1,4 +1,4 @@
-"""Every contract survives JSON, YAML and pickling, cannot be written to, and says in one sentence what is wrong with it."""
+"""Every contract survives JSON, YAML and pickling, is read-only, and says in one sentence what is wrong with it."""
 
 import copy
 import dataclasses

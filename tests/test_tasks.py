@@ -223,7 +223,7 @@ def test_a_configuration_that_does_not_exist_names_the_ones_that_do():
 def test_a_task_by_path_by_folder_and_by_no_name(tmp_path, monkeypatch):
     (tmp_path / "plain.yaml").write_text(yaml.safe_dump(PLAIN))
     assert load_task(tmp_path / "plain.yaml").name == load_task(str(tmp_path / "plain.yaml")).name == "plain"
-    with pytest.raises(ValueError, match="no task 'plain'; known: .*shoe_rack.*or a path"):
+    with pytest.raises(ValueError, match=r"no task 'plain'; known: .*shoe_rack.*or a path"):
         load_task("plain")
     monkeypatch.setenv("IKER_TASKS", os.pathsep.join(["/nowhere", str(tmp_path)]))
     assert load_task("plain").id == "IKER-Plain-v0" and set(task_names()) == {*NAMES, "plain"}
