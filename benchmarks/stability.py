@@ -127,10 +127,11 @@ def run(env: StageVectorEnv, actions: Actions, ticks: int, seed: int = 0) -> Cou
 
 
 def environments(num_envs: int, ids: tuple[str, ...] = tuple(iker_envs.TASKS)) -> Iterator[tuple[str, StageVectorEnv]]:
-    """Every id with its neighbourhood free, and with everything free."""
+    """Every id as it is trained in, and with everything free and randomised."""
     for id_ in ids:
-        for free in ("near", "all"):
-            yield f"{id_} free={free}", gym.make_vec(id_, num_envs=num_envs, free=free, autoreset_mode="disabled")
+        for free, randomisation in (("near", "on"), ("all", "all")):
+            make = {"free": free, "randomisation": randomisation, "autoreset_mode": "disabled"}
+            yield f"{id_} free={free} randomisation={randomisation}", gym.make_vec(id_, num_envs=num_envs, **make)
 
 
 def main() -> None:
@@ -149,7 +150,7 @@ def main() -> None:
             count = run(env, make(), ticks, options.seed)
             env.close()
             total, bad = total + count.steps, bad + count.unstable + count.exploding
-            print(f"{kind:12s} {name:34s} {count} {time.perf_counter() - begin:.0f} s", flush=True)
+            print(f"{kind:12s} {name:52s} {count} {time.perf_counter() - begin:.0f} s", flush=True)
         print(f"{kind}: {total} env steps, {bad} unstable or exploding worlds", flush=True)
 
 

@@ -30,32 +30,27 @@ class OrientedBox:
         return self.centre + (signs * self.half) @ self.axes.T
 
 
-def make_box(pose: np.ndarray, half: Iterable[float]) -> OrientedBox:
-    """A box of half sizes (3,) centred on a pose (7,)."""
-    return OrientedBox(np.asarray(pose[:3]), rotation_matrix(np.asarray(pose[3:])), np.asarray(half, dtype=float))
-
-
 def object_boxes(model: ObjectModel, pose: np.ndarray) -> list[OrientedBox]:
     """The bounding boxes of a model's collision parts at a pose (7,)."""
-    boxes = []
-    for geom in parts(model).collision:
-        local = np.concatenate([geom.position_m, geom.quaternion])
-        half = geom.half_size_m if geom.kind != "mesh" else np.abs(geom.vertices_m).max(axis=0)
-        boxes.append(make_box(pose_compose(np.asarray(pose, dtype=float), local), half))
-    return boxes
+    geoms = parts(model).collision
+    local = np.array([[*g.position_m, *g.quaternion] for g in geoms])
+    half = np.array([g.half_size_m if g.kind != "mesh" else np.abs(g.vertices_m).max(axis=0) for g in geoms])
+    return _boxes(pose_compose(np.asarray(pose, dtype=float), local), half)
+
+
+def _boxes(poses: np.ndarray, half: np.ndarray) -> list[OrientedBox]:
+    """Boxes of half sizes (K, 3) at poses (K, 7)."""
+    axes = rotation_matrix(poses[:, 3:])
+    return [OrientedBox(p[:3], a, h) for p, a, h in zip(poses, axes, half, strict=True)]
 
 
 def gripper_boxes(tcp_pose: np.ndarray, opening_m: float) -> list[OrientedBox]:
     """Hand and the two fingers of a gripper whose tool centre is at a pose (7,), open by `opening_m`."""
     half_y, half_z = FINGER_HALF_SIZE_M[1:]
     offsets = [(0.0, s * (opening_m / 2 + half_y), FINGERTIP_M - half_z) for s in (1.0, -1.0)]
-    boxes = [_offset_box(tcp_pose, HAND_CENTRE_M, HAND_HALF_SIZE_M)]
-    return boxes + [_offset_box(tcp_pose, offset, FINGER_HALF_SIZE_M) for offset in offsets]
-
-
-def _offset_box(pose: np.ndarray, offset, half) -> OrientedBox:
-    centre = pose_apply(pose, np.array([offset]))[0]
-    return make_box(np.concatenate([centre, pose[3:]]), half)
+    centres = pose_apply(tcp_pose, np.array([HAND_CENTRE_M, *offsets]))
+    poses = np.concatenate([centres, np.tile(tcp_pose[3:], (len(centres), 1))], axis=-1)
+    return _boxes(poses, np.array([HAND_HALF_SIZE_M, FINGER_HALF_SIZE_M, FINGER_HALF_SIZE_M]))
 
 
 def overlap_depth(a: OrientedBox, b: OrientedBox) -> float:

@@ -129,7 +129,7 @@ class StageEnv(Snapshot, gym.Env):
             self.stage.seed([int(self.np_random.integers(2**31))] if seed is None else [seed])
         self._close_pictures()
         look = bool(options.get("look", False))
-        self.stage.forget_grasps()
+        self.stage.grasps.forget()
         self.stage.reset(np.arange(1), options.get("configuration"), look=look)
         missed = self.goal.grasp and not look and not self.stage.grasped[0]
         self._grasp_failure = f"the hand did not lift {self.goal.object}" if missed else ""

@@ -1,6 +1,6 @@
 """The physical parameters of every world: what its variant says, times what was drawn for it.
 
-    Randomisation + a world's generator  ->  Physics.draw  ->  Physics.apply(worlds, variant)  ->  Sim.randomize
+Randomisation + a world's generator  ->  Physics.draw  ->  Physics.apply(worlds, variant)  ->  Sim.randomize
 """
 
 from __future__ import annotations

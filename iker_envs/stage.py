@@ -17,7 +17,8 @@ import numpy as np
 from iker_envs import subroutines
 from iker_envs.arrangements import Arrangement, Arrangements
 from iker_envs.geometry import norm, pose_apply, tilt_angle
-from iker_envs.measure import Errors, keypoint_error, measure
+from iker_envs.grasp_bank import GraspBank
+from iker_envs.measure import Errors, measure
 from iker_envs.mujoco_sim import MujocoSim
 from iker_envs.physics import Physics
 from iker_envs.randomisation import Randomisation
@@ -72,7 +73,7 @@ class StageWorlds:
         self.sensing = Sensing(randomisation, num_worlds, config.max_steps)
         self.substeps = round(1.0 / config.spec.control_hz / self.sim.substep_s)
         self.workspace_m = np.array(self.variants.scene.workspace_m)
-        self._bank: dict[int | None, list[subroutines.GraspedStates]] = {}
+        self.grasps = GraspBank(config.grasp_bank)
         self._given: list[Goal | None] = [None] * num_worlds
         self._allocate(num_worlds)
         self.state: WorldState = self.sim.state()
@@ -126,7 +127,7 @@ class StageWorlds:
         for world in np.flatnonzero(chosen):
             self.arrangements.forget(world)
         if everyone:
-            self._bank = {}
+            self.grasps.forget()
 
     # -- beginning an episode ------------------------------------------------------------------------------------
 
@@ -137,7 +138,9 @@ class StageWorlds:
             raise ValueError(f"the goal's object {goal.object!r} is not movable; movable: {movable}")
         if goal.object not in self.sim.free:
             free = ", ".join(self.sim.free)
-            raise ValueError(f"the goal's object {goal.object!r} is welded here; free: {free}, or make it with free='all'")
+            raise ValueError(
+                f"the goal's object {goal.object!r} is welded here; free: {free}, or make it with free='all'"
+            )
 
     def give_goals(self, worlds: np.ndarray, goals: Sequence[Goal | None]) -> None:
         """Goals of the worlds (M,) from their next reset on, in the place of the source's own (None: its own again)."""
@@ -145,7 +148,9 @@ class StageWorlds:
             if goal is not None:
                 self.check_goal(goal)
                 if goal.grasp != self.variants.starts[0].goal.grasp:
-                    raise ValueError("a goal of these worlds has `grasp` as their task has it; make another environment")
+                    raise ValueError(
+                        "a goal of these worlds has `grasp` as their task has it; make another environment"
+                    )
         for world, goal in zip(worlds, goals, strict=True):
             if goal is not self._given[world]:
                 self._given[world] = goal
@@ -164,7 +169,7 @@ class StageWorlds:
         self.arrange(worlds, drawn)
         hands = self._look_poses(worlds) if look else self._push_starts(worlds, drawn)
         closed = np.zeros(len(worlds))
-        self.sim.reset(worlds, self._rows_of(drawn, hands, closed))
+        self.place(worlds, drawn, hands, closed)
         self.begin(worlds, closed)
 
     def draw(self, worlds: np.ndarray, configuration: int | None) -> list[Arrangement]:
@@ -178,13 +183,10 @@ class StageWorlds:
         self.furniture_pose[worlds] = np.array([a.furniture_pose for a in drawn])
         self._set_goals(worlds, [a.goal for a in drawn])
 
-    def _rows_of(self, drawn: Sequence[Arrangement], hands: np.ndarray, opening_m: np.ndarray) -> WorldReset:
-        poses, furniture = (np.array([getattr(a, name) for a in drawn]) for name in ("object_pose", "furniture_pose"))
-        return WorldReset(hands, opening_m, poses, opening_m, furniture)
-
     def place(self, worlds: np.ndarray, drawn: Sequence[Arrangement], hands: np.ndarray, opening_m: np.ndarray) -> None:
         """Put objects, furniture and hands (M, 7), open by (M,), where an episode begins."""
-        self.sim.reset(worlds, self._rows_of(drawn, hands, opening_m))
+        poses, furniture = (np.array([getattr(a, name) for a in drawn]) for name in ("object_pose", "furniture_pose"))
+        self.sim.reset(worlds, WorldReset(hands, opening_m, poses, opening_m, furniture))
 
     def _look_poses(self, worlds: np.ndarray) -> np.ndarray:
         centre, top = self.workspace_m.mean(axis=0), self.workspace_m[1, 2]
@@ -206,40 +208,12 @@ class StageWorlds:
         self.targets_m[worlds] = pose_apply(self.target_pose[worlds], self.local_m[worlds])
 
     def _reset_grasped(self, worlds: np.ndarray, configuration: int | None) -> None:
-        if configuration not in self._bank:
-            self._fill_bank(configuration, keep=len(worlds) < self.num_worlds)
-        bank = self._bank[configuration]
-        picks = [bank[self._pick(bank, w)] for w in worlds]
-        self.arrange(worlds, [self._with_goal(entry.starts[w], w) for entry, w in zip(picks, worlds, strict=True)])
-        columns = [
-            np.array([getattr(entry.rows, name)[w] for entry, w in zip(picks, worlds, strict=True)])
-            for name in ("gripper_pose", "opening_m", "object_pose", "opening_command_m", "furniture_pose")
-        ]
-        self.sim.reset(worlds, WorldReset(*columns))
-        self.begin(worlds, columns[3])
-        self.grasped[worlds] = [entry.held[w] for entry, w in zip(picks, worlds, strict=True)]
-
-    def _with_goal(self, start: Arrangement, world: int) -> Arrangement:
-        """A start whose goal is the one that its world was given since it was drawn."""
-        return start if self._given[world] is None else start.with_goal(self._given[world])
-
-    def _fill_bank(self, configuration: int | None, *, keep: bool) -> None:
-        """Grasp in physics in all worlds; with `keep`, afterwards they are where they were."""
-        before = self.get_state() if keep else None
-        self.physics.draw(self._rows, self.rngs)
-        bank = [subroutines.grasped_states(self, configuration) for _ in range(self.config.grasp_bank)]
-        if before is not None:
-            self.set_state(before)
-        self._bank[configuration] = bank
-
-    def _pick(self, bank: Sequence[subroutines.GraspedStates], world: int) -> int:
-        """A random entry of the world's bank, one that holds the object if there is any."""
-        good = [k for k, entry in enumerate(bank) if entry.held[world]]
-        return int(self.rngs[world].choice(good or range(len(bank))))
-
-    def forget_grasps(self) -> None:
-        """Grasp anew at the next reset."""
-        self._bank = {}
+        starts, rows, held = self.grasps.pick(self, worlds, configuration)
+        given = [self._given[w] for w in worlds]
+        self.arrange(worlds, [s if g is None else s.with_goal(g) for s, g in zip(starts, given, strict=True)])
+        self.sim.reset(worlds, rows)
+        self.begin(worlds, rows.opening_command_m)
+        self.grasped[worlds] = held
 
     def begin(self, worlds: np.ndarray, opening_command_m: np.ndarray) -> None:
         """Start counting an episode from the worlds' present physical state."""
@@ -360,7 +334,7 @@ class StageWorlds:
             "goals": list(self.goals),
             "given": list(self._given),
             "rngs": [rng.bit_generator.state for rng in self.rngs],
-            "bank": dict(self._bank),
+            "grasps": self.grasps.get_state(),
             "arrangements": self.arrangements.get_state(),
             "physics": self.physics.get_state(),
             "sensing": self.sensing.get_state(),
@@ -377,7 +351,7 @@ class StageWorlds:
         self.rngs = [np.random.default_rng() for _ in state["rngs"]]
         for rng, bits in zip(self.rngs, state["rngs"], strict=True):
             rng.bit_generator.state = bits
-        self._bank = dict(state["bank"])
+        self.grasps.set_state(state["grasps"])
         self.arrangements.set_state(state["arrangements"])
         self.physics.set_state(state["physics"])
         self.sensing.set_state(state["sensing"])

@@ -6,7 +6,7 @@ Nothing is welded or teleported in the hand: fingers close with limited force, o
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -121,7 +121,8 @@ def pick_up(worlds: StageWorlds, tcp: np.ndarray, width_m: np.ndarray) -> np.nda
         worlds.sim.step(_behind(tcp, back), opening, worlds.substeps)
     worlds.sim.step(tcp, opening, worlds.substeps)
     squeeze = 2 * GRIP_FORCE_N / FINGER_STIFFNESS
-    for opening in np.linspace(opening, np.maximum(width_m - squeeze, 0.0), 9)[1:]:
+    for closing in np.linspace(opening, np.maximum(width_m - squeeze, 0.0), 9)[1:]:
+        opening = closing
         worlds.sim.step(tcp, opening, worlds.substeps)
     for back in (0.0, 0.0, *np.linspace(0.0, _RETREAT_M, 7)[1:], _RETREAT_M):
         worlds.sim.step(_behind(tcp, back), opening, worlds.substeps)
@@ -138,10 +139,22 @@ def release_and_settle(worlds: StageWorlds) -> None:
             worlds.sim.step(pose, opening, worlds.substeps)
     for back in np.linspace(0.0, _RETREAT_M, 7)[1:]:
         worlds.sim.step(_behind(pose, back), opening, worlds.substeps)
+    worlds.state, still = worlds.sim.state(), np.zeros(worlds.num_worlds, dtype=bool)
     for _ in range(_SETTLE_TICKS):
-        worlds.state = worlds.sim.state()
-        twist = np.abs(worlds.state.object_twist)
-        if twist[..., :3].max() < _STILL_M_S and twist[..., 3:].max() < _STILL_RAD_S:
+        still |= _at_rest(worlds.state)
+        if still.all():
             break
         worlds.sim.step(_behind(pose, _RETREAT_M), opening, worlds.substeps)
-    worlds.state = worlds.sim.state()
+        worlds.state = _where(still, worlds.state, worlds.sim.state())
+
+
+def _at_rest(state: WorldState) -> np.ndarray:
+    """Do all objects of a world stand still, (N,) bool?"""
+    twist = np.abs(state.object_twist)
+    return (twist[..., :3].max(axis=(1, 2)) < _STILL_M_S) & (twist[..., 3:].max(axis=(1, 2)) < _STILL_RAD_S)
+
+
+def _where(chosen: np.ndarray, a: WorldState, b: WorldState) -> WorldState:
+    """Rows of `a` where chosen (N,), of `b` elsewhere: a world is measured when it rests, whatever others do."""
+    rows = {f.name: (getattr(a, f.name), getattr(b, f.name)) for f in fields(WorldState)}
+    return WorldState(**{n: np.where(chosen.reshape(-1, *[1] * (x.ndim - 1)), x, y) for n, (x, y) in rows.items()})

@@ -104,7 +104,9 @@ class StageVectorEnv(Snapshot, VectorEnv):
         if goals is None:
             goals = [None] * self.num_envs
         if len(goals) != self.num_envs:
-            raise ValueError(f"options['goals'] holds {len(goals)} goals for {self.num_envs} worlds; give one per world")
+            raise ValueError(
+                f"options['goals'] holds {len(goals)} goals for {self.num_envs} worlds; give one per world"
+            )
         if isinstance(goals, np.ndarray):
             own = self.stage.variants.starts[0].goal
             goals = [Goal(own.object, pose, own.grasp, own.instruction) for pose in goals]

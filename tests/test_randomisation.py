@@ -62,7 +62,9 @@ def test_scaling_stops_where_physics_and_sensors_do():
     np.testing.assert_allclose(scaled["action_latency"], [0.0, 2.0])
 
 
-@pytest.mark.parametrize(("name", "bad"), [("compliance", (0.5, 1.0)), ("mass", (0.0, 1.0)), ("action_latency", (0, 3))])
+@pytest.mark.parametrize(
+    ("name", "bad"), [("compliance", (0.5, 1.0)), ("mass", (0.0, 1.0)), ("action_latency", (0, 3))]
+)
 def test_a_range_beyond_what_can_be_is_refused(name, bad):
     with pytest.raises(ValueError, match=f"the range of '{name}' lies within"):
         Randomisation({name: bad})

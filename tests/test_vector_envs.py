@@ -86,7 +86,7 @@ def test_what_finish_measures_does_not_depend_on_the_worlds_beside_it(make, env_
         measured.append((errors.goal_m, errors.tilt_rad, errors.heading_rad))
     assert measured[0][0][0] > 0.05
     for all_four, two in zip(*measured, strict=True):
-        np.testing.assert_allclose(two, all_four[1:3], atol=1e-4)  # the others wait for the last one, at rest
+        np.testing.assert_array_equal(two, all_four[1:3])
 
 
 @every_id
