@@ -82,6 +82,8 @@ class MujocoSim:
         names = dict.fromkeys((*_FIELDS, *differing))
         self._nominal = {name: np.stack([getattr(m, name) for m in models]) for name in names}  # (V, ...)
         self._field = {name: self._batch.expand(name) for name in names}
+        solref = models[0].geom_solref[[g[0] for g in self._geoms]]
+        self._contact = np.tile(solref, (self.num_worlds, 1, 1))  # (N, O, 2) as asked for
         self._stale = np.zeros(self.num_worlds, dtype=bool)  # worlds whose derived constants must follow
 
     def _index(self, model: mujoco.MjModel) -> None:
@@ -162,8 +164,9 @@ class MujocoSim:
         """Set a quantity in the worlds (M,), before they are reset.
 
         friction (M, O), mass in kg (M, O), com_offset in metres, body frame (M, O, 3), restitution (M, O): damping
-        ratio of the contacts, compliance (M, O): their time constant in seconds, at least two substeps; geometry (M,):
-        index of the variant, which makes all other quantities nominal again. Welded objects have geometry only.
+        ratio of the contacts, compliance (M, O): their time constant in seconds, at least two substeps and longer where
+        contacts bounce; geometry (M,): index of the variant, after which the other quantities are to be set anew.
+        Welded objects have geometry only.
         """
         if what not in self.randomizable:
             raise ValueError(f"{what!r} cannot be randomised here; can be: {', '.join(self.randomizable)}")
@@ -194,12 +197,19 @@ class MujocoSim:
         self._field["body_ipos"][worlds, body] = self._nominal["body_ipos"][self.variant[worlds], body] + values
 
     def _set_restitution(self, worlds: np.ndarray, k: int, values: np.ndarray) -> None:
-        self._field["geom_solref"][np.ix_(worlds, self._geoms[k], [_DAMPING_RATIO])] = values[:, None, None]
+        self._contact[worlds, k, _DAMPING_RATIO] = values
+        self._set_contact(worlds, k)
 
     def _set_compliance(self, worlds: np.ndarray, k: int, values: np.ndarray) -> None:
-        shortest = 2 * self.substep_s  # MuJoCo manual, solver parameters: below, contacts may gain energy
-        softness = np.maximum(values, shortest)[:, None, None]
-        self._field["geom_solref"][np.ix_(worlds, self._geoms[k], [_TIME_CONSTANT])] = softness
+        self._contact[worlds, k, _TIME_CONSTANT] = values
+        self._set_contact(worlds, k)
+
+    def _set_contact(self, worlds: np.ndarray, k: int) -> None:
+        """A contact's spring oscillates at 1 / (time constant * damping ratio); faster than this it gains energy."""
+        time_s, ratio = self._contact[worlds, k].T
+        time_s = np.maximum(time_s, 2 * self.substep_s / np.minimum(ratio, 1.0))
+        solref = np.stack([time_s, ratio], axis=-1)
+        self._field["geom_solref"][np.ix_(worlds, self._geoms[k])] = solref[:, None]
 
     def _refresh(self) -> None:
         """Recompute what follows from mass and geometry where they have changed."""
@@ -214,6 +224,7 @@ class MujocoSim:
         return {
             "state": {name: values.copy() for name, values in self._state.items()},
             "fields": {name: values.copy() for name, values in self._field.items()},
+            "contact": self._contact.copy(),
             "variant": self.variant.copy(),
             "unstable": self._unstable.copy(),
         }
@@ -228,7 +239,8 @@ class MujocoSim:
         for name, values in state["state"].items():
             self._state[name][:] = values
         self._batch.forward(None, stage=_POSITIONS)
-        self.variant[:], self._unstable[:] = state["variant"], state["unstable"]
+        self._contact[:], self.variant[:] = state["contact"], state["variant"]
+        self._unstable[:] = state["unstable"]
         self._warnings = self._batch.warning[:, _DIVERGED, 1].copy()
 
     def mirror(self, world: int, data: mujoco.MjData) -> None:
