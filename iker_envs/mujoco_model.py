@@ -20,7 +20,8 @@ from iker_envs.variants import Variant
 
 TIMESTEP_S = 0.01
 _SPECK_M = 0.001
-TABLE_GROUP, GRIPPER_GROUP, VISUAL_GROUP, COLLISION_GROUP = range(4)
+_SPARE_DEPTH_M = 50.0
+TABLE_GROUP, GRIPPER_GROUP, VISUAL_GROUP, COLLISION_GROUP, SPARE_GROUP = 0, 1, 2, 3, 5
 _KINDS = {
     "box": mujoco.mjtGeom.mjGEOM_BOX,
     "ellipsoid": mujoco.mjtGeom.mjGEOM_ELLIPSOID,
@@ -50,6 +51,9 @@ def build_variants(
     models = [_compile(v, k, slots, free, visuals=visuals) for k, v in enumerate(variants)]
     if any(m.signature != models[0].signature for m in models):
         raise ValueError("the variants of a scene did not compile to one layout")
+    if any(not np.array_equal(m.bvh_nodeid, models[0].bvh_nodeid) for m in models):
+        for model in models:  # the trees that sort out far pairs of geoms cannot differ between the worlds of a batch
+            model.opt.disableflags |= mujoco.mjtDisableBit.mjDSBL_MIDPHASE
     return models
 
 
@@ -118,6 +122,8 @@ def _compile(
         body = _add_body(spec, obj, is_free=obj.movable and obj.name in free)
         for other, slot in enumerate(slots[obj.name]):
             _add_collision(spec, body, obj, slot, other, mine=other == index)
+        if len(slots[obj.name]) > 1:
+            _add_spares(spec, [mesh.name for mesh in spec.meshes if mesh.name.startswith(f"{obj.name}_")])
         for number, geom in enumerate(visual_geoms(obj.model) if visuals else ()):
             _add_visual(spec, body, obj.name, _scaled(geom, variant.scale_of(obj.name)), number)
     add_gripper(spec)
@@ -147,6 +153,19 @@ def _add_collision(spec: mujoco.MjSpec, body, obj: SceneObject, slot, variant: i
                 priority=1 if obj.movable else 0,  # the object's friction holds against table and fingers
                 group=COLLISION_GROUP,
             )
+
+
+def _add_spares(spec: mujoco.MjSpec, meshes: list[str]) -> None:
+    """One geom of every mesh, out of the way: hulls are made of meshes that can collide, and all models need them."""
+    for mesh in meshes:
+        spec.worldbody.add_geom(
+            type=mujoco.mjtGeom.mjGEOM_MESH,
+            meshname=mesh,
+            pos=[0, 0, -_SPARE_DEPTH_M],
+            contype=2,
+            conaffinity=3,
+            group=SPARE_GROUP,
+        )
 
 
 def _add_visual(spec: mujoco.MjSpec, body, name: str, geom: Geom, number: int) -> None:

@@ -25,6 +25,7 @@ from iker_envs.variants import Variant
 _DIVERGED = slice(3, 6)  # mjWARN_BADQPOS, BADQVEL, BADQACC
 _POSITIONS = 1  # mjSTAGE_POS: poses are current after the last substep
 _FIELDS = ("geom_friction", "geom_solref", "body_mass", "body_inertia", "body_ipos", "body_pos", "body_quat")
+_OF_SHAPE = ("geom_rbound", "geom_aabb", "bvh_aabb", "dof_length")
 _STATE = ("qpos", "qvel", "ctrl", "qacc_warmstart", "time")
 _TIME_CONSTANT, _DAMPING_RATIO = 0, 1  # columns of geom_solref
 
@@ -79,9 +80,11 @@ class MujocoSim:
         self.variant = np.zeros(self.num_worlds, dtype=int)
         differing = [name for name in sorted(batch.MODEL_FIELDS) if "." not in name and _differs(models, name)]
         self._varying = tuple(differing)
+        self._shape_fields = tuple(name for name in _OF_SHAPE if name in differing)
         names = dict.fromkeys((*_FIELDS, *differing))
-        self._nominal = {name: np.stack([getattr(m, name) for m in models]) for name in names}  # (V, ...)
         self._field = {name: self._batch.expand(name) for name in names}
+        rows = {name: values.shape[1] for name, values in self._field.items()}  # of bvh_aabb those of the bodies only
+        self._nominal = {name: np.stack([getattr(m, name)[: rows[name]] for m in models]) for name in names}  # (V, ...)
         solref = models[0].geom_solref[[g[0] for g in self._geoms]]
         self._contact = np.tile(solref, (self.num_worlds, 1, 1))  # (N, O, 2) as asked for
         self._stale = np.zeros(self.num_worlds, dtype=bool)  # worlds whose derived constants must follow
@@ -214,8 +217,14 @@ class MujocoSim:
     def _refresh(self) -> None:
         """Recompute what follows from mass and geometry where they have changed."""
         if self._stale.any():
-            self._batch.set_const(np.flatnonzero(self._stale))
+            self._set_const(np.flatnonzero(self._stale))
             self._stale[:] = False
+
+    def _set_const(self, worlds: np.ndarray) -> None:
+        """MuJoCo's derived constants; those of shape alone come from the variants, as meshes mislead it in 4.0.0."""
+        self._batch.set_const(worlds)
+        for name in self._shape_fields:
+            self._field[name][worlds] = self._nominal[name][self.variant[worlds]]
 
     def get_state(self) -> dict[str, Any]:
         """All that the future of the worlds depends on, as arrays of their own; see `set_state`."""
@@ -233,14 +242,14 @@ class MujocoSim:
         """Go on from where `get_state` was called, to the last bit."""
         for name, values in state["fields"].items():
             self._field[name][:] = values
-        self._batch.set_const(np.arange(self.num_worlds))
+        self.variant[:] = state["variant"]
+        self._set_const(np.arange(self.num_worlds))
         self._stale[:] = False
         self._batch.reset(None, stage=0)
         for name, values in state["state"].items():
             self._state[name][:] = values
         self._batch.forward(None, stage=_POSITIONS)
-        self._contact[:], self.variant[:] = state["contact"], state["variant"]
-        self._unstable[:] = state["unstable"]
+        self._contact[:], self._unstable[:] = state["contact"], state["unstable"]
         self._warnings = self._batch.warning[:, _DIVERGED, 1].copy()
 
     def mirror(self, world: int, data: mujoco.MjData) -> None:
