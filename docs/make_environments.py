@@ -44,11 +44,12 @@ def _rewards() -> str:
 
 
 def _randomisation() -> str:
+    on, optional = randomisation.DEFAULT_RANGES, randomisation.OPTIONAL_RANGES
     rows = [
-        (f"`{n}`", r.operation, list(randomisation.DEFAULT_RANGES[n]), r.unit or "-", r.meaning)
+        (f"`{n}`", r.operation, list({**on, **optional}[n]), r.unit or "-", "yes" if n in on else "no", r.meaning)
         for n, r in randomisation.ROWS.items()
     ]
-    return _RANDOMISATION + _table(("row", "operation", "default range", "unit", "meaning"), rows)
+    return _RANDOMISATION + _table(("row", "operation", "range", "unit", "on by default", "meaning"), rows)
 
 
 _INTRODUCTION = """# The environments
@@ -69,6 +70,10 @@ A stage is an episode. `reset(seed=..., options={...})` of the single environmen
 - `configuration`: which arrangement of a task, counted from 0.
 - `look`: with `"new"`, place the objects and leave the empty hand out of it, so that `view()` shows the scene.
 
+The vector environment takes `configuration`, `reset_mask` (N bools: only these worlds begin anew) and `goals`: one goal
+per world, or target poses (N, 7), for goal-conditioned training. `get_state()` and `set_state(state)` of both forms
+save and restore all that the future depends on, to the last bit; both can be pickled.
+
 Terminated: the object was dropped, fell, tipped over, or the simulation diverged. Truncated: the time limit. There is
 no termination on success. `finish()` opens the hand, retreats, waits until all is still and returns an `Outcome`.
 """
@@ -83,9 +88,13 @@ on its side are only 3.5 cm off: the first measure alone accepts nonsense, so bo
 
 _RANDOMISATION = """## Randomisation
 
-`randomisation="on"` (default), `"off"`, a file, or a mapping from row to `[low, high]`; numbers are drawn uniformly,
-per world and episode. `scale` multiplies the nominal value, `add` is added to it. Under grasp goals friction, mass and
-centre of mass stay with a world, because its grasped states were made with them.
+`randomisation="on"` (default), `"off"`, `"all"`, a file, or a mapping from row to `[low, high]`; numbers are drawn
+uniformly, per world and episode. `scale` multiplies the nominal value, `add` is added to it. `"all"` adds the rows that
+are not on by default; `Randomisation().scaled(factor)` makes all ranges wider or narrower. Under grasp goals what is
+physical stays with a world, because its grasped states were made with it.
+
+MuJoCo knows no coefficient of restitution: `restitution` scales the damping ratio of the contact's spring (nominal 1),
+`compliance` its time constant (nominal 20 ms, two physics steps, the shortest that is stable).
 
 """
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, ClassVar
 
 import gymnasium as gym
 import mujoco
@@ -20,30 +20,35 @@ import numpy as np
 
 from iker_envs.camera import render
 from iker_envs.measure import make_outcome
-from iker_envs.mujoco_model import build_model
+from iker_envs.mujoco_model import build_variants
 from iker_envs.observation_docs import document
 from iker_envs.scene import Goal, Grasp, Image, Outcome, Scene, View
-from iker_envs.setup import as_contract, make_source, make_stage
+from iker_envs.setup import as_contract, check_configuration, make_source, make_stage
+from iker_envs.snapshot import Snapshot
 from iker_envs.stage import StageWorlds
+from iker_envs.viewer import RenderModes, Viewer, check_display
 
 _OPTIONS = ("configuration", "goal", "grasp", "look", "world")
 
 
 @document
-class StageEnv(gym.Env):
+class StageEnv(Snapshot, gym.Env):
     """One stage: bring the keypoints of one object to their targets.
 
     Args:
         task: name or path of a task YAML; or
         scene, goal: a Scene and a Goal (object, dictionary, or path to JSON/YAML).
-        randomisation: a Randomisation, its dictionary, "on", "off", or None for the default ranges.
+        randomisation: a Randomisation, its dictionary, "on", "off", "all", or None for the default ranges.
         observation: "keypoints" (38 numbers) or "pose" (21).
         episode_s: time limit in seconds.
         free: "all" movable objects are simulated (default), or "near" ones only.
-        render_mode: None or "rgb_array" (ray-cast side camera).
+        render_mode: None, "rgb_array" (ray-cast side camera) or "human" (a window; needs a display).
+
+    `get_state()` and `set_state(state)` save and restore everything; environments can be pickled and copied.
     """
 
-    metadata = {"render_modes": ["rgb_array"], "render_fps": 10}  # noqa: RUF012 (gymnasium's own form)
+    metadata = {"render_modes": RenderModes(), "render_fps": 10}  # noqa: RUF012 (gymnasium's own form)
+    _KEPT: ClassVar = ("_np_random", "_np_random_seed", "_grasp_failure", "_ready")
 
     def __init__(
         self,
@@ -57,8 +62,12 @@ class StageEnv(gym.Env):
         free: str = "all",
         render_mode: str | None = None,
     ) -> None:
-        if render_mode not in (None, *self.metadata["render_modes"]):
-            raise ValueError(f"render_mode {render_mode!r} is unknown; known: None, 'rgb_array'")
+        self._arguments = {name: value for name, value in locals().items() if name not in ("self", "__class__")}
+        if render_mode is not None and render_mode not in self.metadata["render_modes"]:
+            known = ", ".join(map(repr, (None, "rgb_array", "human")))
+            raise ValueError(f"render_mode {render_mode!r} is unknown; known: {known}")
+        if render_mode == "human":
+            check_display()
         self.render_mode = render_mode
         self.task, self.source, self.randomisation = make_source(task, scene, goal, randomisation)
         self.stage: StageWorlds = make_stage(
@@ -70,13 +79,15 @@ class StageEnv(gym.Env):
             free=free,
             num_threads=1,
             grasp_bank=1,
+            start_bank=0,
         )
         spec = self.stage.config.spec
         bound = spec.observation_bound()
         self.observation_space = gym.spaces.Box(-bound, bound, dtype=np.float32)
         self.action_space = gym.spaces.Box(-1.0, 1.0, (spec.action_dim,), np.float32)
-        self._viewer: tuple[mujoco.MjModel, mujoco.MjData] | None = None
-        self._grasp_failure = ""
+        self._visual: tuple[mujoco.MjModel, mujoco.MjData] | None = None
+        self._window: Viewer | None = None
+        self._grasp_failure, self._ready = "", False
 
     @property
     def scene(self) -> Scene:
@@ -97,32 +108,34 @@ class StageEnv(gym.Env):
         world = options.get("world", "new")
         if world not in ("new", "keep"):
             raise ValueError(f"options['world'] is 'new' or 'keep', not {world!r}")
-        if seed is not None or not self.stage.rngs:
-            self.stage.seed([int(self.np_random.integers(2**31))] if seed is None else [seed])
-            self._ready = False
+        if world == "keep" and (seed is not None or not self._ready):
+            raise ValueError(
+                "options['world'] = 'keep' needs a world: call reset() once before, and without a seed now"
+            )
         if world == "keep":
             self._keep(options)
         else:
-            self._new(options)
+            self._new(seed, options)
+        self._show()
         return self.stage.observe()[0], {"is_success": bool(self.stage.errors().success[0])}
 
-    def _new(self, options: dict[str, Any]) -> None:
+    def _new(self, seed: int | None, options: dict[str, Any]) -> None:
         if "goal" in options or "grasp" in options:
             raise ValueError(
                 "options['goal'] and ['grasp'] need options['world'] = 'keep': a new world has its own goal"
             )
-        self._viewer = None
+        check_configuration(options.get("configuration"), self.source)
+        if seed is not None or not self.stage.rngs:
+            self.stage.seed([int(self.np_random.integers(2**31))] if seed is None else [seed])
+        self._close_pictures()
         look = bool(options.get("look", False))
-        self.stage.restart(options.get("configuration"), look=look)
+        self.stage.grasps.forget()
+        self.stage.reset(np.arange(1), options.get("configuration"), look=look)
         missed = self.goal.grasp and not look and not self.stage.grasped[0]
         self._grasp_failure = f"the hand did not lift {self.goal.object}" if missed else ""
         self._ready = True
 
     def _keep(self, options: dict[str, Any]) -> None:
-        if not self._ready:
-            raise ValueError(
-                "options['world'] = 'keep' needs a world: call reset() once before, and without a seed now"
-            )
         if "configuration" in options:
             raise ValueError("options['configuration'] needs options['world'] = 'new'; a kept world stays as it is")
         goal = as_contract(Goal, options.get("goal", self.goal))
@@ -134,6 +147,8 @@ class StageEnv(gym.Env):
         action = np.asarray(action, dtype=float)
         if action.shape != self.action_space.shape or not np.all(np.isfinite(action)):
             raise ValueError(f"an action is {self.action_space.shape[0]} finite numbers in [-1, 1], not {action!r}")
+        if not self._ready:
+            raise ValueError("call reset() before the first step()")
         rows, lost = self.stage.step(action[None])
         truncated = self.stage.step_count[0] >= self.stage.config.max_steps
         errors = self.stage.errors()
@@ -141,6 +156,7 @@ class StageEnv(gym.Env):
         info |= {"is_success": bool(errors.success[0]), "is_success_strict": bool(errors.strict[0])}
         info |= {"goal_error_m": float(errors.goal_m[0])}
         reward = float(sum(value[0] for value in rows.values()))
+        self._show()
         return self.stage.observe()[0], reward, bool(lost[0]), bool(truncated), info
 
     def finish(self) -> Outcome:
@@ -159,7 +175,7 @@ class StageEnv(gym.Env):
 
     def render(self) -> np.ndarray | None:
         """The side camera's picture (H, W, 3) uint8, gripper included."""
-        if self.render_mode is None:
+        if self.render_mode != "rgb_array":
             return None
         scene = self.scene
         camera = next((c for c in scene.cameras if c.name == "side"), scene.cameras[0])
@@ -167,14 +183,36 @@ class StageEnv(gym.Env):
         return np.array(self._image(scene, camera, gripper=True).rgb)
 
     def _image(self, scene: Scene, camera, *, gripper: bool) -> Image:
-        if self._viewer is None:
-            model = build_model(self.stage.scene, visuals=True)
-            self._viewer = model, mujoco.MjData(model)
-        model, data = self._viewer
-        self.stage.sim.mirror(0, data)
-        mujoco.mj_kinematics(model, data)
+        model, data = self._mirror()
         return render(model, data, scene, camera, gripper=gripper)
 
+    def _mirror(self) -> tuple[mujoco.MjModel, mujoco.MjData]:
+        """A model with everything that can be seen, and data that show the world as it is."""
+        if self._visual is None:
+            variant = replace(self.stage.variants.items[self.stage.sim.variant[0]], scene=self.stage.scene)
+            model = build_variants([variant], visuals=True)[0]
+            self._visual = model, mujoco.MjData(model)
+        model, data = self._visual
+        self.stage.sim.mirror(0, data)
+        mujoco.mj_kinematics(model, data)
+        return model, data
+
+    def _show(self) -> None:
+        """Under render_mode "human", draw the world as it is."""
+        if self.render_mode != "human":
+            return
+        model, data = self._mirror()
+        if self._window is None:
+            self._window = Viewer(model, data, 1.0 / self.metadata["render_fps"])
+        self._window.show()
+
+    def _close_pictures(self) -> None:
+        """Forget what was drawn: the next world may hold other objects."""
+        if self._window is not None:
+            self._window.close()
+        self._visual = self._window = None
+
     def close(self) -> None:
-        """Free the simulation."""
+        """Free the simulation and the window."""
+        self._close_pictures()
         self.stage.close()

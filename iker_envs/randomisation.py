@@ -3,6 +3,7 @@
     Randomisation({"friction": (0.6, 1.4), ...}) + a world's generator  ->  numbers for that world
 
 `ROWS` says what can be randomised, how the number is applied and what it means; a Randomisation holds the ranges.
+"on" is `DEFAULT_RANGES`, "all" adds the rows of `OPTIONAL_RANGES`, which cost memory or make control harder.
 """
 
 from __future__ import annotations
@@ -29,6 +30,9 @@ ROWS: Mapping[str, Row] = {
     "friction": Row("scale", 1, "", "sliding friction of each free object"),
     "mass": Row("scale", 1, "", "mass of each free object, inertia with it"),
     "com_offset": Row("add", 3, "m", "centre of mass of each free object, body axes"),
+    "restitution": Row("scale", 1, "", "damping ratio of each free object's contacts; below 1 they bounce"),
+    "compliance": Row("scale", 1, "", "time constant of each free object's contacts; longer is softer"),
+    "geometry_scale": Row("scale", 1, "", "size of the manipulated object, the nearest of 5 compiled sizes"),
     "object_position": Row("add", 2, "m", "start of the manipulated object, x and y"),
     "object_yaw": Row("add", 1, "rad", "start heading of the manipulated object"),
     "gripper_position": Row("add", 3, "m", "start of the tool centre (push)"),
@@ -36,11 +40,16 @@ ROWS: Mapping[str, Row] = {
     "grasp_rotation": Row("add", 1, "rad", "tool yaw of the grasp"),
     "observation_position": Row("add", 3, "m", "error of the observed object position, constant in an episode"),
     "observation_rotation": Row("add", 1, "rad", "error of the observed object heading, constant in an episode"),
+    "observation_noise": Row("add", 3, "m", "error of the observed object position, another one at every tick"),
+    "observation_latency": Row("add", 1, "ticks", "age of the observed object pose, rounded, at most 2"),
+    "action_latency": Row("add", 1, "ticks", "how much later an action takes effect, rounded, at most 2"),
 }
 DEFAULT_RANGES: Mapping[str, tuple[float, float]] = {
     "friction": (0.6, 1.4),
     "mass": (0.7, 1.4),
     "com_offset": (-0.01, 0.01),
+    "restitution": (0.8, 1.2),
+    "compliance": (1.0, 1.5),
     "object_position": (-0.015, 0.015),
     "object_yaw": (-0.12, 0.12),
     "gripper_position": (-0.02, 0.02),
@@ -48,6 +57,23 @@ DEFAULT_RANGES: Mapping[str, tuple[float, float]] = {
     "grasp_rotation": (-0.08, 0.08),
     "observation_position": (-0.003, 0.003),
     "observation_rotation": (-0.02, 0.02),
+}
+OPTIONAL_RANGES: Mapping[str, tuple[float, float]] = {
+    "geometry_scale": (0.95, 1.05),
+    "observation_noise": (-0.002, 0.002),
+    "observation_latency": (0.0, 2.0),
+    "action_latency": (0.0, 2.0),
+}
+MAX_LATENCY = 2  # ticks
+# What a row may hold at all: physics that stays stable, sensors that exist.
+_LIMITS: Mapping[str, tuple[float, float]] = {
+    "friction": (0.0, 10.0),
+    "mass": (0.05, 20.0),
+    "restitution": (0.1, 10.0),
+    "compliance": (1.0, 20.0),
+    "geometry_scale": (0.5, 2.0),
+    "observation_latency": (0.0, MAX_LATENCY),
+    "action_latency": (0.0, MAX_LATENCY),
 }
 
 
@@ -68,6 +94,9 @@ class Randomisation(Contract):
                 low_high = np.full(2, np.nan)
             if low_high.shape != (2,) or not np.all(np.isfinite(low_high)) or low_high[0] > low_high[1]:
                 raise ValueError(f"the range of {name!r} is [low, high] with low <= high, not {value!r}")
+            least, most = _LIMITS.get(name, (-np.inf, np.inf))
+            if low_high[0] < least or low_high[1] > most:
+                raise ValueError(f"the range of {name!r} lies within [{least}, {most}], not {low_high.tolist()}")
             ranges[name] = low_high
         object.__setattr__(self, "ranges", ranges)
         super().__post_init__()
@@ -77,14 +106,25 @@ class Randomisation(Contract):
         """Nothing is randomised."""
         return cls({})
 
+    @classmethod
+    def all(cls) -> Randomisation:
+        """Every row, each over the range that the documentation gives."""
+        return cls({**DEFAULT_RANGES, **OPTIONAL_RANGES})
+
     def only(self, *names: str) -> Randomisation:
         """The same ranges for some rows, nothing else."""
         return Randomisation({n: r for n, r in self.ranges.items() if n in names})
 
     def scaled(self, factor: float) -> Randomisation:
-        """All ranges made wider (or narrower) by a factor about their nominal value (1 for scale, 0 for add)."""
-        centre = {name: float(ROWS[name].operation == "scale") for name in self.ranges}
-        return Randomisation({n: centre[n] + factor * (r - centre[n]) for n, r in self.ranges.items()})
+        """All ranges made wider (or narrower) by a factor about their nominal value (1 for scale, 0 for add).
+
+        What would leave a row's limits stops there.
+        """
+        scaled = {}
+        for name, limits in self.ranges.items():
+            centre = float(ROWS[name].operation == "scale")
+            scaled[name] = np.clip(centre + factor * (limits - centre), *_LIMITS.get(name, (-np.inf, np.inf)))
+        return Randomisation(scaled)
 
     def draw(self, name: str, rng: np.random.Generator, count: int = 1) -> np.ndarray:
         """(count, size) numbers of one row, its nominal value (1 or 0) where the row is absent."""

@@ -1,7 +1,7 @@
 """Which tool-centre poses an xArm7 with its gripper can reach: closed form, no joint angles.
 
-Agrees with numeric inverse kinematics on the vendor's DH table (TCP 172 mm beyond the flange) on 255 of 260 random
-poses; self-collision is not part of it.
+Agrees with numeric inverse kinematics on the vendor's DH table (TCP 172 mm beyond the flange) on 98 % of 4000 random
+poses, erring on the side of "out of reach"; self-collision is not part of it.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from iker_envs.geometry import Array, body_axis, namespace, norm
 SHOULDER_HEIGHT_M = 0.267  # DH d1 (UFACTORY xArm7 kinematic parameters)
 TOOL_LENGTH_M = 0.269  # wrist centre to tool centre: DH d7 0.097 + gripper 0.172
 WRIST_OFFSET_M = 0.076  # DH a7
-ARM_REACH_M = 0.64  # of upper arm and forearm with joint 4's limit, fitted to numeric IK
+ARM_REACH_M = 0.645  # of upper arm and forearm with joint 4's limit, fitted to numeric IK
 MIN_RADIUS_M = 0.25  # tool-down, nearer to the base than this folds the elbow too far
 
 

@@ -11,6 +11,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import yaml
 
 from iker_envs.contract import Contract
@@ -54,6 +55,7 @@ def make_stage(
     rewards: Mapping[str, float] | None = None,
     num_threads: int = 0,
     grasp_bank: int = 4,
+    start_bank: int = 32,
 ) -> StageWorlds:
     """N worlds of a source."""
     if num_worlds < 1:
@@ -71,9 +73,19 @@ def make_stage(
         episode_s=float(episode_s),
         free=free,
         grasp_bank=grasp_bank,
+        start_bank=start_bank,
         num_threads=num_threads,
     )
     return StageWorlds(source, num_worlds, config, randomisation)
+
+
+def check_configuration(configuration: Any, source: StartSource) -> None:
+    """ValueError unless it is None or one of the source's arrangements."""
+    known = source.num_configurations
+    if configuration is not None and not (
+        isinstance(configuration, (int, np.integer)) and 0 <= int(configuration) < known
+    ):
+        raise ValueError(f"configuration {configuration!r} does not exist; there are 0 to {known - 1}")
 
 
 def as_contract(kind: type[Contract], value: Any) -> Any:
@@ -89,15 +101,17 @@ def as_contract(kind: type[Contract], value: Any) -> Any:
 
 
 def as_randomisation(value: Any) -> Randomisation:
-    """A Randomisation from itself, its ranges, "on", "off" or None (the default ranges)."""
+    """A Randomisation from itself, its ranges, "on", "off", "all" or None (the default ranges)."""
     if value is None or value == "on":
         return Randomisation()
     if isinstance(value, Randomisation):
         return value
     if value == "off":
         return Randomisation.off()
+    if value == "all":
+        return Randomisation.all()
     if isinstance(value, Mapping):
         return Randomisation(dict(value.get("ranges", value)))
     if isinstance(value, (str, Path)) and Path(value).exists():
         return as_randomisation(yaml.safe_load(Path(value).read_text()))
-    raise ValueError(f"randomisation is 'on', 'off', a file or a mapping of ranges, not {value!r}")
+    raise ValueError(f"randomisation is 'on', 'off', 'all', a file or a mapping of ranges, not {value!r}")

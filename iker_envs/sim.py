@@ -38,6 +38,7 @@ class WorldReset:
     opening_m: Array  # (M,)
     object_pose: Array  # (M, O, 7)
     opening_command_m: Array  # (M,) less than `opening_m` when the fingers squeeze
+    furniture_pose: Array | None = None  # (M, F, 7) in `Sim.furniture` order; None leaves it where it is
 
 
 class Sim(Protocol):
@@ -45,6 +46,8 @@ class Sim(Protocol):
 
     num_worlds: int
     objects: tuple[str, ...]
+    furniture: tuple[str, ...]  # what never moves in an episode: F names
+    free: tuple[str, ...]  # the objects with a body of their own; the others are welded where a reset puts them
     xp: ModuleType
     device: str
     substep_s: float
@@ -63,7 +66,19 @@ class Sim(Protocol):
         ...
 
     def randomize(self, what: str, worlds: Array, values: Array) -> None:
-        """Set a physical quantity in SI, per object: friction (M, O), mass (M, O), com_offset (M, O, 3)."""
+        """Set a physical quantity in SI before a reset of the worlds (M,).
+
+        Per object: friction (M, O), mass (M, O), com_offset (M, O, 3), restitution (M, O, damping ratio of contacts),
+        compliance (M, O, their time constant in s). Per world: geometry (M,), index of a variant given at construction.
+        """
+        ...
+
+    def get_state(self) -> dict[str, Any]:
+        """Everything that `set_state` needs to go on from here to the last bit."""
+        ...
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Return all worlds to an earlier `get_state` of the same scene and number of worlds."""
         ...
 
     def mirror(self, world: int, data: mujoco.MjData) -> None:

@@ -10,24 +10,30 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
 from iker_envs import subroutines
-from iker_envs.geometry import norm, pose_apply, quaternion_from_yaw, quaternion_multiply, tilt_angle
-from iker_envs.measure import Errors, keypoint_error, measure
+from iker_envs.arrangements import Arrangement, Arrangements
+from iker_envs.geometry import norm, pose_apply, tilt_angle
+from iker_envs.grasp_bank import GraspBank
+from iker_envs.measure import Errors, measure
 from iker_envs.mujoco_sim import MujocoSim
-from iker_envs.nearby import free_objects
+from iker_envs.physics import Physics
 from iker_envs.randomisation import Randomisation
 from iker_envs.rewards import RewardConfig, State, compute_rewards
-from iker_envs.scene import HOME_GRIPPER_QUATERNION, Goal, Grasp
+from iker_envs.scene import HOME_GRIPPER_QUATERNION, Goal, Grasp, Scene
+from iker_envs.sensing import Sensing
 from iker_envs.sim import WorldReset, WorldState
-from iker_envs.spec import POSITION_BOUND_M, Spec, decode_action, pack_observation
-from iker_envs.starts import Start, StartSource, push_start
+from iker_envs.spec import NUM_KEYPOINTS, POSITION_BOUND_M, Spec, decode_action, pack_observation
+from iker_envs.starts import StartSource, push_start
+from iker_envs.variants import make_variants
 
 _DROPPED_M = 0.05  # the object slipped this far in the hand
 _FALLEN_M = 0.05  # below both its start and its target
 _TIPPED_RAD = np.deg2rad(60.0)
+_NEAR_TILT_RAD = np.deg2rad(15.0)  # an object that leans further does not count as near its target
 _POSE_ERROR_M_PER_RAD = 0.1  # of the alignment row under the pose observation
 
 
@@ -40,6 +46,7 @@ class StageConfig:
     episode_s: float = 6.0
     free: str = "near"  # "near": the goal's object and its neighbourhood, "all": every movable object
     grasp_bank: int = 4  # physically grasped states kept per world
+    start_bank: int = 32  # starts that a world draws before it repeats them, 0 for no end
     num_threads: int = 0
 
     @property
@@ -50,52 +57,63 @@ class StageConfig:
 class StageWorlds:
     """N worlds in which one object should reach a target pose.
 
-    Public arrays, valid after `reset`: `state` (WorldState), `target_pose` (N, 7), `targets_m` (N, 4, 3),
-    `commanded_pose` (N, 7), `step_count` (N,), `start_pose` (N, O, 7).
+    Public arrays, valid after `reset`: `state` (WorldState), `goals` (N Goals), `object_index` (N,), `local_m`
+    (N, 4, 3) control keypoints in the body frame, `target_pose` (N, 7), `targets_m` (N, 4, 3), `commanded_pose` (N, 7),
+    `step_count` (N,), `start_pose` (N, O, 7), `configuration` (N,), `physics.drawn` (row -> numbers of each world).
     """
 
     def __init__(self, source: StartSource, num_worlds: int, config: StageConfig, randomisation: Randomisation) -> None:
         self.source, self.config, self.randomisation = source, config, randomisation
         self.num_worlds = num_worlds
         self.rngs: list[np.random.Generator] = []
-        self._bank: list[subroutines.GraspedStates] = []
-        self._build(source.sample(np.random.default_rng(0)))
-
-    def _build(self, first: Start) -> None:
-        """Compile the scene of an episode; the others must have the same objects."""
-        self.scene, self.goals = first.scene, [first.goal] * self.num_worlds
-        free = free_objects(first.scene, first.goal) if self.config.free == "near" else None
-        self.sim = MujocoSim(first.scene, self.num_worlds, free, self.config.num_threads)
-        self.substeps = round(1.0 / self.config.spec.control_hz / self.sim.substep_s)
-        self.workspace_m = np.array(first.scene.workspace_m)
-        models = [first.scene.object(name).model for name in self.sim.objects]
-        self._friction = np.array([m.friction for m in models])
-        self._mass = np.array([m.mass_kg for m in models])
-        self._allocate(self.num_worlds, len(models))
-        self._set_object(self.goal.object)
+        self.variants = make_variants(source, randomisation, config.free)
+        self.sim = MujocoSim(self.variants.items, num_worlds, self.variants.free, config.num_threads)
+        self.physics = Physics(self.sim, self.variants, randomisation)
+        self.arrangements = Arrangements(source, self.variants, randomisation, num_worlds, config.start_bank)
+        self.sensing = Sensing(randomisation, num_worlds, config.max_steps)
+        self.substeps = round(1.0 / config.spec.control_hz / self.sim.substep_s)
+        self.workspace_m = np.array(self.variants.scene.workspace_m)
+        self.grasps = GraspBank(config.grasp_bank)
+        self._given: list[Goal | None] = [None] * num_worlds
+        self._allocate(num_worlds)
         self.state: WorldState = self.sim.state()
+        self._set_goals(np.arange(num_worlds), [self.variants.starts[0].goal] * num_worlds)
 
-    def _allocate(self, n: int, num_objects: int) -> None:
+    def _allocate(self, n: int) -> None:
+        self.goals: list[Goal] = [self.variants.starts[0].goal] * n
+        self.object_index, self.configuration = np.zeros(n, dtype=int), np.zeros(n, dtype=int)
+        self.local_m, self.targets_m = np.zeros((n, NUM_KEYPOINTS, 3)), np.zeros((n, NUM_KEYPOINTS, 3))
         self.target_pose, self.commanded_pose = np.zeros((n, 7)), np.zeros((n, 7))
-        self.targets_m = np.zeros((n, 4, 3))
-        self.start_pose = np.zeros((n, num_objects, 7))
+        self.start_pose = np.zeros((n, len(self.sim.objects), 7))
+        furniture = np.array([o.pose for o in self.variants.scene.objects if not o.movable]).reshape(-1, 7)
+        self.furniture_pose = np.tile(furniture, (n, 1, 1))
         self.step_count, self.success_steps = np.zeros(n, dtype=int), np.zeros(n, dtype=int)
         self.opening_command_m = np.zeros(n)
         self.held_offset_m = np.zeros((n, 3))  # object centre in the hand's frame when the episode began
         self.grasped = np.zeros(n, dtype=bool)
-        self.observation_offset = np.zeros((n, 3)), np.tile([1.0, 0, 0, 0], (n, 1))
         self.error_m = np.zeros(n)
-
-    def _set_object(self, name: str) -> None:
-        if name not in self.sim.objects:
-            raise ValueError(f"the goal's object {name!r} is not movable; movable: {', '.join(self.sim.objects)}")
-        self.object_index = self.sim.objects.index(name)
-        self.local_m = self.scene.object(name).model.control_keypoints_m()
+        self._rows = np.arange(n)
 
     @property
     def goal(self) -> Goal:
-        """The goal of world 0; all worlds move the same object in the same way."""
+        """The goal of world 0; all worlds grasp, or all push."""
         return self.goals[0]
+
+    @property
+    def scene(self) -> Scene:
+        """World 0's scene as its episode began; models are the nominal ones, whatever size was drawn."""
+        return self._scene(0, self.start_pose[0])
+
+    def scene_now(self, world: int) -> Scene:
+        """The scene with the objects where they are in one world."""
+        return self._scene(world, self.sim.state().object_pose[world])
+
+    def _scene(self, world: int, poses: np.ndarray) -> Scene:
+        template = self.variants.starts[self.configuration[world]].scene
+        if not self.rngs:  # nothing has been placed yet
+            return template
+        furniture = zip(self.sim.furniture, self.furniture_pose[world], strict=True)
+        return template.with_poses(dict(furniture) | dict(zip(self.sim.objects, poses, strict=True)))
 
     def seed(self, seeds: Sequence[int], worlds: np.ndarray | None = None) -> None:
         """One generator per world, new ones where the mask `worlds` (N,) says so.
@@ -106,101 +124,96 @@ class StageWorlds:
         chosen = np.ones(self.num_worlds, dtype=bool) if everyone else worlds
         old = self.rngs or [None] * self.num_worlds
         self.rngs = [np.random.default_rng(s) if new else g for s, new, g in zip(seeds, chosen, old, strict=True)]
+        for world in np.flatnonzero(chosen):
+            self.arrangements.forget(world)
         if everyone:
-            self._bank = []
-
-    def restart(self, configuration: int | None = None, *, look: bool = False) -> None:
-        """Begin afresh in all worlds with the source's own goal; a configuration may bring other objects.
-
-        With `look` the objects are placed and the empty hand waits above them: no stage has begun.
-        """
-        first = self.source.sample(np.random.default_rng(0), configuration)
-        same = [o.model.to_dict() for o in first.scene.objects] == [o.model.to_dict() for o in self.scene.objects]
-        if same:
-            self.scene, self.goals, self._bank = first.scene, [first.goal] * self.num_worlds, []
-            self._set_object(self.goal.object)
-        else:
-            self.sim.close()
-            self._bank = []
-            self._build(first)
-        everyone = np.arange(self.num_worlds)
-        if look:
-            self._park(everyone, configuration)
-        else:
-            self.reset(everyone, configuration)
-
-    def _park(self, worlds: np.ndarray, configuration: int | None) -> None:
-        self.draw_physics(worlds)
-        starts = [self.source.sample(self.rngs[w], configuration) for w in worlds]
-        self._set_goals(worlds, [s.goal for s in starts])
-        centre, top = self.workspace_m.mean(axis=0), self.workspace_m[1, 2]
-        hands = np.tile([*centre[:2], top, *HOME_GRIPPER_QUATERNION], (len(worlds), 1))
-        closed = np.zeros(len(worlds))
-        self.sim.reset(worlds, WorldReset(hands, closed, self._poses(starts), closed))
-        self.begin(worlds, closed)
+            self.grasps.forget()
 
     # -- beginning an episode ------------------------------------------------------------------------------------
 
-    def reset(self, worlds: np.ndarray, configuration: int | None = None) -> None:
-        """Begin new episodes in the worlds (M,) with freshly drawn objects, physics and starts."""
-        if self.goal.grasp:
+    def check_goal(self, goal: Goal) -> None:
+        """ValueError if this stage cannot have the goal."""
+        if goal.object not in self.sim.objects:
+            movable = ", ".join(self.sim.objects)
+            raise ValueError(f"the goal's object {goal.object!r} is not movable; movable: {movable}")
+        if goal.object not in self.sim.free:
+            free = ", ".join(self.sim.free)
+            raise ValueError(
+                f"the goal's object {goal.object!r} is welded here; free: {free}, or make it with free='all'"
+            )
+
+    def give_goals(self, worlds: np.ndarray, goals: Sequence[Goal | None]) -> None:
+        """Goals of the worlds (M,) from their next reset on, in the place of the source's own (None: its own again)."""
+        for goal in goals:
+            if goal is not None:
+                self.check_goal(goal)
+                if goal.grasp != self.variants.starts[0].goal.grasp:
+                    raise ValueError(
+                        "a goal of these worlds has `grasp` as their task has it; make another environment"
+                    )
+        for world, goal in zip(worlds, goals, strict=True):
+            if goal is not self._given[world]:
+                self._given[world] = goal
+                self.arrangements.forget(world)
+
+    def reset(self, worlds: np.ndarray, configuration: int | None = None, *, look: bool = False) -> None:
+        """Begin new episodes in the worlds (M,) with freshly drawn objects, physics and starts.
+
+        With `look` the objects are placed and the empty hand waits above them: no stage has begun.
+        """
+        if self.variants.starts[0].goal.grasp and not look:
             self._reset_grasped(worlds, configuration)
-        else:
-            self.draw_physics(worlds)
-            starts = [self.source.sample(self.rngs[w], configuration) for w in worlds]
-            self._set_goals(worlds, [s.goal for s in starts])
-            hands = np.array([self._push_start(w, s) for w, s in zip(worlds, starts, strict=True)])
-            closed = np.zeros(len(worlds))
-            self.sim.reset(worlds, WorldReset(hands, closed, self._poses(starts), closed))
-            self.begin(worlds, closed)
+            return
+        drawn = self.draw(worlds, configuration)
+        self.physics.draw(worlds, self.rngs)
+        self.arrange(worlds, drawn)
+        hands = self._look_poses(worlds) if look else self._push_starts(worlds, drawn)
+        closed = np.zeros(len(worlds))
+        self.place(worlds, drawn, hands, closed)
+        self.begin(worlds, closed)
 
-    def _poses(self, starts) -> np.ndarray:
-        return np.array([[s.scene.object(name).pose for name in self.sim.objects] for s in starts])
+    def draw(self, worlds: np.ndarray, configuration: int | None) -> list[Arrangement]:
+        """The next start of each of the worlds (M,)."""
+        return [self.arrangements.draw(w, self.rngs[w], configuration, self._given[w]) for w in worlds]
 
-    def _push_start(self, world: int, start) -> np.ndarray:
-        pose = push_start(start.scene, start.goal)
-        pose[:3] += self.randomisation.draw("gripper_position", self.rngs[world])[0]
-        pose[:3] = np.clip(pose[:3], *self.workspace_m)
-        return pose
+    def arrange(self, worlds: np.ndarray, drawn: Sequence[Arrangement]) -> None:
+        """Give the worlds (M,) the variants, furniture and goals of their starts."""
+        self.physics.apply(worlds, np.array([a.variant for a in drawn]))
+        self.configuration[worlds] = [a.configuration for a in drawn]
+        self.furniture_pose[worlds] = np.array([a.furniture_pose for a in drawn])
+        self._set_goals(worlds, [a.goal for a in drawn])
+
+    def place(self, worlds: np.ndarray, drawn: Sequence[Arrangement], hands: np.ndarray, opening_m: np.ndarray) -> None:
+        """Put objects, furniture and hands (M, 7), open by (M,), where an episode begins."""
+        poses, furniture = (np.array([getattr(a, name) for a in drawn]) for name in ("object_pose", "furniture_pose"))
+        self.sim.reset(worlds, WorldReset(hands, opening_m, poses, opening_m, furniture))
+
+    def _look_poses(self, worlds: np.ndarray) -> np.ndarray:
+        centre, top = self.workspace_m.mean(axis=0), self.workspace_m[1, 2]
+        return np.tile([*centre[:2], top, *HOME_GRIPPER_QUATERNION], (len(worlds), 1))
+
+    def _push_starts(self, worlds: np.ndarray, drawn: Sequence[Arrangement]) -> np.ndarray:
+        hands = np.array([a.hand_pose for a in drawn])
+        shifts = [self.randomisation.draw("gripper_position", self.rngs[w])[0] for w in worlds]
+        hands[:, :3] = np.clip(hands[:, :3] + shifts, *self.workspace_m)
+        return hands
 
     def _set_goals(self, worlds: np.ndarray, goals: Sequence[Goal]) -> None:
         for world, goal in zip(worlds, goals, strict=True):
             self.goals[world] = goal
+        index = np.array([self.sim.objects.index(g.object) for g in goals])
+        self.object_index[worlds] = index
+        self.local_m[worlds] = self.physics.keypoints_m[self.sim.variant[worlds], index]
         self.target_pose[worlds] = np.array([g.target_pose for g in goals])
-        self.targets_m[worlds] = pose_apply(self.target_pose[worlds], self.local_m)
-
-    def draw_physics(self, worlds: np.ndarray) -> None:
-        """Draw friction, mass and centre of mass of every object anew."""
-        count = len(self.sim.objects)
-        draws = {
-            name: np.array([self.randomisation.draw(name, self.rngs[w], count) for w in worlds])
-            for name in ("friction", "mass", "com_offset")
-        }
-        self.sim.randomize("friction", worlds, self._friction * draws["friction"][..., 0])
-        self.sim.randomize("mass", worlds, self._mass * draws["mass"][..., 0])
-        self.sim.randomize("com_offset", worlds, draws["com_offset"])
+        self.targets_m[worlds] = pose_apply(self.target_pose[worlds], self.local_m[worlds])
 
     def _reset_grasped(self, worlds: np.ndarray, configuration: int | None) -> None:
-        if not self._bank:
-            self.draw_physics(np.arange(self.num_worlds))
-            rounds = range(self.config.grasp_bank)
-            self._bank = [subroutines.grasped_states(self, configuration) for _ in rounds]
-        picks = np.array([self._pick(w) for w in worlds])
-        rows = [self._bank[k].rows for k in picks]
-        goals = [self._bank[k].goals[w] for k, w in zip(picks, worlds, strict=True)]
-        self._set_goals(worlds, goals)
-        columns = [
-            np.array([getattr(r, name)[w] for r, w in zip(rows, worlds, strict=True)])
-            for name in ("gripper_pose", "opening_m", "object_pose", "opening_command_m")
-        ]
-        self.sim.reset(worlds, WorldReset(*columns))
-        self.begin(worlds, columns[3])
-        self.grasped[worlds] = [self._bank[k].held[w] for k, w in zip(picks, worlds, strict=True)]
-
-    def _pick(self, world: int) -> int:
-        """A random entry of the world's bank, one that holds the object if there is any."""
-        good = [k for k, entry in enumerate(self._bank) if entry.held[world]]
-        return int(self.rngs[world].choice(good or range(len(self._bank))))
+        starts, rows, held = self.grasps.pick(self, worlds, configuration)
+        given = [self._given[w] for w in worlds]
+        self.arrange(worlds, [s if g is None else s.with_goal(g) for s, g in zip(starts, given, strict=True)])
+        self.sim.reset(worlds, rows)
+        self.begin(worlds, rows.opening_command_m)
+        self.grasped[worlds] = held
 
     def begin(self, worlds: np.ndarray, opening_command_m: np.ndarray) -> None:
         """Start counting an episode from the worlds' present physical state."""
@@ -211,46 +224,34 @@ class StageWorlds:
         self.step_count[worlds] = self.success_steps[worlds] = 0
         self.held_offset_m[worlds] = subroutines.object_in_hand(self.state, self.object_index)[worlds]
         self.grasped[worlds] = self.goal.grasp
-        self._draw_observation_offset(worlds)
-        self.error_m = np.where(np.isin(np.arange(self.num_worlds), worlds), self._error(), self.error_m)
-
-    def _draw_observation_offset(self, worlds: np.ndarray) -> None:
-        position, rotation = self.observation_offset
-        for w in worlds:
-            position[w] = self.randomisation.draw("observation_position", self.rngs[w], 3)[:, 0]
-            yaw = self.randomisation.draw("observation_rotation", self.rngs[w])[0, 0]
-            rotation[w] = quaternion_from_yaw(np.array(yaw))
+        self.sensing.begin(worlds, self.rngs, self._object_pose()[worlds])
+        self.error_m[worlds] = self._error()[worlds]
 
     def keep(self, goal: Goal, grasp: Grasp | None) -> str:
         """Begin the next episode from the world as it stands: a new goal, the hand at its start pose.
 
         Executes the grasp in physics when the goal asks for one. Returns why the grasp failed, else "".
         """
-        self._set_object(goal.object)
-        worlds = np.arange(self.num_worlds)
-        self._set_goals(worlds, [goal] * self.num_worlds)
-        if goal.grasp:
+        self.check_goal(goal)
+        hands = None
+        if not goal.grasp:
+            hands = np.array([push_start(self.scene_now(w), goal) for w in range(self.num_worlds)])
+        self._set_goals(self._rows, [goal] * self.num_worlds)
+        if hands is None:
             return subroutines.grasp_now(self, grasp)
-        hands = np.array([push_start(self.scene_now(w), goal) for w in worlds])
         subroutines.place_hand(self, hands, opening_m=0.0)
-        self.begin(worlds, np.zeros(self.num_worlds))
+        self.begin(self._rows, np.zeros(self.num_worlds))
         return ""
-
-    def scene_now(self, world: int):
-        """The scene with the objects where they are in one world."""
-        poses = self.sim.state().object_pose[world]
-        return self.scene.with_poses(dict(zip(self.sim.objects, poses, strict=True)))
 
     # -- one tick ------------------------------------------------------------------------------------------------
 
-    def observed_pose(self) -> np.ndarray:
-        """The manipulated object's pose (N, 7) as it is observed, with this episode's observation error."""
-        pose, (position, rotation) = self.state.object_pose[:, self.object_index], self.observation_offset
-        return np.concatenate([pose[:, :3] + position, quaternion_multiply(rotation, pose[:, 3:])], axis=-1)
+    def _object_pose(self) -> np.ndarray:
+        """The manipulated object's true pose (N, 7)."""
+        return self.state.object_pose[self._rows, self.object_index]
 
     def observe(self) -> np.ndarray:
         """Observations (N, observation_dim), clipped to their bounds."""
-        pose = self.observed_pose()
+        pose = self.sensing.observe(self.step_count)
         keypoints = pose_apply(pose, self.local_m)
         spec = self.config.spec
         packed = pack_observation(spec, self.state.gripper_pose, pose, keypoints, self.targets_m, self.target_pose)
@@ -260,15 +261,17 @@ class StageWorlds:
     def step(self, action: np.ndarray) -> tuple[dict[str, np.ndarray], np.ndarray]:
         """Apply actions (N, 6) for one tick. Returns the reward rows and which worlds are lost (N,) bool."""
         spec = self.config.spec
+        effective = self.sensing.delay(action)
         self.commanded_pose = decode_action(
-            spec, action, self.commanded_pose, self.state.gripper_pose, self.workspace_m
+            spec, effective, self.commanded_pose, self.state.gripper_pose, self.workspace_m
         )
         self.sim.step(self.commanded_pose, self.opening_command_m, self.substeps)
         self.state = self.sim.state()
         self.step_count += 1
-        before, self.error_m = self.error_m, self._error()
+        self.sensing.see(self._rows, self._object_pose())
         errors = self.errors()
-        near = (self.error_m <= self.config.rewards.success_m) & (errors.tilt_rad <= np.deg2rad(15.0))
+        before, self.error_m = self.error_m, self._error(errors)
+        near = (self.error_m <= self.config.rewards.success_m) & (errors.tilt_rad <= _NEAR_TILT_RAD)
         self.success_steps = np.where(near, self.success_steps + 1, 0)
         lost = self.lost(errors)
         reward_state = State(
@@ -283,26 +286,31 @@ class StageWorlds:
         )
         return compute_rewards(reward_state, self.config.rewards), lost
 
-    def _error(self) -> np.ndarray:
-        pose = self.state.object_pose[:, self.object_index]
+    def _error(self, errors: Errors | None = None) -> np.ndarray:
+        """What the alignment row goes by (N,): keypoint error, or pose error under the pose observation."""
+        errors = errors or self.errors()
         if self.config.spec.observation == "keypoints":
-            return keypoint_error(pose, self.local_m, self.targets_m)
-        errors = self.errors()
-        angle = errors.heading_rad + errors.tilt_rad
-        return norm(pose[:, :3] - self.target_pose[:, :3]) + _POSE_ERROR_M_PER_RAD * angle
+            return errors.goal_m
+        offset = self._object_pose()[:, :3] - self.target_pose[:, :3]
+        return norm(offset) + _POSE_ERROR_M_PER_RAD * (errors.heading_rad + errors.tilt_rad)
 
     def _gripper_distance(self) -> np.ndarray:
-        pose = self.state.object_pose[:, self.object_index]
+        pose = self._object_pose()
         points = np.concatenate([pose[:, None, :3], pose_apply(pose, self.local_m)], axis=1)
         return norm(points - self.state.gripper_pose[:, None, :3]).min(axis=-1)
 
     def errors(self) -> Errors:
         """How far each world is from its goal, as things stand."""
-        return measure(self.state.object_pose, self.object_index, self.start_pose, self.target_pose, self.local_m)
+        poses, start = self.state.object_pose, self.start_pose
+        if (index := self.object_index).any():  # the object of each world's goal comes first
+            order = np.concatenate([index[:, None], np.zeros((len(index), poses.shape[1] - 1), dtype=int)], axis=-1)
+            order[:, 1:] = np.arange(poses.shape[1] - 1) + (np.arange(poses.shape[1] - 1) >= index[:, None])
+            poses, start = (np.take_along_axis(p, order[..., None], axis=1) for p in (poses, start))
+        return measure(poses, 0, start, self.target_pose, self.local_m)
 
     def lost(self, errors: Errors) -> np.ndarray:
         """Worlds (N,) in which the object was dropped, tipped over or fell, or physics diverged."""
-        pose, start = self.state.object_pose[:, self.object_index], self.start_pose[:, self.object_index]
+        pose, start = self._object_pose(), self.start_pose[self._rows, self.object_index]
         lowest = np.minimum(start[:, 2], self.target_pose[:, 2])
         start_tilt = tilt_angle(start[:, 3:], self.target_pose[:, 3:])
         tipped = errors.tilt_rad > np.maximum(_TIPPED_RAD, start_tilt + _TIPPED_RAD / 2)
@@ -316,6 +324,57 @@ class StageWorlds:
         subroutines.release_and_settle(self)
         return self.errors()
 
+    # -- all of it -----------------------------------------------------------------------------------------------
+
+    def get_state(self) -> dict[str, Any]:
+        """Everything that the future of the worlds depends on; can be pickled. See `set_state`."""
+        return {
+            "arrays": {name: getattr(self, name).copy() for name in _ARRAYS},
+            "world_state": self.state,
+            "goals": list(self.goals),
+            "given": list(self._given),
+            "rngs": [rng.bit_generator.state for rng in self.rngs],
+            "grasps": self.grasps.get_state(),
+            "arrangements": self.arrangements.get_state(),
+            "physics": self.physics.get_state(),
+            "sensing": self.sensing.get_state(),
+            "sim": self.sim.get_state(),
+        }
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Go on from where `get_state` was called on worlds of the same making, to the last bit."""
+        if len(state["goals"]) != self.num_worlds:
+            raise ValueError(f"the state is one of {len(state['goals'])} worlds, these are {self.num_worlds}")
+        for name, values in state["arrays"].items():
+            setattr(self, name, values.copy())
+        self.state, self.goals, self._given = state["world_state"], list(state["goals"]), list(state["given"])
+        self.rngs = [np.random.default_rng() for _ in state["rngs"]]
+        for rng, bits in zip(self.rngs, state["rngs"], strict=True):
+            rng.bit_generator.state = bits
+        self.grasps.set_state(state["grasps"])
+        self.arrangements.set_state(state["arrangements"])
+        self.physics.set_state(state["physics"])
+        self.sensing.set_state(state["sensing"])
+        self.sim.set_state(state["sim"])
+
     def close(self) -> None:
         """Free the simulation."""
         self.sim.close()
+
+
+_ARRAYS = (
+    "object_index",
+    "configuration",
+    "local_m",
+    "targets_m",
+    "target_pose",
+    "commanded_pose",
+    "start_pose",
+    "furniture_pose",
+    "step_count",
+    "success_steps",
+    "opening_command_m",
+    "held_offset_m",
+    "grasped",
+    "error_m",
+)

@@ -36,7 +36,8 @@ class Start:
 class StartSource(Protocol):
     """Where episodes come from."""
 
-    scene: Scene  # the models and furniture that all episodes share
+    scene: Scene  # the models and furniture of the first configuration
+    num_configurations: int
 
     def sample(self, rng: np.random.Generator, configuration: int | None = None) -> Start:
         """Draw one episode; `configuration` picks one of several arrangements."""
@@ -50,6 +51,7 @@ class FixedStart:
     scene: Scene
     goal: Goal
     randomisation: Randomisation
+    num_configurations: int = 1
 
     def sample(self, rng: np.random.Generator, configuration: int | None = None) -> Start:
         """The scene with `object_position` and `object_yaw` drawn; there is one configuration, 0."""

@@ -6,7 +6,7 @@ Nothing is welded or teleported in the hand: fingers close with limited force, o
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,12 +19,13 @@ from iker_envs.geometry import (
     quaternion_multiply,
     quaternion_rotate,
 )
-from iker_envs.grasps import grasp_in_object, propose_grasps
+from iker_envs.grasps import propose_grasps
 from iker_envs.gripper import FINGER_STIFFNESS, GRIP_FORCE_N, MAX_OPENING_M
-from iker_envs.scene import Goal, Grasp, Scene
+from iker_envs.scene import Grasp
 from iker_envs.sim import WorldReset, WorldState
 
 if TYPE_CHECKING:
+    from iker_envs.arrangements import Arrangement
     from iker_envs.stage import StageWorlds
 
 _RETREAT_M = 0.12
@@ -35,16 +36,16 @@ _HELD_RISE = 0.5  # of the withdrawal: an object that came up at least so far is
 
 @dataclass(frozen=True)
 class GraspedStates:
-    """One grasped state per world: rows to reset to, the goals they belong to, and whether the hand holds it."""
+    """One grasped state per world: rows to reset to, the starts they came from, and whether the hand holds it."""
 
     rows: WorldReset
-    goals: Sequence[Goal]
+    starts: Sequence[Arrangement]
     held: np.ndarray  # (N,) bool
 
 
-def object_in_hand(state: WorldState, index: int) -> np.ndarray:
-    """The object's centre (N, 3) in the end-effector frame."""
-    offset = state.object_pose[:, index, :3] - state.gripper_pose[:, :3]
+def object_in_hand(state: WorldState, index: np.ndarray) -> np.ndarray:
+    """The centre (N, 3) of each world's object `index` (N,) in the end-effector frame."""
+    offset = state.object_pose[np.arange(len(index)), index, :3] - state.gripper_pose[:, :3]
     return quaternion_rotate(quaternion_conjugate(state.gripper_pose[:, 3:]), offset)
 
 
@@ -58,18 +59,18 @@ def place_hand(worlds: StageWorlds, pose: np.ndarray, opening_m: float) -> None:
 def grasped_states(worlds: StageWorlds, configuration: int | None) -> GraspedStates:
     """Draw an episode for every world, grasp in physics and return where that left things."""
     everyone = np.arange(worlds.num_worlds)
-    starts = [worlds.source.sample(rng, configuration) for rng in worlds.rngs]
-    poses = np.array([[s.scene.object(n).pose for n in worlds.sim.objects] for s in starts])
-    grasp = _best_grasp(worlds.scene, worlds.goal)
-    relative = grasp_in_object(grasp, worlds.scene.object(worlds.goal.object).pose)
-    nominal = pose_compose(poses[:, worlds.object_index], np.tile(relative, (worlds.num_worlds, 1)))
+    starts = worlds.draw(everyone, configuration)
+    worlds.arrange(everyone, starts)
+    poses = np.array([s.object_pose for s in starts])
+    local, width = (np.array(column) for column in zip(*map(worlds.arrangements.grasp, starts), strict=True))
+    nominal = pose_compose(poses[everyone, worlds.object_index], local)
     tcp = np.array([_noisy(worlds, w, nominal[w]) for w in everyone])
-    opening = np.full(worlds.num_worlds, MAX_OPENING_M)
-    worlds.sim.reset(everyone, WorldReset(_behind(tcp, _RETREAT_M), opening, poses, opening))
-    command = pick_up(worlds, tcp, grasp.width_m)
+    worlds.place(everyone, starts, _behind(tcp, _RETREAT_M), np.full(worlds.num_worlds, MAX_OPENING_M))
+    command = pick_up(worlds, tcp, width)
     state = worlds.sim.state()
-    rows = WorldReset(state.gripper_pose, state.opening_m, state.object_pose, command)
-    return GraspedStates(rows, [s.goal for s in starts], _held(worlds, state, poses))
+    furniture = np.array([s.furniture_pose for s in starts])
+    rows = WorldReset(state.gripper_pose, state.opening_m, state.object_pose, command, furniture)
+    return GraspedStates(rows, starts, _held(worlds, state, poses))
 
 
 def grasp_now(worlds: StageWorlds, grasp: Grasp | None) -> str:
@@ -84,24 +85,17 @@ def grasp_now(worlds: StageWorlds, grasp: Grasp | None) -> str:
     tcp = np.array([_noisy(worlds, w, np.array(grasp.tcp_pose)) for w in range(worlds.num_worlds)])
     place_hand(worlds, _behind(tcp, _RETREAT_M), MAX_OPENING_M)
     before = worlds.sim.state().object_pose
-    command = pick_up(worlds, tcp, grasp.width_m)
+    command = pick_up(worlds, tcp, np.full(worlds.num_worlds, grasp.width_m))
     worlds.begin(np.arange(worlds.num_worlds), command)
-    held = _held(worlds, worlds.state, before)
+    held = worlds.grasped = _held(worlds, worlds.state, before)
     return "" if held.all() else f"the hand did not lift {goal.object} when it grasped it"
 
 
 def _held(worlds: StageWorlds, state: WorldState, before: np.ndarray) -> np.ndarray:
     """Did the object (N,) come along with the hand, given the object poses (N, O, 7) before the grasp?"""
-    index = worlds.object_index
-    moved = norm(state.object_pose[:, index, :3] - before[:, index, :3])
+    cells = np.arange(worlds.num_worlds), worlds.object_index
+    moved = norm(state.object_pose[cells][:, :3] - before[cells][:, :3])
     return (moved > _HELD_RISE * _RETREAT_M) & ~state.unstable
-
-
-def _best_grasp(scene: Scene, goal: Goal) -> Grasp:
-    proposals = propose_grasps(scene, goal.object, goal.target_pose)
-    if not proposals.grasps:
-        raise ValueError(f"{goal.object!r} cannot be grasped: {proposals.reason}")
-    return proposals.grasps[0]
 
 
 def _noisy(worlds: StageWorlds, world: int, tcp: np.ndarray) -> np.ndarray:
@@ -117,8 +111,8 @@ def _behind(tcp: np.ndarray, distance_m: float) -> np.ndarray:
     return pose_compose(tcp, shift)
 
 
-def pick_up(worlds: StageWorlds, tcp: np.ndarray, width_m: float) -> np.ndarray:
-    """From where the open hands are, approach poses (N, 7) in a line, close, and withdraw the way they came.
+def pick_up(worlds: StageWorlds, tcp: np.ndarray, width_m: np.ndarray) -> np.ndarray:
+    """From where the open hands are, approach poses (N, 7) in a line, close on widths (N,), withdraw as they came.
 
     Returns the opening commands (N,) that hold the object.
     """
@@ -127,8 +121,8 @@ def pick_up(worlds: StageWorlds, tcp: np.ndarray, width_m: float) -> np.ndarray:
         worlds.sim.step(_behind(tcp, back), opening, worlds.substeps)
     worlds.sim.step(tcp, opening, worlds.substeps)
     squeeze = 2 * GRIP_FORCE_N / FINGER_STIFFNESS
-    for closed in np.linspace(MAX_OPENING_M, max(width_m - squeeze, 0.0), 9)[1:]:
-        opening = np.full(worlds.num_worlds, closed)
+    for closing in np.linspace(opening, np.maximum(width_m - squeeze, 0.0), 9)[1:]:
+        opening = closing
         worlds.sim.step(tcp, opening, worlds.substeps)
     for back in (0.0, 0.0, *np.linspace(0.0, _RETREAT_M, 7)[1:], _RETREAT_M):
         worlds.sim.step(_behind(tcp, back), opening, worlds.substeps)
@@ -145,10 +139,22 @@ def release_and_settle(worlds: StageWorlds) -> None:
             worlds.sim.step(pose, opening, worlds.substeps)
     for back in np.linspace(0.0, _RETREAT_M, 7)[1:]:
         worlds.sim.step(_behind(pose, back), opening, worlds.substeps)
+    worlds.state, still = worlds.sim.state(), np.zeros(worlds.num_worlds, dtype=bool)
     for _ in range(_SETTLE_TICKS):
-        worlds.state = worlds.sim.state()
-        twist = np.abs(worlds.state.object_twist)
-        if twist[..., :3].max() < _STILL_M_S and twist[..., 3:].max() < _STILL_RAD_S:
+        still |= _at_rest(worlds.state)
+        if still.all():
             break
         worlds.sim.step(_behind(pose, _RETREAT_M), opening, worlds.substeps)
-    worlds.state = worlds.sim.state()
+        worlds.state = _where(still, worlds.state, worlds.sim.state())
+
+
+def _at_rest(state: WorldState) -> np.ndarray:
+    """Do all objects of a world stand still, (N,) bool?"""
+    twist = np.abs(state.object_twist)
+    return (twist[..., :3].max(axis=(1, 2)) < _STILL_M_S) & (twist[..., 3:].max(axis=(1, 2)) < _STILL_RAD_S)
+
+
+def _where(chosen: np.ndarray, a: WorldState, b: WorldState) -> WorldState:
+    """Rows of `a` where chosen (N,), of `b` elsewhere: a world is measured when it rests, whatever others do."""
+    rows = {f.name: (getattr(a, f.name), getattr(b, f.name)) for f in fields(WorldState)}
+    return WorldState(**{n: np.where(chosen.reshape(-1, *[1] * (x.ndim - 1)), x, y) for n, (x, y) in rows.items()})

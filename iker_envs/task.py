@@ -166,6 +166,10 @@ class TaskStart:
         """The first configuration's scene at the centre of its ranges."""
         return self.task.sample(None)
 
+    @property
+    def num_configurations(self) -> int:
+        return len(self.task.configurations)
+
     def sample(self, rng: np.random.Generator, configuration: int | None = None) -> Start:
         """Draw start poses; a random configuration unless one is given."""
         if configuration is None:

@@ -8,7 +8,7 @@ step. World i depends on its own seed only (seed + i), not on how many worlds th
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from gymnasium import spaces
@@ -16,10 +16,14 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
 from iker_envs.measure import Errors
-from iker_envs.setup import make_source, make_stage
+from iker_envs.scene import Goal
+from iker_envs.setup import as_contract, check_configuration, make_source, make_stage
+from iker_envs.snapshot import Snapshot
+
+_OPTIONS = ("configuration", "goals", "reset_mask")
 
 
-class StageVectorEnv(VectorEnv):
+class StageVectorEnv(Snapshot, VectorEnv):
     """N worlds of one stage; arguments as `StageEnv`, and:
 
     Args:
@@ -28,9 +32,13 @@ class StageVectorEnv(VectorEnv):
         random_first_age: start the first episodes at a random age, so that worlds are not in phase while training.
         rewards: fields of RewardConfig to change.
         num_threads: CPU threads of the physics, 0 for all cores.
+
+    `reset(options={"goals": ...})` gives every world a goal of its own for its episodes from then on: N Goals (or their
+    dictionaries), or target poses (N, 7) of the task's object; None for the task's own again.
     """
 
     metadata = {"render_modes": [], "autoreset_mode": AutoresetMode.SAME_STEP}  # noqa: RUF012 (gymnasium's own form)
+    _KEPT: ClassVar = ("_np_random", "_np_random_seed", "_done", "_configuration")
 
     def __init__(
         self,
@@ -48,6 +56,7 @@ class StageVectorEnv(VectorEnv):
         rewards: Mapping[str, float] | None = None,
         num_threads: int = 0,
     ) -> None:
+        self._arguments = {name: value for name, value in locals().items() if name not in ("self", "__class__")}
         self.num_envs, self.random_first_age = num_envs, random_first_age
         self.autoreset_mode = _autoreset_mode(autoreset_mode)
         self.metadata = {**self.metadata, "autoreset_mode": self.autoreset_mode}
@@ -74,11 +83,14 @@ class StageVectorEnv(VectorEnv):
     def reset(self, *, seed: int | Sequence[int] | None = None, options: Mapping[str, Any] | None = None):
         """Begin episodes in all worlds, or in those of `options["reset_mask"]`; seed an int or one per world."""
         options = dict(options or {})
-        if unknown := [k for k in options if k not in ("configuration", "reset_mask")]:
-            raise ValueError(f"reset option {unknown[0]!r} is unknown; known: configuration, reset_mask")
+        if unknown := [k for k in options if k not in _OPTIONS]:
+            raise ValueError(f"reset option {unknown[0]!r} is unknown; known: {', '.join(_OPTIONS)}")
         mask = np.asarray(options.get("reset_mask", np.ones(self.num_envs, dtype=bool)))
         if mask.shape != (self.num_envs,) or mask.dtype != bool:
             raise ValueError(f"options['reset_mask'] is ({self.num_envs},) bool, not {mask.dtype} {mask.shape}")
+        check_configuration(options.get("configuration"), self.source)
+        if "goals" in options:
+            self._give_goals(options["goals"], np.flatnonzero(mask))
         if seed is not None or not self.stage.rngs:
             self.stage.seed(self._seeds(seed), mask if self.stage.rngs else None)
         self._configuration = options.get("configuration")
@@ -87,6 +99,19 @@ class StageVectorEnv(VectorEnv):
             ages = [rng.integers(self.stage.config.max_steps) for rng in self.stage.rngs]
             self.stage.step_count[:] = ages
         return self.stage.observe(), {}
+
+    def _give_goals(self, goals: Any, worlds: np.ndarray) -> None:
+        if goals is None:
+            goals = [None] * self.num_envs
+        if len(goals) != self.num_envs:
+            raise ValueError(
+                f"options['goals'] holds {len(goals)} goals for {self.num_envs} worlds; give one per world"
+            )
+        if isinstance(goals, np.ndarray):
+            own = self.stage.variants.starts[0].goal
+            goals = [Goal(own.object, pose, own.grasp, own.instruction) for pose in goals]
+        goals = [None if goal is None else as_contract(Goal, goal) for goal in goals]
+        self.stage.give_goals(worlds, [goals[w] for w in worlds])
 
     def _seeds(self, seed: int | Sequence[int] | None) -> list[int]:
         if seed is None:

@@ -3,14 +3,16 @@
 import numpy as np
 import pytest
 
-from iker_envs.randomisation import DEFAULT_RANGES, ROWS, Randomisation
+from iker_envs.randomisation import DEFAULT_RANGES, OPTIONAL_RANGES, ROWS, Randomisation
 from iker_envs.setup import as_randomisation
 
+RANGES = {**DEFAULT_RANGES, **OPTIONAL_RANGES}
 NOMINAL = {name: 1.0 if row.operation == "scale" else 0.0 for name, row in ROWS.items()}
 
 
 def test_every_row_says_what_it_is():
-    assert set(DEFAULT_RANGES) == set(ROWS)
+    assert set(RANGES) == set(ROWS) and not set(DEFAULT_RANGES) & set(OPTIONAL_RANGES)
+    assert set(Randomisation().ranges) == set(DEFAULT_RANGES) and set(Randomisation.all().ranges) == set(ROWS)
     for row in ROWS.values():
         assert row.operation in ("scale", "add") and row.size in (1, 2, 3) and row.meaning
         assert (row.unit == "") == (row.operation == "scale")
@@ -18,14 +20,14 @@ def test_every_row_says_what_it_is():
 
 @pytest.mark.parametrize("name", ROWS)
 def test_default_ranges_hold_the_nominal_value(name):
-    low, high = Randomisation().ranges[name]
-    assert low < NOMINAL[name] < high
+    low, high = Randomisation.all().ranges[name]
+    assert low <= NOMINAL[name] <= high and low < high
 
 
 @pytest.mark.parametrize("name", ROWS)
 def test_draws_fill_their_range_and_no_more(name, rng):
-    low, high = DEFAULT_RANGES[name]
-    drawn = Randomisation().draw(name, rng, 2000)
+    low, high = RANGES[name]
+    drawn = Randomisation.all().draw(name, rng, 2000)
     assert drawn.shape == (2000, ROWS[name].size)
     assert drawn.min() >= low and drawn.max() <= high
     for column in drawn.T:  # every component of its own
@@ -38,7 +40,7 @@ def test_draws_fill_their_range_and_no_more(name, rng):
 @pytest.mark.parametrize("name", ROWS)
 def test_rows_that_are_absent_are_nominal(name, rng):
     np.testing.assert_array_equal(Randomisation.off().draw(name, rng, 3), np.full((3, ROWS[name].size), NOMINAL[name]))
-    only = Randomisation().only(name)
+    only = Randomisation.all().only(name)
     assert list(only.ranges) == [name] and np.ptp(only.draw(name, rng, 10)) > 0
 
 
@@ -52,6 +54,20 @@ def test_scaling_is_about_the_nominal_value(factor):
     scaled = Randomisation({"mass": (0.7, 1.4), "object_yaw": (-0.1, 0.3)}).scaled(factor)
     np.testing.assert_allclose(scaled.ranges["mass"], [1 - 0.3 * factor, 1 + 0.4 * factor])
     np.testing.assert_allclose(scaled.ranges["object_yaw"], [-0.1 * factor, 0.3 * factor])
+
+
+def test_scaling_stops_where_physics_and_sensors_do():
+    scaled = Randomisation.all().scaled(3.0).ranges
+    np.testing.assert_allclose(scaled["compliance"], [1.0, 2.5])
+    np.testing.assert_allclose(scaled["action_latency"], [0.0, 2.0])
+
+
+@pytest.mark.parametrize(
+    ("name", "bad"), [("compliance", (0.5, 1.0)), ("mass", (0.0, 1.0)), ("action_latency", (0, 3))]
+)
+def test_a_range_beyond_what_can_be_is_refused(name, bad):
+    with pytest.raises(ValueError, match=f"the range of '{name}' lies within"):
+        Randomisation({name: bad})
 
 
 def test_an_unknown_row_names_the_known_ones():
@@ -80,5 +96,5 @@ def test_what_an_environment_takes(tmp_path):
     file = tmp_path / "light.yaml"
     file.write_text("mass: [0.5, 2.0]\n")
     np.testing.assert_array_equal(as_randomisation(str(file)).ranges["mass"], [0.5, 2.0])
-    with pytest.raises(ValueError, match="'on', 'off', a file or a mapping of ranges, not 'strong'"):
+    with pytest.raises(ValueError, match="'on', 'off', 'all', a file or a mapping of ranges, not 'strong'"):
         as_randomisation("strong")

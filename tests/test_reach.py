@@ -24,15 +24,15 @@ def pose(position, quaternion) -> np.ndarray:
     ("position", "quaternion", "margin"),
     [
         # tool down: the wrist is 0.269 above the tool, 0.267 of which is the shoulder's height
-        ((0.60, 0.0, 0.10), DOWN, 0.64 - np.hypot(0.102, 0.524)),
-        ((0.36, 0.48, 0.10), DOWN, 0.64 - np.hypot(0.102, 0.524)),
-        ((0.75, 0.0, 0.10), DOWN, 0.64 - np.hypot(0.102, 0.674)),  # negative
+        ((0.60, 0.0, 0.10), DOWN, 0.645 - np.hypot(0.102, 0.524)),
+        ((0.36, 0.48, 0.10), DOWN, 0.645 - np.hypot(0.102, 0.524)),
+        ((0.75, 0.0, 0.10), DOWN, 0.645 - np.hypot(0.102, 0.674)),  # negative
         ((0.30, 0.0, 0.10), DOWN, 0.05),  # nearness to the base counts
         ((0.20, 0.0, 0.10), DOWN, -0.05),
         # along +x the wrist is 0.269 behind the tool; 3.3 cm of height are within the wrist's offset of 7.6 cm
-        ((0.80, 0.0, 0.30), FORWARD, 0.64 - 0.531),
-        ((0.80, 0.0, 0.443), FORWARD, 0.64 - np.hypot(0.531, 0.10)),
-        ((0.40, 0.0, 0.30), BACK, 0.64 - 0.669),
+        ((0.80, 0.0, 0.30), FORWARD, 0.645 - 0.531),
+        ((0.80, 0.0, 0.443), FORWARD, 0.645 - np.hypot(0.531, 0.10)),
+        ((0.40, 0.0, 0.30), BACK, 0.645 - 0.669),
     ],
 )
 def test_margins_by_hand(position, quaternion, margin):

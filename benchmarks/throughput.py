@@ -1,0 +1,147 @@
+"""How much of the bare engine's speed is left in the vector environment, and how it grows with the number of worlds.
+
+    python benchmarks/throughput.py --worlds 64 512 2048 --ticks 120
+
+In one run and on the same models, states and controls: our vector environment with random actions and autoreset,
+`mujoco.batch.Batch.step` alone, and `mujoco.rollout` alone; for grasp tasks the physics of the grasps before the first
+episodes counts on both sides. FetchPush of Gymnasium-Robotics runs beside them where it is installed. Speeds are in env
+steps (0.1 s of simulated time) per second; only ratios mean anything on a busy machine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import os
+import resource
+import time
+from collections.abc import Callable
+
+import gymnasium as gym
+import mujoco
+import numpy as np
+from mujoco import rollout
+
+import iker_envs
+from iker_envs.vector_env import StageVectorEnv
+
+ROUNDS = 3  # the two are measured in turn, so that a neighbour's load falls on both
+
+
+def memory_mb() -> float:
+    """Resident memory of this process in megabytes."""
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * resource.getpagesize() / 1e6
+
+
+def timed(function: Callable[[], None]) -> float:
+    """Seconds that a call takes."""
+    begin = time.perf_counter()
+    function()
+    return time.perf_counter() - begin
+
+
+def warm_up(env: StageVectorEnv, seed: int = 0) -> None:
+    """Fill the banks of starts, as in the first minutes of training, and put worlds out of phase."""
+    env.reset(seed=seed)
+    for _ in range(env.stage.config.start_bank):
+        env.stage.reset(np.arange(env.num_envs))
+    env.stage.step_count[:] = np.random.default_rng(seed).integers(env.stage.config.max_steps, size=env.num_envs)
+
+
+class Bare:
+    """The engine alone, with the environment's models, states and controls of one moment."""
+
+    def __init__(self, env: StageVectorEnv) -> None:
+        self.stage, self.sim = env.stage, env.stage.sim
+        self.model, self.state = self.sim.model, self.sim.get_state()
+        self.control = self.sim.state().gripper_pose
+
+    def batch(self, ticks: int, actions: np.ndarray) -> None:
+        """`Batch.step` under the same random commands as the environment."""
+        step, substeps, control = self.sim._batch.step, self.stage.substeps, self.sim._ctrl
+        for action in actions[:ticks]:
+            control[:, :3] += 0.03 * action[:, :3]
+            np.clip(control[:, :3], *self.stage.workspace_m, out=control[:, :3])
+            step(nstep=substeps, stage=1)
+
+    def rollout(self, ticks: int, actions: np.ndarray, threads: int) -> None:
+        """`mujoco.rollout` over as many substeps, from the saved states and with constant controls."""
+        models = [self.sim._batch.get_model(k) for k in range(self.sim.num_worlds)]
+        saved = self.state["state"]
+        initial = np.concatenate([saved["time"].reshape(-1, 1), saved["qpos"], saved["qvel"]], axis=-1)
+        data = [mujoco.MjData(self.model) for _ in range(threads)]
+        control = np.repeat(saved["ctrl"][:, None], self.stage.substeps, axis=1)
+        with rollout.Rollout(nthread=threads) as roll:
+            for _ in range(ticks):
+                states, _ = roll.rollout(models, data, initial, control)
+                initial = states[:, -1]
+
+
+def compare(env_id: str, num_envs: int, ticks: int) -> dict[str, float]:
+    """Speeds in env steps per second, and their ratio as the median over rounds."""
+    begin_mb = memory_mb()
+    env = gym.make_vec(env_id, num_envs=num_envs)
+    warm_up(env)
+    rng = np.random.default_rng(1)
+    actions = rng.uniform(-1, 1, (ticks, num_envs, 6))
+    ours, bare = [], []
+    for _ in range(ROUNDS):
+        ours.append(timed(lambda: [env.step(a) for a in actions]))
+        state = env.stage.get_state()
+        engine = Bare(env)
+        bare.append(timed(lambda engine=engine: engine.batch(ticks, actions)))
+        env.stage.set_state(state)
+    used_mb = memory_mb() - begin_mb
+    few = max(1, ticks // 8)
+    rolled = timed(lambda: Bare(env).rollout(few, actions, len(os.sched_getaffinity(0))))
+    env.close()
+    steps = ticks * num_envs
+    return {
+        "ours": steps / np.median(ours),
+        "batch": steps / np.median(bare),
+        "rollout": few * num_envs / rolled,
+        "ratio": float(np.median(np.array(bare) / np.array(ours))),
+        "simulated": 0.1 * steps / np.median(ours),
+        "memory_mb": used_mb,
+    }
+
+
+def fetch_push(seconds: float, workers: int = 8) -> float | None:
+    """Simulated seconds per second of FetchPush in asynchronous workers; None where it is not installed."""
+    if importlib.util.find_spec("gymnasium_robotics") is None:
+        return None
+    import gymnasium_robotics
+
+    gym.register_envs(gymnasium_robotics)
+    env = gym.make_vec("FetchPush-v4", num_envs=workers, vectorization_mode="async")
+    env.reset(seed=0)
+    steps, begin = 0, time.perf_counter()
+    while time.perf_counter() - begin < seconds:
+        env.step(env.action_space.sample())
+        steps += workers
+    env.close()
+    return 0.04 * steps / (time.perf_counter() - begin)  # 20 substeps of 2 ms
+
+
+def main() -> None:
+    """Print one row per id and number of worlds."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--worlds", type=int, nargs="+", default=[64, 512, 2048])
+    parser.add_argument("--ticks", type=int, default=120)
+    parser.add_argument("--ids", nargs="+", default=list(iker_envs.TASKS))
+    options = parser.parse_args()
+    fetch = fetch_push(10.0)
+    print(f"FetchPush, async x 8: {'not installed' if fetch is None else f'{fetch:.0f} simulated s/s'}")
+    print("| id | worlds | ours | Batch.step | rollout | ours / Batch | simulated s/s | MB |")
+    print("|---|---|---|---|---|---|---|---|")
+    for env_id in options.ids:
+        for num_envs in options.worlds:
+            row = compare(env_id, num_envs, options.ticks)
+            numbers = " | ".join(f"{row[name]:.0f}" for name in ("ours", "batch", "rollout"))
+            rest = f"{row['ratio']:.2f} | {row['simulated']:.0f} | {row['memory_mb']:.0f}"
+            print(f"| {env_id} | {num_envs} | {numbers} | {rest} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()

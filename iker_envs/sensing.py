@@ -1,0 +1,79 @@
+"""What stands between the world and the policy: errors of the observed pose, old observations, late actions.
+
+    true object pose (N, 7)  ->  Sensing.observe  ->  observed pose (N, 7)
+    action (N, 6)            ->  Sensing.delay    ->  the action that takes effect now
+
+The rows of the randomisation that this module serves: observation_position, observation_rotation, observation_noise,
+observation_latency, action_latency. An episode's noise is drawn when it begins, in one piece.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from iker_envs.geometry import quaternion_from_yaw, quaternion_multiply
+from iker_envs.randomisation import MAX_LATENCY, Randomisation
+from iker_envs.spec import ACTION_ROWS
+
+_ACTION_DIM = sum(width for _, width, _, _ in ACTION_ROWS)
+
+
+class Sensing:
+    """Per-world observation errors and latencies of N worlds whose episodes last at most `max_steps` ticks."""
+
+    def __init__(self, randomisation: Randomisation, num_worlds: int, max_steps: int) -> None:
+        self.randomisation = randomisation
+        self.offset_m, self.turn = np.zeros((num_worlds, 3)), np.tile([1.0, 0, 0, 0], (num_worlds, 1))
+        noisy = "observation_noise" in randomisation.ranges
+        self._noise_m = np.zeros((num_worlds, max_steps + 1 if noisy else 1, 3))
+        self._latency = {name: np.zeros(num_worlds, dtype=int) for name in ("observation_latency", "action_latency")}
+        self._delayed = [name for name in self._latency if name in randomisation.ranges]
+        self._poses = np.zeros((MAX_LATENCY + 1, num_worlds, 7))  # newest first
+        self._actions = np.zeros((MAX_LATENCY + 1, num_worlds, _ACTION_DIM))
+        self._rows = np.arange(num_worlds)
+
+    def begin(self, worlds: np.ndarray, rngs: Sequence[np.random.Generator], pose: np.ndarray) -> None:
+        """Draw the errors of new episodes in the worlds (M,), whose object stands at `pose` (M, 7)."""
+        draw = self.randomisation.draw
+        for w in worlds:
+            self.offset_m[w] = draw("observation_position", rngs[w])[0]
+            self.turn[w] = quaternion_from_yaw(draw("observation_rotation", rngs[w])[0, 0])
+            if self._noise_m.shape[1] > 1:
+                self._noise_m[w] = draw("observation_noise", rngs[w], self._noise_m.shape[1])
+            for name in self._delayed:
+                self._latency[name][w] = round(float(draw(name, rngs[w])[0, 0]))
+        self._poses[:, worlds], self._actions[:, worlds] = pose, 0.0
+
+    def see(self, worlds: np.ndarray, pose: np.ndarray) -> None:
+        """A tick has passed in the worlds (M,): their object is at `pose` (M, 7) now."""
+        self._poses[1:, worlds] = self._poses[:-1, worlds]
+        self._poses[0, worlds] = pose
+
+    def observe(self, step_count: np.ndarray) -> np.ndarray:
+        """The observed object poses (N, 7) at ticks (N,) of their episodes."""
+        pose = self._poses[self._latency["observation_latency"], self._rows]
+        noise = self._noise_m[self._rows, np.minimum(step_count, self._noise_m.shape[1] - 1)]
+        return np.concatenate([pose[:, :3] + self.offset_m + noise, quaternion_multiply(self.turn, pose[:, 3:])], -1)
+
+    def delay(self, action: np.ndarray) -> np.ndarray:
+        """The actions (N, 6) that take effect at this tick; before the first one arrives the hand holds still."""
+        if "action_latency" not in self._delayed:
+            return action
+        self._actions[1:] = self._actions[:-1]
+        self._actions[0] = action
+        return self._actions[self._latency["action_latency"], self._rows]
+
+    def get_state(self) -> dict[str, np.ndarray]:
+        """Everything drawn and remembered."""
+        return {name: values.copy() for name, values in self._arrays().items()}
+
+    def set_state(self, state: dict[str, np.ndarray]) -> None:
+        """Go back to an earlier `get_state`."""
+        for name, values in self._arrays().items():
+            values[:] = state[name]
+
+    def _arrays(self) -> dict[str, np.ndarray]:
+        fixed = {"offset_m": self.offset_m, "turn": self.turn, "noise_m": self._noise_m}
+        return {**fixed, **self._latency, "poses": self._poses, "actions": self._actions}
