@@ -38,7 +38,7 @@ setup(
     ],
     package_dir={"iker_cfg": "cfg"},
     package_data={
-        "iker_cfg": ["*.yaml"],
+        "iker_cfg": ["*.yaml", "policies/*.safetensors"],
         "iker_cfg.presets": ["*.yaml"],
         "iker_cfg.prompts": ["*.md"],
         "iker_cfg.tasks": ["*.yaml"],
