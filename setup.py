@@ -40,7 +40,7 @@ setup(
     ],
     package_dir={"iker_cfg": "cfg"},
     package_data={
-        "iker_cfg": ["*.yaml"],
+        "iker_cfg": ["*.yaml", "policies/*.safetensors"],
         "iker_cfg.disturbances": ["*.yaml"],
         "iker_cfg.presets": ["*.yaml"],
         "iker_cfg.prompts": ["*.md"],

@@ -10,6 +10,8 @@ from typing import Annotated
 
 import typer
 
+from iker_agent.cli_train import add_commands as add_training_commands
+
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
@@ -191,3 +193,9 @@ def report(folder: Annotated[Path, typer.Argument(help="A run folder.")]) -> Non
     from iker_agent.report import write_report
 
     typer.echo(str(write_report(folder)))
+
+
+add_training_commands(app)
+
+if __name__ == "__main__":
+    main()

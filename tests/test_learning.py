@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
+import gymnasium as gym
 import numpy as np
 import pytest
 import torch
 
+from iker_agent.learning.agent import make_agent
 from iker_agent.learning.evaluate import evaluate, wilson
 from iker_agent.learning.network import ActorCritic, NetworkPolicy, Normaliser, feature_dim
 from iker_agent.learning.policy import load_policy
-from iker_agent.learning.ppo import PPOLearner, _Training
+from iker_agent.learning.ppo import PPOLearner
 from iker_agent.learning.ppo_config import PPOConfig
 from iker_agent.learning.waypoint import WaypointLearner
 from iker_envs.spec import Spec
@@ -70,40 +74,54 @@ def test_wilson_interval_against_a_table():
     assert wilson(0, 10)[0] == 0.0 and wilson(10, 10)[1] == pytest.approx(1.0)
 
 
-def test_truncations_bootstrap_from_the_observation_that_ended_the_episode(stage):
-    """Reward 1 per tick, value 10 everywhere but 0 after the reset: the stored reward must be 1 + 0.98 * 10."""
-    config = PPOConfig(num_envs=4, horizon=2, budget_s=0.0)
-    import gymnasium as gym
-
-    scene, goal = stage
-    env = gym.make_vec("IKER-Stage-v0", num_envs=4, scene=scene, goal=goal)
-    agent = _Training(env, {}, config, None, 0, None).agent
-    agent.value.compute = lambda inputs, role="": (
-        torch.where(inputs["observations"][:, :1] > -4.0, 10.0, 0.0) if role == "value" else (torch.zeros(4, 6), {}),
-        {},
+def test_returns_bootstrap_from_the_observation_that_ended_the_episode():
+    """Two ticks, reward 1 each; the value is 10, but 0 right after a reset. Returns as worked out by hand."""
+    spec, discount, decay = Spec(), 0.98, 0.95
+    bound = spec.observation_bound()
+    env = SimpleNamespace(
+        num_envs=3,
+        single_observation_space=gym.spaces.Box(-bound, bound),
+        single_action_space=gym.spaces.Box(-1.0, 1.0, (spec.action_dim,)),
     )
+    config = PPOConfig(horizon=2, discount=discount, gae_lambda=decay, mini_batches=1, epochs=1)
+    agent = make_agent(ActorCritic(feature_dim(spec), spec.action_dim), Normaliser(spec), env, config)
     agent._value_preprocessor = lambda x, **_: x
-    agent._observation_preprocessor = lambda x, **_: x
-    here, after_reset = torch.zeros(4, 38), torch.full((4, 38), -5.0)
-    agent._current_log_prob, agent._current_values = torch.zeros(4, 1), torch.full((4, 1), 10.0)
-    truncated = torch.tensor([[True], [False], [True], [False]])
-    agent.record_transition(
-        observations=here,
-        states=None,
-        actions=torch.zeros(4, 6),
-        rewards=torch.ones(4, 1),
-        next_observations=after_reset,
-        next_states=None,
-        terminated=torch.zeros(4, 1, dtype=torch.bool),
-        truncated=truncated,
-        infos={"final_obs": here},
-        timestep=0,
-        timesteps=0,
-    )
-    stored = agent.memory.get_tensor_by_name("rewards")[0, :, 0]
-    assert stored.tolist() == pytest.approx([10.8, 1.0, 10.8, 1.0])
-    assert torch.equal(agent._current_next_observations, after_reset)
-    env.close()
+    network_says = agent.value.compute
+    value = lambda inputs: 10.0 * (inputs["observations"][:, :1] > -0.5)  # noqa: E731 (gripper x is -1 after a reset)
+    agent.value.compute = lambda inputs, role="": (value(inputs), {}) if role == "value" else network_says(inputs, role)
+    here, reset = torch.zeros(1, 38), torch.cat([-torch.ones(1, 1), torch.zeros(1, 37)], dim=-1)
+    first, second = here.repeat(3, 1), torch.cat([reset, here, reset])
+    truncated, terminated = torch.tensor([[True], [False], [False]]), torch.tensor([[False], [False], [True]])
+    never = torch.zeros(3, 1, dtype=torch.bool)
+    for now, after, cut, lost in ((first, second, truncated, terminated), (second, first, never, never)):
+        with torch.no_grad():
+            actions, _ = agent.act(now, None, timestep=0, timesteps=0)
+        agent.record_transition(
+            observations=now,
+            states=None,
+            actions=actions,
+            rewards=torch.ones(3, 1),
+            next_observations=after,
+            next_states=None,
+            terminated=lost,
+            truncated=cut,
+            infos={"final_obs": here.repeat(3, 1)},
+            timestep=0,
+            timesteps=0,
+        )
+        agent.post_interaction(timestep=0, timesteps=0)
+    bootstrapped, step = 1.0 + discount * 10.0, 1.0 + discount * 10.0 - 10.0
+    returns = agent.memory.get_tensor_by_name("returns")[:, :, 0]
+    assert returns[0].tolist() == pytest.approx([bootstrapped, 10.0 + step * (1.0 + discount * decay), 1.0])
+    assert returns[1].tolist() == pytest.approx([bootstrapped] * 3)
+
+
+def test_an_update_says_how_far_it_went(stage):
+    rows = []
+    PPOLearner(PPOConfig(num_envs=16, horizon=8, max_steps=16 * 8, budget_s=1e9)).learn(*stage, report=rows.append)
+    row = rows[0]
+    assert row.kl > 0.0 and np.isfinite(row.explained_variance)
+    assert row.entropy == pytest.approx(6 * (np.log(row.std) + 0.5 * np.log(2 * np.pi * np.e)), abs=0.01)
 
 
 def test_the_same_seed_gives_the_same_first_updates(stage):

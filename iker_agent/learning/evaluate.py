@@ -1,13 +1,15 @@
 """How good is a policy? Strict and lenient success over fresh randomised copies, `finish()` included.
 
-    policy, scene + goal (or task), seed  ->  Evaluation(success_rate, success_rate_strict, interval, ...)
+    policy, scene + goal or task, seed          ->  evaluate       ->  Evaluation
+    policy of each configuration, task, seed    ->  evaluate_task  ->  TaskEvaluation, whose to_dict is the JSON file
 
 Intervals are Wilson's 95 % score intervals (Wilson 1927).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
 from math import sqrt
 from typing import Any
 
@@ -15,7 +17,10 @@ import gymnasium as gym
 import numpy as np
 
 import iker_envs  # noqa: F401 (registers the environments)
+from iker_agent.learning.distributed import seed_for
 from iker_agent.learning.policy import Policy
+from iker_envs.measure import Errors
+from iker_envs.vector_env import StageVectorEnv
 
 
 @dataclass(frozen=True)
@@ -28,6 +33,19 @@ class Evaluation:
     interval: tuple[float, float]
     interval_strict: tuple[float, float]
     mean_error_m: float
+
+
+@dataclass(frozen=True)
+class TaskEvaluation:
+    """All configurations put together, and each by its index."""
+
+    overall: Evaluation
+    configurations: dict[int, Evaluation]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values: the overall rates on top, `configurations` a list."""
+        parts = [{"configuration": index, **asdict(part)} for index, part in self.configurations.items()]
+        return {**asdict(self.overall), "configurations": parts}
 
 
 def wilson(successes: int, trials: int) -> tuple[float, float]:
@@ -44,22 +62,66 @@ def evaluate(
     policy: Policy, *, num_envs: int = 256, seed: int = 0, configuration: int | None = None, **make: Any
 ) -> Evaluation:
     """One deterministic episode in each of `num_envs` fresh copies; `make` are arguments of the vector environment."""
-    env = gym.make_vec("IKER-Stage-v0", num_envs=num_envs, autoreset_mode="disabled", **make)
+    env = make_copies(num_envs, **make)
     try:
-        observation, _ = env.reset(seed=seed, options={"configuration": configuration})
-        lost = ~env.stage.grasped if env.stage.goal.grasp else np.zeros(num_envs, dtype=bool)
-        for _ in range(env.stage.config.max_steps):
-            observation, _, terminated, _, _ = env.step(policy.act(observation))
-            lost |= terminated
-        errors = env.finish()
+        return _summary(run_episodes(env, policy, seed, configuration))
     finally:
         env.close()
-    success, strict = errors.success & ~lost, errors.strict & ~lost
+
+
+def evaluate_task(
+    policy_of: Callable[[int], Policy],
+    configurations: Sequence[int],
+    *,
+    num_envs: int = 128,
+    episodes: int = 1,
+    seed: int = 0,
+    report: Callable[[int, Evaluation], None] | None = None,
+    **make: Any,
+) -> TaskEvaluation:
+    """`episodes` deterministic episodes in each of `num_envs` copies of every configuration of a task.
+
+    `policy_of(configuration)` gives the policy to try; `report` hears of each configuration when it is done.
+    """
+    parts, every = {}, []
+    env = make_copies(num_envs, **make)
+    try:
+        for index in configurations:
+            policy = policy_of(index)
+            runs = [run_episodes(env, policy, seed_for(seed, index, k), index) for k in range(episodes)]
+            parts[index] = _summary(np.concatenate(runs))
+            every += runs
+            if report:
+                report(index, parts[index])
+    finally:
+        env.close()
+    return TaskEvaluation(_summary(np.concatenate(every)), parts)
+
+
+def make_copies(num_envs: int, **make: Any) -> StageVectorEnv:
+    """A vector environment for evaluation: episodes do not start anew by themselves."""
+    return gym.make_vec("IKER-Stage-v0", num_envs=num_envs, autoreset_mode="disabled", **make)
+
+
+def run_episodes(env: StageVectorEnv, policy: Policy, seed: int, configuration: int | None) -> np.ndarray:
+    """One episode in every world, `finish()` included: (N, 3) of success, strict success, keypoint error in metres."""
+    observation, _ = env.reset(seed=seed, options={"configuration": configuration})
+    lost = ~env.stage.grasped if env.stage.goal.grasp else np.zeros(env.num_envs, dtype=bool)
+    for _ in range(env.stage.config.max_steps):
+        observation, _, terminated, _, _ = env.step(policy.act(observation))
+        lost = lost | terminated
+    errors: Errors = env.finish()
+    return np.stack([errors.success & ~lost, errors.strict & ~lost, errors.goal_m], axis=-1).astype(float)
+
+
+def _summary(rows: np.ndarray) -> Evaluation:
+    """The Evaluation of episodes (E, 3) as `run_episodes` gives them."""
+    count, (success, strict) = len(rows), (int(total) for total in rows[:, :2].sum(axis=0))
     return Evaluation(
-        num_episodes=num_envs,
-        success_rate=float(success.mean()),
-        success_rate_strict=float(strict.mean()),
-        interval=wilson(int(success.sum()), num_envs),
-        interval_strict=wilson(int(strict.sum()), num_envs),
-        mean_error_m=float(errors.goal_m.mean()),
+        num_episodes=count,
+        success_rate=success / count,
+        success_rate_strict=strict / count,
+        interval=wilson(success, count),
+        interval_strict=wilson(strict, count),
+        mean_error_m=float(rows[:, 2].mean()),
     )

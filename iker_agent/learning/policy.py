@@ -52,26 +52,33 @@ def save_policy(path: str | Path, kind: str, spec: Spec, arrays: Mapping[str, np
     save_file(tensors, str(path), metadata={"iker": json.dumps(content)})
 
 
-def load_policy(path: str | Path, spec: Spec) -> Policy:
-    """Read a policy made for `spec`; ValueError says why a file cannot be used."""
+def load_policy(path: str | Path, spec: Spec | None = None) -> Policy:
+    """Read a policy made for `spec` (default: whichever observation it was made for).
+
+    ValueError says why a file cannot be used.
+    """
     from iker_agent.learning import network, waypoint  # noqa: F401 (they register their kinds)
 
-    path = Path(path)
-    if not path.exists():
-        raise ValueError(f"the policy file {str(path)!r} does not exist")
-    try:
-        with safe_open(str(path), framework="numpy") as file:
-            header = json.loads((file.metadata() or {}).get("iker", "{}"))
-            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
-    except (SafetensorError, json.JSONDecodeError) as error:
-        raise ValueError(f"{str(path)!r} is not a readable policy file ({error})") from None
+    header, arrays = _read(Path(path))
     if header.get("format") != FORMAT or header.get("kind") not in _KINDS:
         raise ValueError(
             f"{str(path)!r} is no policy of this project (format {header.get('format')!r}, not {FORMAT!r})"
         )
+    spec = spec or Spec(observation=header.get("observation", "keypoints"))
     if header["spec_hash"] != spec.spec_hash():
         raise ValueError(
             f"{str(path)!r} was made for spec {header['spec_hash']}, this environment has {spec.spec_hash()}; "
             "train it again or use the observation and action settings it was trained with"
         )
     return _KINDS[header["kind"]](arrays, header, spec)
+
+
+def _read(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    if not path.exists():
+        raise ValueError(f"the policy file {str(path)!r} does not exist")
+    try:
+        with safe_open(str(path), framework="numpy") as file:
+            header = json.loads((file.metadata() or {}).get("iker", "{}"))
+            return header, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
+    except (SafetensorError, json.JSONDecodeError) as error:
+        raise ValueError(f"{str(path)!r} is not a readable policy file ({error})") from None

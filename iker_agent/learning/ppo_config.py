@@ -27,4 +27,6 @@ class PPOConfig:
     stop_success: float = 0.95  # strict success, deterministic, on fresh copies; confirmed on a second batch
     eval_envs: int = 256  # copies per evaluation
     eval_every_s: float = 15.0  # at most so often
+    warm_start: bool = True  # try the policy that is shipped for the family of a stage before training
+    checkpoint_every_s: float = 30.0  # of `iker train`: what a crash may lose
     num_threads: int = 0  # of the physics; 0: all cores

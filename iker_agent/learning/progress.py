@@ -1,4 +1,4 @@
-"""The diary of a training run: counts steps and episodes, one Row per update, metrics.csv and curve.png.
+"""The diary of a training run: counts steps and episodes, one Row per update.
 
 step results  ->  Progress.observe      once per update  ->  Progress.log  ->  Row  ->  report, metrics.csv, curve
 """
@@ -6,11 +6,13 @@ step results  ->  Progress.observe      once per update  ->  Progress.log  ->  R
 from __future__ import annotations
 
 import csv
+import math
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -36,13 +38,22 @@ class Row:
     std: float
     eval_strict: float
     seconds_left: float
+    kl: float = math.nan  # divergence of the policy from the one before the update
+    entropy: float = math.nan  # of the action distribution, nats
+    explained_variance: float = math.nan  # of the returns, by the value function
 
 
 class Progress:
-    """Collects what happens in a training run with a time and a step budget."""
+    """Collects what happens in a training run with a time and a step budget.
 
-    def __init__(self, budget_s: float, max_steps: int, report: Callable[[Row], None] | None) -> None:
+    Steps are those of all processes that train together; the other numbers are this process's own.
+    """
+
+    def __init__(
+        self, budget_s: float, max_steps: int, report: Callable[[Row], None] | None, num_processes: int = 1
+    ) -> None:
         self.budget_s, self.max_steps, self.report = budget_s, max_steps, report
+        self.num_processes = num_processes
         self.steps, self.rows, self.best_eval = 0, [], float("nan")
         self._start = time.monotonic()
         self._ended: deque[np.ndarray] = deque(maxlen=1024)  # (success, strict, error, lost) of ended episodes
@@ -60,7 +71,7 @@ class Progress:
 
     def observe(self, reward: np.ndarray, terminated: np.ndarray, truncated: np.ndarray, info: dict) -> None:
         """Take in one step of all worlds."""
-        self.steps += len(reward)
+        self.steps += len(reward) * self.num_processes
         self._rewards.setdefault("reward", []).append(float(reward.mean()))
         for name, value in info.items():
             if name.startswith("reward/"):
@@ -78,7 +89,7 @@ class Progress:
     def log(self, agent) -> Row:
         """One row for the update that just happened."""
         ended = np.array(self._ended) if self._ended else np.full((1, 4), [0.0, 0.0, np.nan, 0.0])
-        success, strict, error, lost = ended.mean(axis=0)
+        success, strict, error, lost = ended.mean(axis=0).tolist()
         rate = self.steps / max(self.seconds, 1e-9)
         by_steps = (self.max_steps - self.steps) / rate
         row = Row(
@@ -93,6 +104,7 @@ class Progress:
             std=float(agent.policy.network.log_std.detach().exp().mean()),
             eval_strict=self._eval,
             seconds_left=max(0.0, min(self.budget_s - self.seconds, by_steps)),
+            **asdict(agent.facts),
             **{name: float(np.mean(values)) for name, values in self._rewards.items()},
         )
         self.rows.append(row)
@@ -100,6 +112,23 @@ class Progress:
         if self.report:
             self.report(row)
         return row
+
+    def state(self) -> dict[str, Any]:
+        """Plain values from which `restore` goes on."""
+        return {
+            "steps": self.steps,
+            "seconds": self.seconds,
+            "best_eval": self.best_eval,
+            "rows": [asdict(row) for row in self.rows],
+            "ended": [row.tolist() for row in self._ended],
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on counting from an earlier `state`; the time in between does not count."""
+        self.steps, self.best_eval = state["steps"], state["best_eval"]
+        self.rows = [Row(**row) for row in state["rows"]]
+        self._ended.extend(np.array(row) for row in state["ended"])
+        self._start = time.monotonic() - state["seconds"]
 
     def close(self) -> None:
         """Add a last row if an evaluation came after the last update."""
@@ -117,3 +146,11 @@ def write_metrics(path: str | Path, rows: Sequence[Row]) -> None:
         writer.writeheader()
         for row in rows:
             writer.writerow({k: f"{v:.6g}" if isinstance(v, float) else v for k, v in asdict(row).items()})
+
+
+def read_metrics(path: str | Path) -> list[Row]:
+    """The rows of a metrics.csv."""
+    with Path(path).open(newline="") as file:
+        return [
+            Row(**{k: int(v) if k == "steps" else float(v) for k, v in line.items()}) for line in csv.DictReader(file)
+        ]

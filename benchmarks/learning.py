@@ -1,0 +1,251 @@
+"""How fast is a task learned? Environment steps and seconds to 0.5, 0.8, 0.9, 0.95 success, beside Stable-Baselines3.
+
+    python benchmarks/learning.py --tasks shoe_push --seeds 0,1,2 --max-steps 1000000 --out learning.json
+
+Both learners train on the same environment with the same budget of steps; a deterministic evaluation on fresh copies
+(the paper's measure, finish() included) every --eval-every steps says where they are, and its time does not count.
+Stable-Baselines3 runs PPO with its defaults (pip install stable-baselines3), on fewer worlds, as its defaults are made
+for. Every finished cell is written to --out at once: run the same command again to go on. A cell that was not run, or
+did not get there, stays empty.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import torch
+
+from iker_agent.learning.checkpoint import replace_file
+from iker_agent.learning.evaluate import evaluate
+from iker_agent.learning.facts import task_facts
+from iker_agent.learning.policy import Policy
+from iker_agent.learning.ppo_config import PPOConfig
+from iker_agent.learning.training import Training
+from iker_envs.task import load_task
+
+GOALS = (0.5, 0.8, 0.9, 0.95)
+LEARNERS = ("ours", "sb3")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What all cells of a results file have in common."""
+
+    max_steps: int
+    eval_every: int
+    eval_envs: int
+    num_envs: int
+    baseline_envs: int
+
+
+@dataclass
+class Curve:
+    """Success over the steps and seconds of a training; evaluations stop the clock."""
+
+    settings: Settings
+    task: str
+    seed: int
+    points: list[tuple[int, float, float]] = field(default_factory=list)
+    _paused_s: float = 0.0
+    _start: float = field(default_factory=time.monotonic)
+
+    def due(self, steps: int) -> bool:
+        """Is it time for an evaluation?"""
+        last = self.points[-1][0] if self.points else 0
+        return steps - last >= self.settings.eval_every or steps >= self.settings.max_steps > last
+
+    def look(self, policy: Policy, steps: int) -> bool:
+        """Evaluate; True when the highest goal is reached."""
+        began = time.monotonic()
+        seed = 1_000_003 * (len(self.points) + 1) + self.seed
+        rate = evaluate(policy, num_envs=self.settings.eval_envs, seed=seed, task=self.task).success_rate
+        self.points.append((steps, began - self._start - self._paused_s, rate))
+        self._paused_s += time.monotonic() - began
+        print(f"  {steps:>9,} steps  {self.points[-1][1]:7.1f} s  success {rate:.3f}", flush=True)
+        return rate >= GOALS[-1]
+
+
+def train_ours(curve: Curve) -> None:
+    """PPO as in `iker train`, until the highest goal or the budget."""
+    settings = curve.settings
+    config = PPOConfig(
+        num_envs=settings.num_envs, budget_s=float("inf"), max_steps=settings.max_steps, eval_every_s=float("inf")
+    )
+    env = gym.make_vec("IKER-Stage-v0", num_envs=config.num_envs, task=curve.task, random_first_age=True)
+
+    def look(training: Training) -> None:
+        steps = training.progress.steps
+        if curve.due(steps) and not training.stopping:
+            training.stopping = curve.look(training.policy, steps)
+
+    try:
+        Training(env, config, lambda *_: 0.0, seed=curve.seed, after_update=look).run()
+    finally:
+        env.close()
+
+
+def train_sb3(curve: Curve) -> None:
+    """Stable-Baselines3's PPO with its defaults."""
+    from stable_baselines3 import PPO
+    from stable_baselines3.common.callbacks import BaseCallback
+
+    class Look(BaseCallback):
+        reached = False
+
+        def _on_step(self) -> bool:
+            return not self.reached
+
+        def _on_rollout_start(self) -> None:
+            if self.num_timesteps and curve.due(self.num_timesteps):
+                act = lambda observations: self.model.predict(observations, deterministic=True)[0]  # noqa: E731
+                self.reached = curve.look(FunctionPolicy(act), self.num_timesteps)
+
+        def _on_training_end(self) -> None:
+            self._on_rollout_start()
+
+    env = baseline_env(gym.make_vec("IKER-Stage-v0", num_envs=curve.settings.baseline_envs, task=curve.task))
+    try:
+        model = PPO("MlpPolicy", env, seed=curve.seed, device="cpu")
+        model.learn(curve.settings.max_steps, callback=Look())
+    finally:
+        env.close()
+
+
+@dataclass(frozen=True)
+class FunctionPolicy:
+    """A policy from a function of observations (N, obs) to actions (N, 6)."""
+
+    act: Callable[[np.ndarray], np.ndarray]
+
+
+def baseline_env(env: gym.vector.VectorEnv):
+    """A same-step autoreset vector environment as Stable-Baselines3 wants it."""
+    from stable_baselines3.common.vec_env import VecEnv
+
+    class Adapter(VecEnv):
+        def __init__(self) -> None:
+            super().__init__(env.num_envs, env.single_observation_space, env.single_action_space)
+
+        def reset(self):
+            seed = self._seeds[0]
+            self._reset_seeds()
+            return env.reset(seed=seed)[0]
+
+        def step_async(self, actions) -> None:
+            self._actions = actions
+
+        def step_wait(self):
+            observation, reward, terminated, truncated, info = env.step(self._actions)
+            infos: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
+            for i in np.flatnonzero(terminated | truncated):
+                infos[i] = {
+                    "terminal_observation": info["final_obs"][i],
+                    "TimeLimit.truncated": bool(truncated[i] and not terminated[i]),
+                }
+            return observation, reward.astype(np.float32), terminated | truncated, infos
+
+        def close(self) -> None:
+            env.close()
+
+        def get_attr(self, attr_name, indices=None):
+            return [getattr(env, attr_name, None)] * self.num_envs
+
+        def set_attr(self, attr_name, value, indices=None) -> None:
+            raise AttributeError(f"the worlds have no {attr_name!r} of their own")
+
+        def env_method(self, method_name, *args, indices=None, **kwargs):
+            raise AttributeError(f"the worlds have no method {method_name!r} of their own")
+
+        def env_is_wrapped(self, wrapper_class, indices=None):
+            return [False] * self.num_envs
+
+    return Adapter()
+
+
+def run_cell(task: str, learner: str, seed: int, settings: Settings) -> dict[str, Any]:
+    """Train once; when each goal was first reached (null: not), and the whole curve."""
+    torch.set_num_threads(1)
+    print(f"{task}, {learner}, seed {seed}", flush=True)
+    curve = Curve(settings, task, seed)
+    {"ours": train_ours, "sb3": train_sb3}[learner](curve)
+    reached = {str(goal): next(([s, t] for s, t, rate in curve.points if rate >= goal), None) for goal in GOALS}
+    return {"reached": reached, "curve": curve.points, "facts": task_facts(load_task(task), "keypoints")}
+
+
+def table(cells: dict[str, Any], tasks: Sequence[str], seeds: Sequence[int]) -> str:
+    """Median steps / seconds over the seeds that got there, how many did, and the ratio sb3 : ours."""
+    lines = ["| task | learner | " + " | ".join(f"to {goal}" for goal in GOALS) + " |", "|---" * (2 + len(GOALS)) + "|"]
+    for task in tasks:
+        found = {}
+        for learner in LEARNERS:
+            runs = [cells[k]["reached"] for s in seeds if (k := f"{task}/{learner}/{s}") in cells]
+            found[learner] = [[run[str(goal)] for run in runs if run[str(goal)]] for goal in GOALS]
+            texts = [_cell(there, len(runs)) for there in found[learner]]
+            lines.append(f"| {task} | {learner} | " + " | ".join(texts) + " |")
+        ratios = [_ratio(ours, theirs) for ours, theirs in zip(*found.values(), strict=True)]
+        lines.append(f"| {task} | sb3 : ours | " + " | ".join(ratios) + " |")
+    return "\n".join(lines)
+
+
+def _cell(there: list[list[float]], runs: int) -> str:
+    if not there:
+        return ""
+    steps, seconds = (median(column) for column in zip(*there, strict=True))
+    return f"{steps:,.0f} / {seconds:.0f} s ({len(there)} of {runs})"
+
+
+def _ratio(ours: list[list[float]], theirs: list[list[float]]) -> str:
+    if not ours or not theirs:
+        return ""
+    steps, seconds = (median(row[k] for row in theirs) / median(row[k] for row in ours) for k in (0, 1))
+    return f"{steps:.1f} / {seconds:.1f}"
+
+
+def read_cells(path: Path, settings: Settings) -> dict[str, Any]:
+    """Cells measured so far; ValueError if they were measured with other settings."""
+    if not path.exists():
+        return {}
+    content = json.loads(path.read_text())
+    if content["settings"] != vars(settings):
+        raise ValueError(f"{path} holds results of other settings: {content['settings']}; choose another --out")
+    return content["cells"]
+
+
+def main() -> None:
+    """Measure what is asked for and not yet measured, then print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--tasks", default="shoe_place,shoe_push,book_push,book_reorient")
+    parser.add_argument("--learners", default=",".join(LEARNERS))
+    parser.add_argument("--seeds", default="0,1,2")
+    parser.add_argument("--max-steps", type=int, default=3_000_000)
+    parser.add_argument("--eval-every", type=int, default=50_000)
+    parser.add_argument("--eval-envs", type=int, default=128)
+    parser.add_argument("--num-envs", type=int, default=512)
+    parser.add_argument("--baseline-envs", type=int, default=16)
+    parser.add_argument("--out", type=Path, default=Path("runs/bench_learning.json"))
+    given = parser.parse_args()
+    tasks, seeds = given.tasks.split(","), [int(s) for s in given.seeds.split(",")]
+    settings = Settings(**{name: getattr(given, name) for name in Settings.__dataclass_fields__})
+    given.out.parent.mkdir(parents=True, exist_ok=True)
+    cells = read_cells(given.out, settings)
+    machine = {"cpu_count": os.cpu_count()}
+    for task, seed, learner in ((t, s, one) for t in tasks for s in seeds for one in given.learners.split(",")):
+        if (key := f"{task}/{learner}/{seed}") not in cells:
+            cells[key] = run_cell(task, learner, seed, settings)
+            content = json.dumps({"settings": vars(settings), "machine": machine, "cells": cells}, indent=1)
+            replace_file(given.out, lambda path, content=content: path.write_text(content))
+    print(table(cells, tasks, seeds))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,119 @@
+"""skrl's PPO around our network and normaliser.
+
+    make_agent(network, normaliser, env, config)  ->  FinalObservationPPO (act, record_transition, facts)
+
+Truncated episodes bootstrap from the observation that ended them, not from the one after the reset; after every update
+`facts` says how far it went.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from skrl.agents.torch.ppo import PPO, PPO_CFG
+from skrl.memories.torch import RandomMemory
+from skrl.models.torch import DeterministicMixin, GaussianMixin, Model
+from skrl.resources.preprocessors.torch import RunningStandardScaler
+from skrl.resources.schedulers.torch import KLAdaptiveLR
+
+from iker_agent.learning.network import ActorCritic, Normaliser
+from iker_agent.learning.ppo_config import PPOConfig
+from iker_envs.vector_env import StageVectorEnv
+
+_MIN_LOG_STD, _MAX_LOG_STD = -3.0, 0.0
+
+
+class _Model(GaussianMixin, DeterministicMixin, Model):
+    """skrl's view of ActorCritic: policy and value share one trunk."""
+
+    def __init__(self, network: ActorCritic, observation_space, action_space) -> None:
+        Model.__init__(self, observation_space=observation_space, action_space=action_space, device="cpu")
+        GaussianMixin.__init__(self, role="policy", min_log_std=_MIN_LOG_STD, max_log_std=_MAX_LOG_STD)
+        DeterministicMixin.__init__(self, role="value")
+        self.network = network
+
+    def act(self, inputs, *, role: str = "", **_):
+        mixin = GaussianMixin if role == "policy" else DeterministicMixin
+        return mixin.act(self, inputs, role=role)
+
+    def compute(self, inputs, role: str = ""):
+        hidden = self.network.trunk(inputs["observations"])
+        if role == "policy":
+            return self.network.mean(hidden), {"log_std": self.network.log_std}
+        return self.network.value(hidden), {}
+
+
+@dataclass(frozen=True)
+class UpdateFacts:
+    """What an update did."""
+
+    kl: float  # mean divergence of the policy from the one that gathered the rollout, all epochs together
+    entropy: float  # of the action distribution, nats
+    explained_variance: float  # 1 - Var(return - value) / Var(return), of the values before the update
+
+
+class FinalObservationPPO(PPO):
+    """skrl's PPO, bootstrapping truncations from the observation that ended the episode (same-step autoreset)."""
+
+    facts = UpdateFacts(math.nan, math.nan, math.nan)
+
+    def record_transition(self, *, next_observations, infos, **rest) -> None:
+        """As skrl's, with `infos["final_obs"]` in place of the observation after the reset for the bootstrap only."""
+        super().record_transition(next_observations=infos["final_obs"], infos=infos, **rest)
+        self._current_next_observations = next_observations
+
+    def update(self, *, timestep: int, timesteps: int) -> None:
+        """As skrl's, then `facts`."""
+        values = self.memory.get_tensor_by_name("values").clone()  # skrl normalises them in place
+        super().update(timestep=timestep, timesteps=timesteps)
+        with torch.no_grad():
+            self.facts = UpdateFacts(self._kl(), self._entropy(), self._explained_variance(values))
+
+    def _kl(self) -> float:
+        """Schulman's estimate of the divergence, never negative, over the whole rollout."""
+        seen, taken, before = (self._rollout_of(name) for name in ("observations", "actions", "log_prob"))
+        inputs = {"observations": self._observation_preprocessor(seen), "taken_actions": taken}
+        ratio = self.policy.act(inputs, role="policy")[1]["log_prob"] - before
+        return float((ratio.exp() - 1.0 - ratio).mean())
+
+    def _entropy(self) -> float:
+        log_std = self.policy.network.log_std.clamp(_MIN_LOG_STD, _MAX_LOG_STD)
+        return float((log_std + 0.5 * math.log(2.0 * math.pi * math.e)).sum())
+
+    def _explained_variance(self, values: torch.Tensor) -> float:
+        returns = self._value_preprocessor(self.memory.get_tensor_by_name("returns"), inverse=True)
+        spread = float(returns.var())
+        return 1.0 - float((returns - values).var()) / spread if spread > 0 else math.nan
+
+    def _rollout_of(self, name: str) -> torch.Tensor:
+        return self.memory.get_tensor_by_name(name).flatten(0, 1)
+
+
+def make_agent(
+    network: ActorCritic, normaliser: Normaliser, env: StageVectorEnv, config: PPOConfig
+) -> FinalObservationPPO:
+    """skrl's agent around our network and normaliser."""
+    cfg = PPO_CFG()
+    cfg.rollouts, cfg.learning_epochs, cfg.mini_batches = config.horizon, config.epochs, config.mini_batches
+    cfg.discount_factor, cfg.gae_lambda = config.discount, config.gae_lambda
+    cfg.learning_rate, cfg.learning_rate_scheduler = config.learning_rate, KLAdaptiveLR
+    cfg.learning_rate_scheduler_kwargs = {
+        "kl_threshold": config.kl_target,
+        "min_lr": config.min_learning_rate,
+        "max_lr": config.max_learning_rate,
+    }
+    cfg.ratio_clip, cfg.value_clip, cfg.value_loss_scale = config.ratio_clip, 0.0, config.value_loss
+    cfg.grad_norm_clip, cfg.time_limit_bootstrap = config.max_grad_norm, True
+    cfg.observation_preprocessor = lambda: normaliser
+    cfg.value_preprocessor, cfg.value_preprocessor_kwargs = RunningStandardScaler, {"size": 1, "device": "cpu"}
+    cfg.experiment.write_interval = cfg.experiment.checkpoint_interval = 0
+    spaces = {"observation_space": env.single_observation_space, "action_space": env.single_action_space}
+    model = _Model(network, **spaces)
+    memory = RandomMemory(memory_size=config.horizon, num_envs=env.num_envs, device="cpu")
+    models = {"policy": model, "value": model}
+    agent = FinalObservationPPO(models=models, memory=memory, cfg=cfg, device="cpu", **spaces)
+    agent.init()
+    agent.enable_training_mode(True)
+    return agent

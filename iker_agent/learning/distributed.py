@@ -1,0 +1,92 @@
+"""Several processes train one policy: `torchrun --nproc-per-node=N -m iker_agent.cli train TASK`.
+
+    join_group()  ->  this process's rank, known to skrl; gradients and KL are then averaged by skrl itself
+
+Physics and network live on the CPU, so the processes talk over gloo; skrl would open the group for GPUs only, hence it
+is told of ours. Without torchrun everything here does nothing.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from torch import distributed, nn
+
+
+def num_processes() -> int:
+    """How many processes train together."""
+    return distributed.get_world_size() if distributed.is_initialized() else 1
+
+
+def rank() -> int:
+    """Number of this process, counted from 0; 0 is the one that writes."""
+    return distributed.get_rank() if distributed.is_initialized() else 0
+
+
+@contextmanager
+def joined_group() -> Iterator[None]:
+    """Inside, this process belongs to the group that torchrun started, if it did; skrl must not be imported before."""
+    size = int(os.environ.get("WORLD_SIZE", "1"))
+    if size == 1:
+        yield
+        return
+    distributed.init_process_group("gloo")
+    _tell_skrl(size)
+    try:
+        yield
+    finally:
+        distributed.destroy_process_group()
+
+
+def _tell_skrl(size: int) -> None:
+    """skrl opens an NCCL group when it is imported under torchrun; it is imported as a single process instead."""
+    os.environ["WORLD_SIZE"] = "1"
+    try:
+        from skrl import config
+    finally:
+        os.environ["WORLD_SIZE"] = str(size)
+    config.torch._world_size, config.torch._rank, config.torch._is_distributed = size, distributed.get_rank(), True
+
+
+def threads_per_process() -> int:
+    """Physics threads of each process of this machine; 0, all cores, for a process that is alone."""
+    local = int(os.environ.get("LOCAL_WORLD_SIZE", "1")) if num_processes() > 1 else 1
+    return max(1, (os.cpu_count() or 1) // local) if local > 1 else 0
+
+
+def seed_for(seed: int, *path: int) -> int:
+    """The seed itself for a first start in process 0 (all of `path` zero), else one derived from both."""
+    return int(np.random.SeedSequence([seed, *path]).generate_state(1)[0] >> 1) if any(path) else seed
+
+
+def agreed(flag: bool) -> bool:
+    """The flag of process 0, in all processes: clocks differ, and all must stop together."""
+    if num_processes() == 1:
+        return flag
+    tensor = torch.tensor([int(flag)])
+    distributed.broadcast(tensor, 0)
+    return bool(tensor)
+
+
+def average_buffers(*modules: nn.Module) -> None:
+    """Give all processes the mean of their running statistics."""
+    if num_processes() == 1:
+        return
+    for buffer in (b for module in modules for b in module.buffers()):
+        distributed.all_reduce(buffer)
+        buffer /= num_processes()
+
+
+def check_equal(module: nn.Module) -> None:
+    """RuntimeError if the processes do not hold the same parameters."""
+    if num_processes() == 1:
+        return
+    mine = torch.cat([p.detach().flatten() for p in module.parameters()])
+    first = mine.clone()
+    distributed.broadcast(first, 0)
+    if not torch.equal(mine, first):
+        raise RuntimeError(f"process {rank()} holds other parameters than process 0")

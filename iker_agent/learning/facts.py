@@ -1,0 +1,39 @@
+"""What result files say about where their numbers come from: versions and fingerprints."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from iker_envs.spec import Spec
+from iker_envs.task import Task
+
+_PACKAGES = ("iker", "gymnasium", "mujoco", "numpy", "torch", "skrl")
+
+
+def task_facts(task: Task, observation: str) -> dict[str, Any]:
+    """Name, id and fingerprint of a task, hash of the spec, versions."""
+    return {
+        "task": task.name,
+        "id": task.id,
+        "task_hash": fingerprint(task.to_dict()),
+        "spec_hash": Spec(observation=observation).spec_hash(),
+        "versions": {"python": platform.python_version(), **{p: _version(p) for p in _PACKAGES}},
+    }
+
+
+def fingerprint(content: Any) -> str:
+    """12 hex digits of JSON-able content, or of a file's bytes when given its path."""
+    data = content.read_bytes() if isinstance(content, Path) else json.dumps(content, sort_keys=True).encode()
+    return hashlib.sha256(data).hexdigest()[:12]
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None

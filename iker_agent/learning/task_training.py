@@ -1,0 +1,160 @@
+"""One policy over all configurations of a task, in a folder that survives crashes: what `iker train` does.
+
+    TaskTraining(settings, folder)  ->  run()  ->  policy.safetensors, metrics.csv, curve.png, config.yaml,
+                                                   checkpoint.pt, events.out.tfevents... (TensorBoard)
+
+The same Training as a stage of the loop; worlds draw their configuration anew in every episode.
+"""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import torch
+import yaml
+
+import iker_envs  # noqa: F401 (registers the environments)
+from iker_agent.curve import draw_curve
+from iker_agent.learning import distributed
+from iker_agent.learning.checkpoint import read_checkpoint, replace_file, write_checkpoint
+from iker_agent.learning.facts import task_facts
+from iker_agent.learning.network import NetworkPolicy
+from iker_agent.learning.ppo import fresh_copies
+from iker_agent.learning.ppo_config import PPOConfig
+from iker_agent.learning.progress import Row, write_metrics
+from iker_agent.learning.scalars import Scalars
+from iker_agent.learning.training import Training
+from iker_envs.task import load_task
+
+CHECKPOINT, CONFIG, POLICY, METRICS, CURVE = (
+    "checkpoint.pt",
+    "config.yaml",
+    "policy.safetensors",
+    "metrics.csv",
+    "curve.png",
+)
+
+
+@dataclass(frozen=True)
+class TrainSettings:
+    """What `iker train` depends on, beside the code."""
+
+    task: str
+    observation: str = "keypoints"
+    randomisation: Any = "on"  # on, off or ranges by row
+    seed: int = 0
+    learn: PPOConfig = field(default_factory=PPOConfig)
+
+
+def write_settings(folder: Path, settings: TrainSettings) -> None:
+    """config.yaml: the settings, and the facts of the task they were used on."""
+    content = {**asdict(settings), "facts": task_facts(load_task(settings.task), settings.observation)}
+    replace_file(folder / CONFIG, lambda path: path.write_text(yaml.safe_dump(content, sort_keys=False), "utf-8"))
+
+
+def read_settings(folder: Path) -> tuple[TrainSettings, dict[str, Any]]:
+    """The settings and facts of a training folder; ValueError if it is none."""
+    path = folder / CONFIG
+    if not path.exists():
+        raise ValueError(f"{str(folder)!r} is no training folder: it has no {CONFIG}")
+    content = yaml.safe_load(path.read_text("utf-8"))
+    facts = content.pop("facts")
+    return TrainSettings(**{**content, "learn": PPOConfig(**content["learn"])}), facts
+
+
+class TaskTraining:
+    """A run of `iker train`; only process 0 writes."""
+
+    def __init__(
+        self, settings: TrainSettings, folder: Path, *, resume: bool, report: Callable[[Row], None] | None = None
+    ) -> None:
+        self.settings, self.folder, self.resume, self.report = settings, folder, resume, report
+        self.interrupted, self._saved_s = False, 0.0
+        self._scalars: Scalars | None = None
+
+    def run(self) -> NetworkPolicy:
+        """Train, or go on training; Ctrl-C and SIGTERM end it after the update under way, with everything saved."""
+        torch.set_num_threads(1)  # as in ppo.py
+        learn, make = self.settings.learn, self._make()
+        path = self.folder / CHECKPOINT
+        state = read_checkpoint(path) if self.resume and path.exists() else None  # it may have ended before the first
+        env = gym.make_vec("IKER-Stage-v0", num_envs=learn.num_envs, random_first_age=True, **make)
+        try:
+            training = Training(
+                env,
+                learn,
+                fresh_copies(learn.eval_envs, make),
+                seed=self.settings.seed,
+                report=self._heard,
+                after_update=self._after_update,
+            )
+            training.policy.header |= {"task": self.settings.task, "randomisation": self.settings.randomisation}
+            if state:
+                training.restore(state)
+            return self._train(training)
+        finally:
+            env.close()
+
+    def _make(self) -> dict[str, Any]:
+        s = self.settings
+        threads = s.learn.num_threads or distributed.threads_per_process()
+        kinds = {"observation": s.observation, "randomisation": s.randomisation}
+        return {"task": s.task, "num_threads": threads, **kinds}
+
+    def _train(self, training: Training) -> NetworkPolicy:
+        if distributed.rank() == 0:
+            self._scalars = Scalars(self.folder, training.progress.steps)
+        self._saved_s = time.monotonic()
+        with stopped_by_signals(training):
+            policy = training.run()
+        self.interrupted = training.stopping
+        if self._scalars:
+            self.save(training)
+            self._scalars.close()
+        return policy
+
+    def _heard(self, row: Row) -> None:
+        if self._scalars:
+            self._scalars.add(row)
+            if self.report:
+                self.report(row)
+
+    def _after_update(self, training: Training) -> None:
+        due = time.monotonic() - self._saved_s >= self.settings.learn.checkpoint_every_s
+        if due and self._scalars:
+            self.save(training)
+
+    def save(self, training: Training) -> None:
+        """Write checkpoint, policy, metrics and curve, each all or nothing."""
+        training.describe()
+        write_checkpoint(self.folder / CHECKPOINT, training.state())
+        rows = training.progress.rows
+        replace_file(self.folder / POLICY, training.policy.save)
+        replace_file(self.folder / METRICS, lambda path: write_metrics(path, rows))
+        replace_file(self.folder / CURVE, lambda path: draw_curve(path, rows))
+        self._saved_s = time.monotonic()
+
+
+@contextmanager
+def stopped_by_signals(training: Training) -> Iterator[None]:
+    """Inside, the first Ctrl-C or SIGTERM asks the run to stop; a second one interrupts it as usual."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def ask(number: int, _: object) -> None:
+        training.stopping = True
+        signal.signal(number, before[number])
+
+    for number in before:
+        signal.signal(number, ask)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

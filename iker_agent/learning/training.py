@@ -1,0 +1,209 @@
+"""One training run of PPO: rollouts and updates until good enough, out of budget or asked to stop.
+
+    vector env, config, judge  ->  Training.run()  ->  NetworkPolicy            state() / restore() for checkpoints
+
+Used alike for a stage of the loop (ppo.py) and for a whole task (task_training.py). The loop is ours so that it can
+report progress, stop on success and keep to a time budget; the algorithm is skrl's (agent.py).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from iker_agent.learning import distributed
+from iker_agent.learning.agent import make_agent
+from iker_agent.learning.network import ActorCritic, NetworkPolicy, Normaliser, feature_dim
+from iker_agent.learning.ppo_config import PPOConfig
+from iker_agent.learning.progress import Progress, Row
+from iker_envs.spec import Spec
+from iker_envs.vector_env import StageVectorEnv
+
+Judge = Callable[[NetworkPolicy, int], float]  # (policy, seed) -> deterministic strict success on fresh copies
+_NORMALISER_LOOKS = 16  # noisy copies of the first observations that the normaliser sees
+_WARM_LOG_STD = -1.2  # a policy that is trained further explores at least so much
+_WORTH_A_LOOK = 0.25  # evaluate only when exploring success is at most so far below the goal
+
+
+class Training:
+    """One run; `after_update(training)` is called after every update and at the end."""
+
+    def __init__(
+        self,
+        env: StageVectorEnv,
+        config: PPOConfig,
+        judge: Judge,
+        *,
+        seed: int = 0,
+        report: Callable[[Row], None] | None = None,
+        candidates: Sequence[NetworkPolicy] = (),
+        after_update: Callable[[Training], None] | None = None,
+    ) -> None:
+        torch.manual_seed(seed)
+        self.env, self.config, self.judge, self.seed = env, config, judge, seed
+        self.candidates, self.after_update = list(candidates), after_update
+        spec: Spec = env.stage.config.spec
+        network, normaliser = ActorCritic(feature_dim(spec), spec.action_dim), Normaliser(spec)
+        header = {"seed": seed, "training": vars(config).copy(), "goal": goal_header(env)}
+        self.policy = NetworkPolicy(network, normaliser, header)
+        self.agent = make_agent(network, normaliser, env, config)
+        self.progress = Progress(config.budget_s, config.max_steps, report, distributed.num_processes())
+        self.stopping = False  # set it to end the run after the update under way
+        self.good = False  # strict success was seen and confirmed
+        self._last_eval, self._last_rate = time.monotonic(), 0.0
+        self._num_evals, self._tick = 0, 0
+
+    def run(self) -> NetworkPolicy:
+        """Try the candidates, then roll out, update, look, stop."""
+        fresh = self.progress.steps == 0
+        if fresh and self.candidates and self._candidate_will_do():
+            self.good = True
+            return self._finished()
+        process = distributed.rank()
+        observation = self.begin(distributed.seed_for(self.seed, process, self.progress.steps))
+        if fresh and not self.candidates:
+            self._warm_up_normaliser(observation)
+        if fresh and process:
+            torch.manual_seed(distributed.seed_for(self.seed, process))  # explore otherwise than process 0
+        while not distributed.agreed(self.progress.spent() or self.stopping):
+            observation, row = self.rollout_and_update(observation)
+            self.good = distributed.agreed(bool(self._worth_a_look(row) and self._good_enough()))
+            if self.good:
+                break
+            if self.after_update:
+                self.after_update(self)
+        return self._finished()
+
+    def begin(self, seed: int) -> torch.Tensor:
+        """New episodes in all worlds; their observations (N, obs)."""
+        return torch.from_numpy(self.env.reset(seed=seed)[0])
+
+    def rollout_and_update(self, observation: torch.Tensor) -> tuple[torch.Tensor, Row]:
+        """`horizon` ticks and one update from the observations (N, obs); the latest ones and the diary's row."""
+        for _ in range(self.config.horizon):
+            observation = self._step(observation)
+        distributed.average_buffers(self.policy.normaliser, self.agent._value_preprocessor)
+        return observation, self.progress.log(self.agent)
+
+    def _step(self, observation: torch.Tensor) -> torch.Tensor:
+        with torch.no_grad():
+            actions, _ = self.agent.act(observation, None, timestep=self._tick, timesteps=0)
+        after, reward, terminated, truncated, info = self.env.step(actions.numpy())
+        self.progress.observe(reward, terminated, truncated, info)
+        after = torch.from_numpy(after)
+        column = lambda x, kind: torch.as_tensor(x, dtype=kind)[:, None]  # noqa: E731
+        self.agent.record_transition(
+            observations=observation,
+            states=None,
+            actions=actions,
+            rewards=column(reward, torch.float32).clone(),
+            next_observations=after,
+            next_states=None,
+            terminated=column(terminated, torch.bool),
+            truncated=column(truncated, torch.bool),
+            infos={"final_obs": torch.from_numpy(info["final_obs"])},
+            timestep=self._tick,
+            timesteps=0,
+        )
+        self.agent.post_interaction(timestep=self._tick, timesteps=0)
+        self._tick += 1
+        return after
+
+    def _warm_up_normaliser(self, observation: torch.Tensor) -> None:
+        """See the range of observations once before the first update; log probabilities stay comparable then."""
+        noise = np.random.default_rng(self.seed).normal(0.0, 0.1, size=(_NORMALISER_LOOKS, *observation.shape))
+        bound = self.env.stage.config.spec.observation_bound()
+        for batch in noise:
+            seen = np.clip(observation.numpy() + batch, -bound, bound)
+            self.policy.normaliser(torch.as_tensor(seen).float(), train=True)
+        distributed.average_buffers(self.policy.normaliser)
+
+    # -- looking whether it is good enough -----------------------------------------------------------------------
+
+    def _candidate_will_do(self) -> bool:
+        """Try earlier policies as they are; else the best of them is what training starts from. One process only."""
+        rates = []
+        for candidate in self.candidates:
+            self.adopt(candidate)
+            if self._good_enough():
+                return True
+            rates.append(self._last_rate)
+        self.adopt(self.candidates[int(np.argmax(rates))])
+        with torch.no_grad():
+            self.policy.network.log_std.clamp_(min=_WARM_LOG_STD)
+        return False
+
+    def adopt(self, policy: NetworkPolicy) -> None:
+        """Take over a policy's weights and its normaliser, which is frozen from here on."""
+        self.policy.network.load_state_dict(policy.network.state_dict())
+        self.policy.normaliser.load_state_dict(policy.normaliser.state_dict())
+        self.policy.normaliser.frozen = True
+
+    def _worth_a_look(self, row: Row) -> bool:
+        due = time.monotonic() - self._last_eval > self.config.eval_every_s
+        near = row.success_strict > self.config.stop_success - _WORTH_A_LOOK
+        return distributed.rank() == 0 and due and near
+
+    def _good_enough(self) -> bool:
+        """Deterministic strict success on two fresh batches of copies; a good look is confirmed by the second."""
+        self._last_rate = 1.0
+        for _ in range(2):
+            self._num_evals += 1
+            rate = self.judge(self.policy, self.seed + 1_000_003 * self._num_evals)
+            self.progress.evaluated(rate)
+            self._last_rate = min(self._last_rate, rate)
+            if rate < self.config.stop_success:
+                break
+        self._last_eval = time.monotonic()
+        return self._last_rate >= self.config.stop_success
+
+    def _finished(self) -> NetworkPolicy:
+        distributed.check_equal(self.policy.network)
+        self.progress.close()
+        self.describe()
+        if self.after_update:
+            self.after_update(self)
+        return self.policy
+
+    def describe(self) -> None:
+        """Bring the policy's header up to date."""
+        self.policy.header |= {"env_steps": self.progress.steps, "seconds": round(self.progress.seconds, 1)}
+        self.policy.header |= {"success_strict": self.progress.best_eval, "good_enough": self.good}
+
+    # -- checkpoints ---------------------------------------------------------------------------------------------
+
+    def state(self) -> dict[str, Any]:
+        """All that a later run needs to go on: tensors and plain values only."""
+        return {
+            "network": self.policy.network.state_dict(),
+            "normaliser": self.policy.normaliser.state_dict(),
+            "frozen": self.policy.normaliser.frozen,
+            "value_normaliser": self.agent._value_preprocessor.state_dict(),
+            "optimiser": self.agent.optimizer.state_dict(),  # the learning rate is in it
+            "torch_rng": torch.get_rng_state(),
+            "progress": self.progress.state(),
+            "num_evals": self._num_evals,
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from an earlier `state`; the worlds begin new episodes."""
+        self.policy.network.load_state_dict(state["network"])
+        self.policy.normaliser.load_state_dict(state["normaliser"])
+        self.policy.normaliser.frozen = state["frozen"]
+        self.agent._value_preprocessor.load_state_dict(state["value_normaliser"])
+        self.agent.optimizer.load_state_dict(state["optimiser"])
+        self.progress.restore(state["progress"])
+        self._num_evals = state["num_evals"]
+        torch.set_rng_state(state["torch_rng"])
+        if distributed.rank():
+            torch.manual_seed(distributed.seed_for(self.seed, distributed.rank(), self.progress.steps))
+
+
+def goal_header(env: StageVectorEnv) -> dict:
+    """What a policy file says about its goal."""
+    goal = env.stage.goal
+    return {"object": goal.object, "grasp": goal.grasp, "target_pose": goal.target_pose.tolist()}

@@ -1,0 +1,100 @@
+"""`iker eval`: which worlds, which files, which refusals; shipped policies."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from iker_agent.cli import app
+from iker_agent.learning import shipped
+from iker_agent.learning.conditions import SHIFTED_LATENCY, conditions, parse_configurations
+from iker_agent.learning.evaluate import evaluate_task, wilson
+from iker_agent.learning.waypoint import WaypointLearner
+from iker_envs.randomisation import DEFAULT_RANGES, ROWS
+from iker_envs.spec import Spec
+from iker_envs.task import load_task
+
+
+def test_configurations_are_all_or_a_list():
+    assert parse_configurations("all", 3) == [0, 1, 2] and parse_configurations("2,0,2", 3) == [2, 0]
+    with pytest.raises(ValueError, match="configuration 3 does not exist; there are 0 to 2"):
+        parse_configurations("0,3", 3)
+    with pytest.raises(ValueError, match="'all' or numbers"):
+        parse_configurations("first", 3)
+
+
+def test_the_shifted_world_is_wider_noisier_and_has_its_own_seed():
+    (plain, seed), (shifted, other_seed) = conditions("on", 4), conditions("shifted", 4)
+    assert seed == 4 != other_seed
+    assert shifted.ranges["friction"].tolist() == pytest.approx([0.4, 1.6])
+    for name in set(plain.ranges) - {"observation_position", "observation_rotation"}:
+        assert np.ptp(shifted.ranges[name]) > np.ptp(plain.ranges[name])
+    assert shifted.ranges["observation_position"].tolist() == [-0.005, 0.005]
+    assert np.rad2deg(shifted.ranges["observation_rotation"]).tolist() == pytest.approx([-2.0, 2.0], abs=0.01)
+    assert set(shifted.ranges) - set(DEFAULT_RANGES) == set(SHIFTED_LATENCY) & set(ROWS)
+
+
+def test_the_whole_is_the_sum_of_its_configurations():
+    task = load_task("shoe_push")
+    rule = lambda index: WaypointLearner().learn(  # noqa: E731
+        scene := task.sample(None, index), task.goal(0, scene, index)
+    )
+    result = evaluate_task(rule, [0, 2], num_envs=4, episodes=2, seed=1, task="shoe_push")
+    parts = list(result.configurations.values())
+    assert [p.num_episodes for p in parts] == [8, 8] and result.overall.num_episodes == 16
+    assert result.overall.success_rate == pytest.approx(np.mean([p.success_rate for p in parts]))
+    assert result.overall.interval == wilson(round(16 * result.overall.success_rate), 16)
+
+
+def test_eval_writes_what_it_measured(tmp_path):
+    path = tmp_path / "result.json"
+    arguments = ("eval", "waypoint", "--task", "shoe_push", "--configurations", "0", "--num-envs", "4", "--seed", "3")
+    done = CliRunner().invoke(app, [*arguments, "--randomisation", "off", "--json", str(path)])
+    assert done.exit_code == 0, done.output
+    content = json.loads(path.read_text())
+    assert {"success_rate", "success_rate_strict", "interval", "task_hash", "spec_hash", "versions"} <= set(content)
+    assert [c["configuration"] for c in content["configurations"]] == [0]
+    assert content["seed"] == 3 and content["ranges"] == {} and content["id"] == "IKER-ShoePush-v0"
+
+
+def test_eval_says_when_no_policy_is_shipped():
+    with pytest.raises(ValueError, match="no policy is shipped for shoe_push"):
+        CliRunner().invoke(app, ["eval", "--task", "shoe_push"], catch_exceptions=False)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("train",), "say which task"),
+        (("train", "shoe_push", "run.retries=3"), "settings of learn only"),
+        (("train", "shoe_push", "learn.max_step=3"), "did you mean 'learn.max_steps'"),
+        (("train", "shoe_pull"), "no task 'shoe_pull'"),
+        (("train", "--resume", "nowhere"), "is no training folder"),
+    ],
+)
+def test_train_refuses_with_a_sentence(arguments, says):
+    with pytest.raises(ValueError) as refusal:
+        CliRunner().invoke(app, arguments, catch_exceptions=False)
+    assert says in str(refusal.value)
+
+
+def test_shipped_policies_are_found_by_name_and_observation(tmp_path, monkeypatch):
+    task = load_task("shoe_push")
+    scene = task.sample(None)
+    policy = WaypointLearner().learn(scene, task.goal(0, scene))
+    (tmp_path / "policies").mkdir()
+    policy.save(tmp_path / "policies" / "push.safetensors")
+    monkeypatch.setattr(shipped, "files", lambda _: tmp_path)
+    assert shipped.shipped_names() == ["push"]
+    assert shipped.shipped_policy(shipped.family_of(False), Spec()).parameters == policy.parameters
+    assert shipped.shipped_policy(shipped.family_of(True), Spec()) is None
+    assert shipped.shipped_policy("push", Spec(observation="pose")) is None
+
+
+def test_every_shipped_policy_can_be_loaded():
+    for name in shipped.shipped_names():
+        observation = "pose" if name.endswith("-pose") else "keypoints"
+        assert shipped.shipped_policy(name.removesuffix("-pose"), Spec(observation=observation)) is not None

@@ -1,0 +1,175 @@
+"""Training runs that survive: resumed, killed, interrupted, in two processes; candidates tried first; files refused."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import gymnasium as gym
+import pytest
+import torch
+
+from iker_agent.learning.checkpoint import read_checkpoint, write_checkpoint
+from iker_agent.learning.network import ActorCritic, NetworkPolicy, Normaliser, feature_dim
+from iker_agent.learning.policy import load_policy
+from iker_agent.learning.ppo_config import PPOConfig
+from iker_agent.learning.progress import read_metrics
+from iker_agent.learning.scalars import SCALARS
+from iker_agent.learning.task_training import TaskTraining, TrainSettings, read_settings, write_settings
+from iker_agent.learning.training import Training
+from iker_envs.spec import Spec
+
+UPDATE = 8 * 4  # env steps of an update of TINY
+TINY = PPOConfig(num_envs=8, horizon=4, budget_s=1e9, checkpoint_every_s=0.0, eval_envs=4, num_threads=1)
+COMMAND = (sys.executable, "-m", "iker_agent.cli", "train", "shoe_push")
+TINY_ARGUMENTS = tuple(
+    f"learn.{name}={getattr(TINY, name)}" for name in ("num_envs", "horizon", "checkpoint_every_s", "num_threads")
+)
+
+
+def policy_of(seed: int) -> NetworkPolicy:
+    torch.manual_seed(seed)
+    return NetworkPolicy(ActorCritic(feature_dim(Spec()), Spec().action_dim), Normaliser(Spec()))
+
+
+def limited(updates: int) -> PPOConfig:
+    return PPOConfig(**{**vars(TINY), "max_steps": updates * UPDATE})
+
+
+@pytest.fixture
+def env():
+    env = gym.make_vec("IKER-ShoePush-v0", num_envs=8, num_threads=1, random_first_age=True)
+    yield env
+    env.close()
+
+
+def weights(training: Training) -> torch.Tensor:
+    return torch.cat([p.detach().flatten().clone() for p in training.policy.network.parameters()])
+
+
+def updated(training: Training, seed: int, count: int) -> torch.Tensor:
+    observation = training.begin(seed)
+    for _ in range(count):
+        observation, _ = training.rollout_and_update(observation)
+    return weights(training)
+
+
+def test_a_restored_training_makes_the_same_next_updates(env, tmp_path):
+    first = Training(env, TINY, lambda *_: 0.0, seed=3)
+    updated(first, 3, 2)
+    write_checkpoint(tmp_path / "checkpoint.pt", first.state())
+    went_on = updated(first, 100, 2)
+    second = Training(env, TINY, lambda *_: 0.0, seed=4)
+    second.restore(read_checkpoint(tmp_path / "checkpoint.pt"))
+    assert not torch.equal(weights(second), went_on)
+    assert torch.equal(updated(second, 100, 2), went_on)
+    numbers = [[(r.steps, r.reward, r.kl, r.learning_rate) for r in t.progress.rows] for t in (first, second)]
+    assert numbers[0] == numbers[1] and len(numbers[0]) == 4
+
+
+def test_a_candidate_that_will_do_is_taken_without_training(env):
+    poor, good = policy_of(1), policy_of(2)
+    rates = {id(w): rate for w, rate in zip((poor, good), (0.3, 0.97), strict=True)}
+    asked = []
+
+    def judge(policy, seed):
+        same = [c for c in (poor, good) if torch.equal(c.network.value.weight, policy.network.value.weight)]
+        asked.append(seed)
+        return rates[id(same[0])]
+
+    training = Training(env, TINY, judge, candidates=[poor, good])
+    policy = training.run()
+    assert torch.equal(policy.network.trunk[0].weight, good.network.trunk[0].weight)
+    assert policy.header["env_steps"] == 0 and policy.header["good_enough"]
+    assert len(asked) == len(set(asked)) == 3  # the good one is confirmed on a second batch
+
+
+def test_training_starts_from_the_best_candidate_with_its_normaliser_frozen(env):
+    worst, best = policy_of(1), policy_of(2)
+    for policy in (worst, best):
+        policy.normaliser(torch.rand(8, 38), train=True)
+    rates = iter((0.1, 0.5))
+    training = Training(env, limited(1), lambda *_: next(rates), candidates=[worst, best])
+    policy = training.run()
+    assert torch.equal(policy.normaliser.mean, best.normaliser.mean)
+    assert policy.header["env_steps"] == UPDATE and not policy.header["good_enough"]
+
+
+def test_the_first_interrupt_saves_and_the_folder_tells_all(tmp_path):
+    settings = TrainSettings("shoe_push", observation="pose", seed=1, learn=limited(50))
+    write_settings(tmp_path, settings)
+    run = TaskTraining(settings, tmp_path, resume=False, report=lambda row: os.kill(os.getpid(), signal.SIGINT))
+    policy = run.run()
+    assert run.interrupted and policy.header["env_steps"] == UPDATE
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler  # a later Ctrl-C is an ordinary one
+    assert read_settings(tmp_path)[0] == settings
+    assert read_checkpoint(tmp_path / "checkpoint.pt")["progress"]["steps"] == UPDATE
+    names = {path.name for path in tmp_path.iterdir() if not path.name.startswith("events")}
+    assert names == {"checkpoint.pt", "config.yaml", "curve.png", "metrics.csv", "policy.safetensors"}
+
+
+def test_tensorboard_gets_every_scalar(tmp_path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    settings = TrainSettings("shoe_push", learn=limited(2))
+    TaskTraining(settings, tmp_path, resume=False).run()
+    events = EventAccumulator(str(tmp_path)).Reload()
+    assert set(events.Tags()["scalars"]) >= set(SCALARS) - {"success/evaluated_strict", "episode/keypoint_error_m"}
+    assert [e.step for e in events.Scalars("ppo/kl")] == [UPDATE, 2 * UPDATE]
+
+
+def num_rows(path: Path) -> int:
+    return len(read_metrics(path)) if path.exists() else 0
+
+
+def test_kill_loses_at_most_one_interval_and_resume_goes_on(tmp_path):
+    out = tmp_path / "run"
+    process = subprocess.Popen([*COMMAND, *TINY_ARGUMENTS, "--out", str(out)], stdout=subprocess.DEVNULL)
+    try:
+        while process.poll() is None and num_rows(out / "metrics.csv") < 3:
+            time.sleep(0.05)
+    finally:
+        process.kill()
+    assert process.wait() == -signal.SIGKILL
+    seen = read_metrics(out / "metrics.csv")
+    saved = read_checkpoint(out / "checkpoint.pt")["progress"]
+    assert saved["steps"] >= seen[-1].steps >= 3 * UPDATE
+    assert load_policy(out / "policy.safetensors").header["env_steps"] in (saved["steps"], saved["steps"] - UPDATE)
+    settings, _ = read_settings(out)
+    learn = PPOConfig(**{**vars(settings.learn), "max_steps": saved["steps"] + 2 * UPDATE})
+    TaskTraining(TrainSettings("shoe_push", learn=learn), out, resume=True).run()
+    rows = read_metrics(out / "metrics.csv")
+    assert [r.steps for r in rows] == [UPDATE * (k + 1) for k in range(saved["steps"] // UPDATE + 2)]
+    assert [(r.seconds, r.reward) for r in rows[: len(seen)]] == [(r.seconds, r.reward) for r in seen]
+
+
+def test_two_processes_train_one_policy(tmp_path):
+    """gloo on loopback: the steps of both count, parameters stay equal (a run checks it at its end), one writes."""
+    out = tmp_path / "run"
+    torchrun = (sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--rdzv-backend=c10d")
+    arguments = ("--rdzv-endpoint=127.0.0.1:0", "--local-addr=127.0.0.1", *COMMAND[1:], *TINY_ARGUMENTS)
+    limit = f"learn.max_steps={3 * 2 * UPDATE}"
+    environment = {**os.environ, "GLOO_SOCKET_IFNAME": "lo", "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [*torchrun, *arguments, limit, "--out", str(out)], capture_output=True, text=True, env=environment
+    )
+    assert done.returncode == 0, done.stderr
+    assert [r.steps for r in read_metrics(out / "metrics.csv")] == [2 * UPDATE, 4 * UPDATE, 6 * UPDATE]
+    assert done.stdout.count("policy:") == 1 and len(list(Path(out).glob("events*"))) == 1
+
+
+def test_damaged_and_foreign_checkpoints_are_refused(tmp_path):
+    path = tmp_path / "checkpoint.pt"
+    write_checkpoint(path, {"x": torch.zeros(1000)})
+    path.write_bytes(path.read_bytes()[:-500])
+    with pytest.raises(ValueError, match="not a readable checkpoint"):
+        read_checkpoint(path)
+    torch.save({"x": 1}, path)
+    with pytest.raises(ValueError, match="no checkpoint of this project"):
+        read_checkpoint(path)
+    with pytest.raises(ValueError, match="is no training folder"):
+        read_settings(tmp_path)
