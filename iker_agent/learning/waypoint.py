@@ -24,12 +24,13 @@ from iker_envs.geometry import (
 )
 from iker_envs.gripper import FINGER_HALF_SIZE_M
 from iker_envs.nearby import free_objects
-from iker_envs.scene import HOME_GRIPPER_QUATERNION, Goal, Scene
-from iker_envs.spec import Spec
+from iker_envs.scene import HOME_GRIPPER_QUATERNION, Goal, ObjectModel, Scene
+from iker_envs.spec import Spec, spec_of
 from iker_envs.starts import push_height
 
 _CLEARANCE_M = 0.03  # between a carried object and what it passes over
 _NEAR_M = 0.02  # horizontal distance at which a carried object is lowered
+_TURNED_RAD = np.deg2rad(12.0)  # a carried object is lowered once it is turned so far
 _DONE_M = 0.008  # a push stops here
 _GOOD_M = 0.020  # so near, the fingers do not go round to another side any more
 _SLANT = 0.5  # share of the straight way to the target in the push direction
@@ -78,8 +79,9 @@ class WaypointPolicy:
         error = centre - turned
         across = norm(error[:, :2])
         height = self.parameters.carry_height_m - seen.object_position[:, 2]
-        lift = (across > _NEAR_M) & (height > 0.015)
-        error[:, 2] = np.where(across > _NEAR_M, height, error[:, 2])
+        away = (across > _NEAR_M) | (norm(turn) > _TURNED_RAD)
+        lift = away & (height > 0.015)
+        error[:, 2] = np.where(away, height, error[:, 2])
         error[lift, :2] = 0.0
         return error, np.where(lift[:, None], 0.0, turn)
 
@@ -230,7 +232,7 @@ class WaypointLearner:
     def learn(self, scene: Scene, goal: Goal, **_: object) -> WaypointPolicy:
         """The policy for one stage; budgets and initial policies do not matter to it."""
         obj = scene.object(goal.object)
-        return WaypointPolicy(waypoint_parameters(scene, obj, goal), Spec())
+        return WaypointPolicy(waypoint_parameters(scene, obj, goal), spec_of(scene))
 
 
 def waypoint_parameters(scene: Scene, obj, goal: Goal) -> WaypointParameters:
@@ -238,14 +240,19 @@ def waypoint_parameters(scene: Scene, obj, goal: Goal) -> WaypointParameters:
     passed = {*free_objects(scene, goal, margin_m=_CLEARANCE_M), *(o.name for o in scene.objects if not o.movable)}
     boxes = [b for o in scene.objects if o.name in passed - {obj.name} for b in object_boxes(o.model, o.pose)]
     highest = max([0.0, *(b.corners()[:, 2].max() for b in boxes)])
-    half_height = obj.model.size_m[2] / 2
+    below = max(_half_height(obj.model, pose) for pose in (obj.pose, goal.target_pose))
     push = push_height(obj.model, obj.pose) - obj.pose[2]
     return WaypointParameters(
         grasp=goal.grasp,
-        carry_height_m=float(max(highest + half_height, goal.target_pose[2]) + _CLEARANCE_M),
+        carry_height_m=float(max(highest + below, goal.target_pose[2]) + _CLEARANCE_M),
         push_height_m=float(push),
-        over_height_m=float(half_height + 0.07),
+        over_height_m=float(_half_height(obj.model, obj.pose) + 0.07),
     )
+
+
+def _half_height(model: ObjectModel, pose: np.ndarray) -> float:
+    """From an object's centre at a pose (7,) down to its lowest point, metres."""
+    return float(pose[2] - min(b.corners()[:, 2].min() for b in object_boxes(model, pose)))
 
 
 register_kind("waypoint", lambda _, header, spec: WaypointPolicy(WaypointParameters(**header["parameters"]), spec))
