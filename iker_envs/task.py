@@ -139,21 +139,27 @@ class Task(Contract):
         pose = pose_compose(scene.object(spec.relative_to).pose, relative)
         return Goal(spec.object, pose, spec.grasp, chosen.instruction, annotated_pose=pose)
 
-    def annotated_pose(self, name: str, scene: Scene, configuration: int | None = None) -> np.ndarray | None:
-        """Where the annotation puts an object (7,), given where everything else is; None if no stage moves it."""
-        for index, stage in enumerate(self.configuration(configuration).stages):
-            if stage.goal.object == name:
-                return self.goal(index, scene, configuration).target_pose
-        return None
+    def annotated_pose(
+        self, name: str, scene: Scene, configuration: int | None = None, near: np.ndarray | None = None
+    ) -> np.ndarray | None:
+        """Where the annotation puts an object (7,), given where everything else is; None if no stage moves it.
+
+        Of an object that several stages move: the last one's pose, or the one whose place is nearest to `near` (7,).
+        """
+        stages = self.configuration(configuration).stages
+        indices = [i for i, stage in enumerate(stages) if stage.goal.object == name]
+        poses = [self.goal(i, scene, configuration).target_pose for i in indices]
+        if near is not None and poses:
+            return min(poses, key=lambda pose: float(np.linalg.norm(pose[:3] - near[:3])))
+        return poses[-1] if poses else None
 
 
 def task_success(task: Task, scene: Scene, configuration: int | None = None) -> bool:
     """Is every object that the task's stages move strictly (3 cm, 15 degrees) where its annotation wants it?"""
-    for index in range(len(task.configuration(configuration).stages)):
-        goal = task.goal(index, scene, configuration)
-        obj = scene.object(goal.object)
-        poses = obj.pose[None, None]
-        errors = measure(poses, 0, poses, goal.target_pose[None], obj.model.control_keypoints_m())
+    for name in dict.fromkeys(stage.goal.object for stage in task.configuration(configuration).stages):
+        obj = scene.object(name)
+        poses, target = obj.pose[None, None], task.annotated_pose(name, scene, configuration)
+        errors = measure(poses, 0, poses, target[None], obj.model.control_keypoints_m())
         if not errors.strict[0]:
             return False
     return True

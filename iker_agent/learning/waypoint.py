@@ -23,7 +23,7 @@ from iker_envs.geometry import (
     rotvec_from_quaternion,
 )
 from iker_envs.gripper import FINGER_HALF_SIZE_M
-from iker_envs.nearby import free_objects
+from iker_envs.nearby import objects_near_motion
 from iker_envs.scene import HOME_GRIPPER_QUATERNION, Goal, ObjectModel, Scene
 from iker_envs.spec import Spec, spec_of
 from iker_envs.starts import push_height
@@ -237,8 +237,8 @@ class WaypointLearner:
 
 def waypoint_parameters(scene: Scene, obj, goal: Goal) -> WaypointParameters:
     """The lengths that a WaypointPolicy needs, from the scene's geometry."""
-    passed = {*free_objects(scene, goal, margin_m=_CLEARANCE_M), *(o.name for o in scene.objects if not o.movable)}
-    boxes = [b for o in scene.objects if o.name in passed - {obj.name} for b in object_boxes(o.model, o.pose)]
+    passed = objects_near_motion(scene, goal, margin_m=_CLEARANCE_M)
+    boxes = [b for o in scene.objects if o.name in passed for b in object_boxes(o.model, o.pose)]
     highest = max([0.0, *(b.corners()[:, 2].max() for b in boxes)])
     below = max(_half_height(obj.model, pose) for pose in (obj.pose, goal.target_pose))
     push = push_height(obj.model, obj.pose) - obj.pose[2]
