@@ -87,11 +87,18 @@ def make_config(overrides: Sequence[str] = (), preset: str = "", **top: Any) -> 
         for override in overrides:
             if "=" not in override:
                 raise ValueError(f"an override is key=value, such as learn.budget_s=120, not {override!r}")
-            merged = OmegaConf.merge(merged, _checked(OmegaConf.from_dotlist([override])))
+            merged = _merged(merged, override)
         merged = OmegaConf.merge(merged, {k: v for k, v in top.items() if v is not None})
         return OmegaConf.to_object(merged)
     except OmegaConfBaseException as error:
         raise ValueError(str(error).splitlines()[0]) from None
+
+
+def _merged(config: Any, override: str) -> Any:
+    try:
+        return OmegaConf.merge(config, _checked(OmegaConf.from_dotlist([override])))
+    except OmegaConfBaseException as error:
+        raise ValueError(f"setting {override!r} cannot be used: {str(error).splitlines()[0]}") from None
 
 
 def _checked(partial: Any) -> Any:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
@@ -49,7 +50,7 @@ class Screen:
                 self.console.print(f"  learning: {_numbers(row)}", soft_wrap=True)
             return
         if self._bar is None:
-            columns = (TextColumn("  learning"), BarColumn(24), TextColumn("{task.fields[numbers]}"))
+            columns = (TextColumn(" "), BarColumn(12), TextColumn("{task.fields[numbers]}"))
             self._bar = Progress(*columns, console=self.console, transient=True)
             self._task = self._bar.add_task("", total=1.0, numbers="")
             self._bar.start()
@@ -83,10 +84,11 @@ class Screen:
     def closing(self, result: RunResult, report: str) -> None:
         """The table of all stages and where the report is."""
         table = Table(
-            title="task done" if result.success else f"task not done: {result.reason or 'not where it should be'}"
+            box=SIMPLE_HEAD,
+            title="task done" if result.success else f"task not done: {result.reason or 'not where it should be'}",
         )
         for name, justify in _COLUMNS:
-            table.add_column(name, justify=justify)
+            table.add_column(name, justify=justify, no_wrap=name == "action")
         for row in summary_rows(result):
             table.add_row(*row)
         self.console.print(table)
@@ -97,10 +99,10 @@ _COLUMNS = (
     ("stage", "right"),
     ("action", "left"),
     ("tries", "right"),
-    ("env steps", "right"),
+    ("env\nsteps", "right"),
     ("seconds", "right"),
-    ("error", "right"),
-    ("strict success", "left"),
+    ("keypoint\nerror", "right"),
+    ("strict\nsuccess", "left"),
 )
 
 
@@ -125,4 +127,4 @@ def summary_rows(result: RunResult) -> list[tuple[str, ...]]:
 def _numbers(row: Row) -> str:
     rates = f"success {100 * row.success:.0f} % (strict {100 * row.success_strict:.0f} %)"
     left = f"{row.seconds_left / 60:.1f} min" if row.seconds_left > 90 else f"{row.seconds_left:.0f} s"
-    return f"{row.steps:,} steps, {rates}, {row.steps_per_s:,.0f} steps/s, at most {left} left"
+    return f"{row.steps / 1000:,.0f} k steps, {rates}, {row.steps_per_s:,.0f}/s, {left} left"

@@ -18,11 +18,12 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, StrictUndefined
+from jinja2 import Environment, StrictUndefined, Template
 from markupsafe import Markup, escape
 
 from iker_agent.prompts import REPAIR
@@ -39,12 +40,16 @@ def write_report(folder: str | Path) -> Path:
     folder = Path(folder)
     if not (folder / "run.json").is_file():
         raise ValueError(f"{str(folder)!r} is not a run folder: it has no run.json")
-    environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined)
-    formats = {"cm": _cm, "degrees": _degrees, "percent": _percent, "clock": _clock, "count": _count}
-    environment.filters.update(formats, program=_coloured)
-    template = environment.from_string(files("iker_agent").joinpath("report.html.j2").read_text(encoding="utf-8"))
-    page = template.render(_page(folder))
+    page = _template().render(_page(folder))
     return Folder(folder).text("report.html", page.encode("utf-8", "replace").decode("utf-8"))
+
+
+@cache
+def _template() -> Template:
+    environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined)
+    formats = {"cm": _cm, "degrees": _degrees, "percent": _percent, "clock": _clock, "count": _count, "yes_no": _yes_no}
+    environment.filters.update(formats, program=_coloured)
+    return environment.from_string(files("iker_agent").joinpath("report.html.j2").read_text(encoding="utf-8"))
 
 
 @dataclass
@@ -337,7 +342,8 @@ def _text(value: Any) -> str:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    """Finite and of ordinary size: JSON also brings NaN, booleans and integers without end."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e15
 
 
 def _number(value: Any) -> float | None:
@@ -378,6 +384,10 @@ def _percent(share: Any) -> str:
 
 def _count(value: Any) -> str:
     return f"{value:,.0f}" if _is_number(value) else "–"
+
+
+def _yes_no(value: Any) -> str:
+    return "yes" if value is True else "no" if value is False else "–"
 
 
 def _clock(seconds: Any) -> str:

@@ -14,7 +14,7 @@ import types
 import typing
 from collections.abc import Mapping
 from functools import cache
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
@@ -22,7 +22,12 @@ _INLINE_SIZE = 512  # larger arrays (images) travel as base64 .npy, not as lists
 
 
 class Contract:
-    """Base of all contracts: read-only arrays and one `to_dict`/`from_dict` pair."""
+    """Base of all contracts: read-only arrays and one `to_dict`/`from_dict` pair.
+
+    `SHAPES` fixes the shapes of array fields; such arrays are finite, and a pose's quaternion is of unit length.
+    """
+
+    SHAPES: ClassVar[Mapping[str, tuple[int, ...]]] = {}
 
     def __post_init__(self) -> None:
         for name, annotation in _hints(type(self)).items():
@@ -35,6 +40,12 @@ class Contract:
                 arrays = annotation == dict[str, np.ndarray]
                 frozen = {key: _frozen(item) if arrays else item for key, item in value.items()}
                 object.__setattr__(self, name, types.MappingProxyType(frozen))
+        for name, shape in self.SHAPES.items():
+            value = getattr(self, name)
+            values = value.items() if isinstance(value, Mapping) else [("", value)]
+            for key, array in values:
+                if array is not None:
+                    _check_shape(f"{type(self).__name__}.{name}{f'[{key!r}]' if key else ''}", array, shape)
 
     def __getstate__(self) -> dict[str, Any]:
         return {k: dict(v) if isinstance(v, Mapping) else v for k, v in vars(self).items()}
@@ -72,6 +83,14 @@ def _hints(cls: type) -> dict[str, Any]:
 
 def _required(f: dataclasses.Field) -> bool:
     return f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
+
+
+def _check_shape(where: str, array: np.ndarray, shape: tuple[int, ...]) -> None:
+    if array.shape != shape or not np.all(np.isfinite(array)):
+        size = " x ".join(map(str, shape))
+        raise ValueError(f"{where} is an array of {size} finite numbers, not {array.tolist()!r}")
+    if shape == (7,) and abs(np.linalg.norm(array[3:]) - 1.0) > 1e-3:
+        raise ValueError(f"{where} ends in a unit quaternion (w, x, y, z), not in {array[3:].tolist()!r}")
 
 
 def _frozen(value: Any) -> np.ndarray:
@@ -130,9 +149,12 @@ def _scalar(annotation: Any, value: Any, where: str) -> Any:
 
 
 def _array(value: Any, where: str) -> np.ndarray:
-    if isinstance(value, Mapping):
-        return np.load(io.BytesIO(base64.b64decode(value["npy_base64"])), allow_pickle=False)
     try:
-        return np.array(value, dtype=np.float64)
-    except (TypeError, ValueError):
+        if isinstance(value, Mapping):
+            return np.load(io.BytesIO(base64.b64decode(value["npy_base64"])), allow_pickle=False)
+        array = np.array(value)
+    except (TypeError, ValueError, KeyError, EOFError):
         raise ValueError(f"{where} is a list of numbers, not {value!r}") from None
+    if array.dtype.kind not in "iufb":
+        raise ValueError(f"{where} is a list of numbers, not {value!r}")
+    return array.astype(np.float64)

@@ -23,7 +23,7 @@ from iker_envs.measure import make_outcome
 from iker_envs.mujoco_model import build_model
 from iker_envs.observation_docs import document
 from iker_envs.scene import Goal, Grasp, Image, Outcome, Scene, View
-from iker_envs.setup import make_source, make_stage
+from iker_envs.setup import as_contract, make_source, make_stage
 from iker_envs.stage import StageWorlds
 
 _OPTIONS = ("configuration", "goal", "grasp", "look", "world")
@@ -62,7 +62,14 @@ class StageEnv(gym.Env):
         self.render_mode = render_mode
         self.task, self.source, self.randomisation = make_source(task, scene, goal, randomisation)
         self.stage: StageWorlds = make_stage(
-            self.source, 1, self.randomisation, observation=observation, episode_s=episode_s, free=free, num_threads=1
+            self.source,
+            1,
+            self.randomisation,
+            observation=observation,
+            episode_s=episode_s,
+            free=free,
+            num_threads=1,
+            grasp_bank=1,
         )
         spec = self.stage.config.spec
         bound = spec.observation_bound()
@@ -113,10 +120,13 @@ class StageEnv(gym.Env):
 
     def _keep(self, options: dict[str, Any]) -> None:
         if not self._ready:
-            raise ValueError("options['world'] = 'keep' needs a world: call reset() once before")
-        goal, grasp = options.get("goal", self.goal), options.get("grasp")
-        goal = Goal.from_dict(goal) if isinstance(goal, Mapping) else goal
-        grasp = Grasp.from_dict(grasp) if isinstance(grasp, Mapping) else grasp
+            raise ValueError(
+                "options['world'] = 'keep' needs a world: call reset() once before, and without a seed now"
+            )
+        if "configuration" in options:
+            raise ValueError("options['configuration'] needs options['world'] = 'new'; a kept world stays as it is")
+        goal = as_contract(Goal, options.get("goal", self.goal))
+        grasp = as_contract(Grasp, options["grasp"]) if options.get("grasp") is not None else None
         self._grasp_failure = self.stage.keep(goal, grasp)
 
     def step(self, action):

@@ -62,7 +62,10 @@ class Randomisation(Contract):
         for name, value in self.ranges.items():
             if name not in ROWS:
                 raise ValueError(f"{name!r} cannot be randomised; can be: {', '.join(ROWS)}")
-            low_high = np.asarray(value, dtype=float)
+            try:
+                low_high = np.asarray(value, dtype=float)
+            except (TypeError, ValueError):
+                low_high = np.full(2, np.nan)
             if low_high.shape != (2,) or not np.all(np.isfinite(low_high)) or low_high[0] > low_high[1]:
                 raise ValueError(f"the range of {name!r} is [low, high] with low <= high, not {value!r}")
             ranges[name] = low_high

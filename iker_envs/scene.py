@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import ClassVar
 
 import numpy as np
 from scipy.spatial.transform import Rotation
@@ -37,6 +38,8 @@ class ObjectModel(Contract):
     these axes.
     """
 
+    SHAPES: ClassVar = {"size_m": (3,), "rgba": (4,)}
+
     name: str
     shape: str  # a key of iker_envs.shapes.SHAPES
     size_m: np.ndarray
@@ -61,6 +64,8 @@ class ObjectModel(Contract):
 class SceneObject(Contract):
     """An object model at a pose (7,). Furniture (`movable=False`) never moves."""
 
+    SHAPES: ClassVar = {"pose": (7,)}
+
     model: ObjectModel
     pose: np.ndarray
     movable: bool = True
@@ -77,6 +82,8 @@ class SceneObject(Contract):
 @dataclass(frozen=True, eq=False)
 class Camera(Contract):
     """A pinhole camera: `pose_world` (7,) has its x axis to the image's right, y down, z into the scene (OpenCV)."""
+
+    SHAPES: ClassVar = {"pose_world": (7,)}
 
     name: str
     pose_world: np.ndarray
@@ -97,6 +104,8 @@ class Scene(Contract):
     The tool's approach axis stays within `approach_cone_rad` of `approach_axis` (3,), a unit vector: straight down
     unless the task grasps from the front.
     """
+
+    SHAPES: ClassVar = {"workspace_m": (2, 3), "approach_axis": (3,)}
 
     objects: tuple[SceneObject, ...]
     cameras: tuple[Camera, ...]
@@ -133,6 +142,8 @@ class Goal(Contract):
     `annotated_pose` is the task's own target where there is one; outcomes are also measured against it.
     """
 
+    SHAPES: ClassVar = {"target_pose": (7,), "annotated_pose": (7,), "raw_targets_m": (3,)}
+
     object: str
     target_pose: np.ndarray
     grasp: bool = False
@@ -144,6 +155,8 @@ class Goal(Contract):
 @dataclass(frozen=True, eq=False)
 class Grasp(Contract):
     """A parallel-jaw grasp: tool-centre pose (7,), width between the two contact surfaces, score in [0, 1]."""
+
+    SHAPES: ClassVar = {"tcp_pose": (7,)}
 
     tcp_pose: np.ndarray
     width_m: float
@@ -169,6 +182,8 @@ class View(Contract):
 
     `true_poses` (object -> (7,)) exists in simulation only; it is what `estimate_poses` perturbs there.
     """
+
+    SHAPES: ClassVar = {"true_poses": (7,)}
 
     cameras: dict[str, Image]
     query: str

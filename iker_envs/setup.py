@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -52,8 +53,16 @@ def make_stage(
     free: str = "near",
     rewards: Mapping[str, float] | None = None,
     num_threads: int = 0,
+    grasp_bank: int = 4,
 ) -> StageWorlds:
     """N worlds of a source."""
+    if num_worlds < 1:
+        raise ValueError(f"num_envs is at least 1, not {num_worlds}")
+    if not episode_s > 0:
+        raise ValueError(f"episode_s is a time above 0 s, not {episode_s!r}")
+    known = [f.name for f in fields(RewardConfig)]
+    if unknown := [name for name in rewards or {} if name not in known]:
+        raise ValueError(f"the rewards have no {unknown[0]!r}; they have: {', '.join(known)}")
     if free not in ("near", "all"):
         raise ValueError(f"free is 'near' or 'all', not {free!r}")
     config = StageConfig(
@@ -61,7 +70,7 @@ def make_stage(
         rewards=RewardConfig(**(rewards or {})),
         episode_s=float(episode_s),
         free=free,
-        grasp_bank=1 if num_worlds == 1 else 4,
+        grasp_bank=grasp_bank,
         num_threads=num_threads,
     )
     return StageWorlds(source, num_worlds, config, randomisation)
@@ -71,6 +80,8 @@ def as_contract(kind: type[Contract], value: Any) -> Any:
     """A contract from itself, its dictionary, or the path of a JSON or YAML file."""
     if isinstance(value, kind):
         return value
+    if not isinstance(value, (str, Path, Mapping)):
+        raise ValueError(f"a {kind.__name__.lower()} is given as itself, as a mapping or as a file, not as {value!r}")
     if isinstance(value, (str, Path)):
         text = Path(value).read_text()
         value = json.loads(text) if str(value).endswith(".json") else yaml.safe_load(text)

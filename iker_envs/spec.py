@@ -71,6 +71,10 @@ class Spec:
     approach_axis: tuple[float, float, float] = (0.0, 0.0, -1.0)
 
     def __post_init__(self) -> None:
+        for name, value in vars(self).copy().items():  # 10 and 10.0 are one number and one hash
+            if isinstance(value, (int, np.floating)):
+                object.__setattr__(self, name, float(value))
+        object.__setattr__(self, "approach_axis", tuple(float(v) for v in self.approach_axis))
         if self.observation not in LAYOUTS:
             raise ValueError(f"observation {self.observation!r} is unknown; known: {', '.join(LAYOUTS)}")
 

@@ -63,7 +63,7 @@ class StageWorlds:
 
     def _build(self, first: Start) -> None:
         """Compile the scene of an episode; the others must have the same objects."""
-        self.scene, self.goal = first.scene, first.goal
+        self.scene, self.goals = first.scene, [first.goal] * self.num_worlds
         free = free_objects(first.scene, first.goal) if self.config.free == "near" else None
         self.sim = MujocoSim(first.scene, self.num_worlds, free, self.config.num_threads)
         self.substeps = round(1.0 / self.config.spec.control_hz / self.sim.substep_s)
@@ -92,10 +92,22 @@ class StageWorlds:
         self.object_index = self.sim.objects.index(name)
         self.local_m = self.scene.object(name).model.control_keypoints_m()
 
-    def seed(self, seeds: Sequence[int]) -> None:
-        """One generator per world; grasped states made with others are forgotten."""
-        self.rngs = [np.random.default_rng(s) for s in seeds]
-        self._bank = []
+    @property
+    def goal(self) -> Goal:
+        """The goal of world 0; all worlds move the same object in the same way."""
+        return self.goals[0]
+
+    def seed(self, seeds: Sequence[int], worlds: np.ndarray | None = None) -> None:
+        """One generator per world, new ones where the mask `worlds` (N,) says so.
+
+        Grasped states made with other generators are forgotten, unless some worlds keep theirs.
+        """
+        everyone = worlds is None or worlds.all()
+        chosen = np.ones(self.num_worlds, dtype=bool) if everyone else worlds
+        old = self.rngs or [None] * self.num_worlds
+        self.rngs = [np.random.default_rng(s) if new else g for s, new, g in zip(seeds, chosen, old, strict=True)]
+        if everyone:
+            self._bank = []
 
     def restart(self, configuration: int | None = None, *, look: bool = False) -> None:
         """Begin afresh in all worlds with the source's own goal; a configuration may bring other objects.
@@ -105,7 +117,7 @@ class StageWorlds:
         first = self.source.sample(np.random.default_rng(0), configuration)
         same = [o.model.to_dict() for o in first.scene.objects] == [o.model.to_dict() for o in self.scene.objects]
         if same:
-            self.scene, self.goal, self._bank = first.scene, first.goal, []
+            self.scene, self.goals, self._bank = first.scene, [first.goal] * self.num_worlds, []
             self._set_object(self.goal.object)
         else:
             self.sim.close()
@@ -152,6 +164,8 @@ class StageWorlds:
         return pose
 
     def _set_goals(self, worlds: np.ndarray, goals: Sequence[Goal]) -> None:
+        for world, goal in zip(worlds, goals, strict=True):
+            self.goals[world] = goal
         self.target_pose[worlds] = np.array([g.target_pose for g in goals])
         self.targets_m[worlds] = pose_apply(self.target_pose[worlds], self.local_m)
 
@@ -212,7 +226,6 @@ class StageWorlds:
 
         Executes the grasp in physics when the goal asks for one. Returns why the grasp failed, else "".
         """
-        self.goal = goal
         self._set_object(goal.object)
         worlds = np.arange(self.num_worlds)
         self._set_goals(worlds, [goal] * self.num_worlds)

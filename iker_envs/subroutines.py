@@ -78,6 +78,7 @@ def grasp_now(worlds: StageWorlds, grasp: Grasp | None) -> str:
     if grasp is None:
         proposals = propose_grasps(worlds.scene_now(0), goal.object, goal.target_pose)
         if not proposals.grasps:
+            worlds.begin(np.arange(worlds.num_worlds), worlds.opening_command_m)
             return f"{goal.object} cannot be grasped: {proposals.reason}"
         grasp = proposals.grasps[0]
     tcp = np.array([_noisy(worlds, w, np.array(grasp.tcp_pose)) for w in range(worlds.num_worlds)])

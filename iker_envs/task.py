@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from importlib.resources import files
 from pathlib import Path
 from string import Template
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import yaml
@@ -28,11 +28,6 @@ from iker_envs.scene import Goal, ObjectModel, Scene, SceneObject, turned_pose
 from iker_envs.starts import Start
 
 
-def _check_xyz(what: str, position_m: np.ndarray) -> None:
-    if position_m.shape != (3,) or not np.all(np.isfinite(position_m)):
-        raise ValueError(f"{what}.position_m is x, y, z in metres, not {position_m.tolist()}")
-
-
 @dataclass(frozen=True, eq=False)
 class Placement(Contract):
     """Where an object may start: the centre of its bottom face in metres, heading in degrees, uniform ranges.
@@ -40,6 +35,8 @@ class Placement(Contract):
     Roll and pitch come before the heading (about the fixed x, y, z axes in this order). `stands_on` names the furniture
     under it ("" for the table); z is then the height above that furniture's top.
     """
+
+    SHAPES: ClassVar = {"position_m": (3,), "position_range_m": (2,)}
 
     model: str
     position_m: np.ndarray
@@ -51,14 +48,12 @@ class Placement(Contract):
     position_range_m: np.ndarray = field(default_factory=lambda: np.zeros(2))  # +- in x and y
     yaw_range_deg: float = 0.0
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        _check_xyz("Placement", self.position_m)
-
 
 @dataclass(frozen=True, eq=False)
 class GoalSpec(Contract):
     """Where an object should go: its body frame relative to another object's body frame, metres and degrees."""
+
+    SHAPES: ClassVar = {"position_m": (3,)}
 
     object: str
     relative_to: str
@@ -67,10 +62,6 @@ class GoalSpec(Contract):
     grasp: bool = False
     roll_deg: float = 0.0
     pitch_deg: float = 0.0
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        _check_xyz("GoalSpec", self.position_m)
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,6 +84,8 @@ class Configuration(Contract):
 @dataclass(frozen=True, eq=False)
 class Task(Contract):
     """A task: its id, one line on it, the box (2, 3) that the tool centre may move in, its configurations."""
+
+    SHAPES: ClassVar = {"workspace_m": (2, 3), "approach_axis": (3,)}
 
     name: str
     id: str
@@ -234,12 +227,11 @@ def load_task(name_or_path: str | Path) -> Task:
     if not path.exists():
         raise ValueError(f"the task file {str(path)!r} does not exist")
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        return parse_task(yaml.safe_load(path.read_text(encoding="utf-8")), path.parent)
     except yaml.YAMLError as error:
-        raise ValueError(f"{str(path)!r} is not YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(content, Mapping):
-        raise ValueError(f"{str(path)!r} holds no task: a task is a mapping, not {type(content).__name__}")
-    return parse_task(content, path.parent)
+        raise ValueError(f"the task file {str(path)!r} is not YAML: {' '.join(str(error).split())}") from None
+    except ValueError as error:
+        raise ValueError(f"the task file {str(path)!r} is faulty: {error}") from None
 
 
 def parse_task(data: Mapping[str, Any], folder: Path | None = None) -> Task:
@@ -248,6 +240,8 @@ def parse_task(data: Mapping[str, Any], folder: Path | None = None) -> Task:
     In instruction and stages `$name` stands for the configuration's value of that name (`values`, inherited too), so
     that configurations which differ by a number share their programs.
     """
+    if not isinstance(data, Mapping):
+        raise ValueError(f"a task is a mapping with {', '.join(f.name for f in fields(Task))}, not {data!r}")
     data = dict(data)
     shared = {key: data.pop(key) for key in ("objects", "instruction", "stages", "values") if key in data}
     configurations = [_configuration(shared, c) for c in data.pop("configurations", None) or [{}]]
@@ -266,7 +260,7 @@ def _configuration(shared: Mapping[str, Any], change: Mapping[str, Any]) -> dict
     objects, changes = shared.get("objects", {}), change.get("objects", {})
     for name, fields_of in {**objects, **changes}.items():
         if not isinstance(fields_of, Mapping):
-            raise ValueError(f"the object {name!r} is a mapping of its fields, not {fields_of!r}")
+            raise ValueError(f"object {name!r} is a mapping with model and position_m, not {fields_of!r}")
     if unknown := [n for n in changes if n not in objects]:
         raise ValueError(f"a configuration changes {unknown[0]!r}; the task's objects are: {', '.join(objects)}")
     merged = {**shared, **change}

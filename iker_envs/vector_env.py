@@ -76,12 +76,12 @@ class StageVectorEnv(VectorEnv):
         options = dict(options or {})
         if unknown := [k for k in options if k not in ("configuration", "reset_mask")]:
             raise ValueError(f"reset option {unknown[0]!r} is unknown; known: configuration, reset_mask")
-        if seed is not None or not self.stage.rngs:
-            self.stage.seed(self._seeds(seed))
-        self._configuration = options.get("configuration")
         mask = np.asarray(options.get("reset_mask", np.ones(self.num_envs, dtype=bool)))
         if mask.shape != (self.num_envs,) or mask.dtype != bool:
             raise ValueError(f"options['reset_mask'] is ({self.num_envs},) bool, not {mask.dtype} {mask.shape}")
+        if seed is not None or not self.stage.rngs:
+            self.stage.seed(self._seeds(seed), mask if self.stage.rngs else None)
+        self._configuration = options.get("configuration")
         self._reset(mask)
         if self.random_first_age and mask.all():
             ages = [rng.integers(self.stage.config.max_steps) for rng in self.stage.rngs]
@@ -106,10 +106,11 @@ class StageVectorEnv(VectorEnv):
         """One tick of 0.1 s in all worlds; actions (N, 6) in [-1, 1]."""
         actions = np.asarray(actions)
         if actions.shape != self.action_space.shape or not np.all(np.isfinite(actions)):
-            raise ValueError(f"actions are {self.action_space.shape} finite numbers in [-1, 1], not {actions.shape}")
+            what = actions.shape if actions.shape != self.action_space.shape else "nan or infinite ones"
+            raise ValueError(f"actions are {self.action_space.shape} finite numbers in [-1, 1], not {what}")
         fresh = self._done if self.autoreset_mode == AutoresetMode.NEXT_STEP else np.zeros(self.num_envs, dtype=bool)
-        self._reset(fresh.copy())
         rows, lost = self.stage.step(np.where(fresh[:, None], 0.0, actions))
+        self._reset(fresh.copy())  # next_step mode: this step is spent on the reset of worlds that had ended
         errors = self.stage.errors()
         terminated, truncated = lost & ~fresh, (self.stage.step_count >= self.stage.config.max_steps) & ~fresh
         reward = sum(rows.values())

@@ -81,7 +81,9 @@ def rack_scene() -> Scene:
     """A box on a rack, a left and a right shoe on the table before it (reference scene of the shoe tasks)."""
     rack = ObjectModel("rack", "rack", np.array([0.28, 0.64, 0.10]))
     box = ObjectModel("shoe_box", "box", np.array([0.28, 0.20, 0.11]), 0.6)
-    left, right = (ObjectModel(f"{s}_shoe", "shoe", np.array([0.28, 0.10, 0.09]), 0.3, side=s) for s in ("left", "right"))
+    left, right = (
+        ObjectModel(f"{s}_shoe", "shoe", np.array([0.28, 0.10, 0.09]), 0.3, side=s) for s in ("left", "right")
+    )
     objects = (
         SceneObject(rack, upright_pose([0.66, 0.0, 0.05]), movable=False),
         SceneObject(box, upright_pose([0.65, 0.0, 0.155])),

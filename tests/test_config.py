@@ -106,7 +106,7 @@ def test_an_unknown_name_is_told_with_the_known_ones(override, known):
 
 
 def test_an_unknown_preset_names_the_known_ones():
-    with pytest.raises(ValueError, match="preset 'papper' does not exist; known: .*paper"):
+    with pytest.raises(ValueError, match=r"preset 'papper' does not exist; known: .*paper"):
         make_config(preset="papper")
 
 

@@ -1,4 +1,4 @@
-"""Every contract survives JSON, YAML and pickling, cannot be written to, and says in one sentence what is wrong with it."""
+"""Every contract survives JSON, YAML and pickling, is read-only, and says in one sentence what is wrong with it."""
 
 import copy
 import dataclasses
@@ -160,10 +160,15 @@ def test_nothing_can_be_written(example):
 
 
 def test_a_contract_keeps_copies_of_what_it_is_given():
-    position, targets = np.zeros(7), {"1": np.zeros(3)}
+    position, targets = np.array([0, 0, 0, 1.0, 0, 0, 0]), {"1": np.zeros(3)}
     goal = Goal("cup", position, raw_targets_m=targets)
     position[:], targets["1"][:], targets["2"] = 5, 5, np.ones(3)
-    assert not goal.target_pose.any() and list(goal.raw_targets_m) == ["1"] and not goal.raw_targets_m["1"].any()
+    assert (
+        goal.target_pose[3] == 1.0
+        and not goal.target_pose[:3].any()
+        and list(goal.raw_targets_m) == ["1"]
+        and not goal.raw_targets_m["1"].any()
+    )
 
 
 @every_contract
@@ -216,7 +221,9 @@ def _wrong_fields() -> list:
     for cls in EXAMPLES:
         hints = typing.get_type_hints(cls)
         for f in dataclasses.fields(cls):
-            cases += [pytest.param(cls, f.name, w, id=f"{cls.__name__}.{f.name}-{w}") for w in _wrong_values(hints[f.name])]
+            cases += [
+                pytest.param(cls, f.name, w, id=f"{cls.__name__}.{f.name}-{w}") for w in _wrong_values(hints[f.name])
+            ]
     return cases
 
 

@@ -70,7 +70,9 @@ def test_observations_rewards_and_info(make, env_id):
         observation, reward, terminated, truncated, info = env.step(env.action_space.sample())
         assert env.observation_space.contains(observation)
         assert set(info) == INFO and (type(terminated), type(truncated)) == (bool, bool)
-        assert reward == pytest.approx(sum(v for k, v in info.items() if k.startswith("reward/"))) and np.isfinite(reward)
+        assert reward == pytest.approx(sum(v for k, v in info.items() if k.startswith("reward/"))) and np.isfinite(
+            reward
+        )
         if terminated or truncated:
             env.reset()
 
@@ -204,7 +206,7 @@ BAD_ARGUMENTS = {
     "goal of furniture": (dict(goal={"object": "rack", "target_pose": [0, 0, 0, 1, 0, 0, 0]}), "'rack' is furniture"),
     "short pose": (dict(goal={"object": "left_shoe", "target_pose": [0.4, 0.1, 0.045]}), "target_pose"),
     "unknown field": (dict(goal={"object": "left_shoe", "pose": [0] * 7}), "Goal has no field 'pose'"),
-    "scene of numbers": (dict(scene=5), "Scene is made from a mapping"),
+    "scene of numbers": (dict(scene=5), "a scene is given as itself, as a mapping or as a file, not as 5"),
     "no such file": (dict(scene="nowhere.json"), r"nowhere\.json"),
     "layout": (dict(observation="pixels"), "'pixels' is unknown; known: keypoints, pose"),
     "render mode": (dict(render_mode="ansi"), "'ansi' is unknown; known: None, 'rgb_array'"),
@@ -223,7 +225,9 @@ def test_bad_arguments_are_told_in_one_sentence(make, kwargs, words):
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("action", [np.zeros(5), np.zeros((1, 6)), np.full(6, np.nan), np.array([0, 0, np.inf, 0, 0, 0])])
+@pytest.mark.parametrize(
+    "action", [np.zeros(5), np.zeros((1, 6)), np.full(6, np.nan), np.array([0, 0, np.inf, 0, 0, 0])]
+)
 def test_bad_actions_are_told_in_one_sentence_and_do_nothing(make, action):
     env = make("IKER-ShoePush-v0").unwrapped
     env.reset(seed=0)

@@ -54,9 +54,7 @@ def test_a_product_turns_by_the_right_factor_first(a, b, v):
 def test_quaternion_round_trips(q):
     assert same_rotation(g.quaternion_from_rotvec(g.rotvec_from_quaternion(q)), q)
     assert same_rotation(g.quaternion_from_matrix(g.rotation_matrix(q)), q, atol=1e-7)
-    np.testing.assert_allclose(
-        g.quaternion_multiply(q, g.quaternion_conjugate(q)), g.IDENTITY_QUATERNION, atol=1e-12
-    )
+    np.testing.assert_allclose(g.quaternion_multiply(q, g.quaternion_conjugate(q)), g.IDENTITY_QUATERNION, atol=1e-12)
 
 
 @given(positions, st.floats(1e-12, np.pi - 1e-6))
@@ -86,7 +84,9 @@ def test_poses_form_a_group_that_acts_on_points(a, b, c, points):
 
 def test_a_pose_by_hand():
     pose = np.array([1.0, 2.0, 3.0, RIGHT, 0, 0, RIGHT])  # a quarter turn to the left about z, then moved
-    np.testing.assert_allclose(g.pose_apply(pose, np.array([[1.0, 0, 0], [0, 1, 5]])), [[1, 3, 3], [0, 2, 8]], atol=1e-12)
+    np.testing.assert_allclose(
+        g.pose_apply(pose, np.array([[1.0, 0, 0], [0, 1, 5]])), [[1, 3, 3], [0, 2, 8]], atol=1e-12
+    )
 
 
 @given(poses, point_clouds)

@@ -112,5 +112,5 @@ def test_a_grasp_in_the_object_s_frame_moves_with_it(rack_scene):
 
 
 def test_an_unknown_object_is_named(rack_scene):
-    with pytest.raises(KeyError, match="no object 'sock'.*left_shoe"):
+    with pytest.raises(KeyError, match=r"no object 'sock'.*left_shoe"):
         propose_grasps(rack_scene, "sock")

@@ -44,7 +44,9 @@ def imports(path: Path) -> Iterator[str]:
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            base = ".".join([*package[: len(package) - node.level + 1], node.module or ""] if node.level else [node.module])
+            base = ".".join(
+                [*package[: len(package) - node.level + 1], node.module or ""] if node.level else [node.module]
+            )
             base = base.strip(".")
             for name in (f"{base}.{alias.name}" for alias in node.names):
                 yield name if is_module(name) else base
@@ -55,10 +57,7 @@ def imports(path: Path) -> Iterator[str]:
 def imported_from(folder: str, *packages: str) -> dict[str, str]:
     """Module of the folder -> a module of the packages that it imports."""
     return {
-        module_name(path): name
-        for path in sources(folder)
-        for name in imports(path)
-        if name.split(".")[0] in packages
+        module_name(path): name for path in sources(folder) for name in imports(path) if name.split(".")[0] in packages
     }
 
 
@@ -134,12 +133,17 @@ def test_no_module_is_a_drawer_for_everything():
 def test_every_package_is_installed():
     listed = (ROOT / "setup.py").read_text(encoding="utf-8")
     for init in (p for p in sources(*PACKAGES) if p.name == "__init__.py"):
-        name = module_name(init).replace("cfg", "iker_cfg", 1) if init.is_relative_to(ROOT / "cfg") else module_name(init)
+        name = (
+            module_name(init).replace("cfg", "iker_cfg", 1) if init.is_relative_to(ROOT / "cfg") else module_name(init)
+        )
         assert f'"{name}"' in listed, f"setup.py does not list the package {name}"
 
 
 def test_files_are_short():
-    lengths = {p: len(p.read_text(encoding="utf-8").splitlines()) for p in sources(*PACKAGES, "tests", "benchmarks", "examples")}
+    lengths = {
+        p: len(p.read_text(encoding="utf-8").splitlines())
+        for p in sources(*PACKAGES, "tests", "benchmarks", "examples")
+    }
     assert {str(p.relative_to(ROOT)): n for p, n in lengths.items() if n > MAX_FILE} == {}
     assert statistics.median(lengths[p] for p in sources(*PACKAGES) if lengths[p] > 1) <= MEDIAN_FILE
 
@@ -158,5 +162,7 @@ def test_functions_are_short():
 
 
 def test_every_module_says_what_it_is_for():
-    silent = [module_name(p) for p in sources(*PACKAGES) if not (ast.get_docstring(ast.parse(p.read_text("utf-8"))) or "")]
+    silent = [
+        module_name(p) for p in sources(*PACKAGES) if not (ast.get_docstring(ast.parse(p.read_text("utf-8"))) or "")
+    ]
     assert silent == []

@@ -1,4 +1,4 @@
-"""No test can reach another machine. Multicast addresses: even without the guard the kernel would refuse TCP to them."""
+"""No test can reach another machine. (TCP to a multicast address: the kernel refuses it even without the guard.)"""
 
 import socket
 import urllib.request
@@ -49,11 +49,11 @@ def test_libraries_are_caught_as_well():
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
 def test_loopback_works(host):
     with socket.create_server(("127.0.0.1", 0)) as server:
-        with socket.create_connection((host, server.getsockname()[1])) as client:
-            peer, _ = server.accept()
-            with peer:
-                client.sendall(b"here")
-                assert peer.recv(4) == b"here"
+        client = socket.create_connection((host, server.getsockname()[1]))
+        peer, _ = server.accept()
+        with client, peer:
+            client.sendall(b"here")
+            assert peer.recv(4) == b"here"
 
 
 def test_unix_sockets_work(tmp_path):

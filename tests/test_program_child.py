@@ -239,7 +239,18 @@ def test_the_order_of_the_dictionary_does_not_matter(order, as_int, moved_first)
 
 
 PACKAGE = Path(runner.__file__).parent
-CHILD_SIDE = {"child", "execution", "facades", "language", "lockdown", "plain", "rotation", "seccomp", "vocabulary"}
+CHILD_SIDE = {
+    "child",
+    "execution",
+    "facades",
+    "language",
+    "lockdown",
+    "plain",
+    "result",
+    "rotation",
+    "seccomp",
+    "vocabulary",
+}
 
 
 def _imports(path: Path) -> set[str]:

@@ -171,7 +171,11 @@ FAULTS = {
     "no goal position": ("stages.0.goal.position_m", None, "GoalSpec lacks position_m"),
     "no model": ("objects.box.model", None, "Placement lacks model"),
     "text for a number": ("objects.box.yaw_deg", "ten", r"Placement\.yaw_deg is of type float, not 'ten'"),
-    "text for a position": ("objects.box.position_m", "here", r"Placement\.position_m is a list of numbers, not 'here'"),
+    "text for a position": (
+        "objects.box.position_m",
+        "here",
+        r"Placement\.position_m is a list of numbers, not 'here'",
+    ),
     "two numbers for a position": ("objects.box.position_m", [0.4, 0.1], r"position_m"),
     "text for yes or no": ("objects.rack.movable", "no", r"Placement\.movable is of type bool, not 'no'"),
     "stands on nothing known": ("objects.box.stands_on", "shelf", "'shelf'.*rack"),
@@ -198,7 +202,9 @@ def test_a_faulty_task_is_told_with_the_bad_value_and_the_valid_ones(path, value
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("text", ["", "- a\n- b\n", "just words\n", "name: [1, 2\n"], ids=["empty", "list", "text", "broken"])
+@pytest.mark.parametrize(
+    "text", ["", "- a\n- b\n", "just words\n", "name: [1, 2\n"], ids=["empty", "list", "text", "broken"]
+)
 def test_a_file_that_is_no_mapping_is_one_sentence(tmp_path, text):
     file = tmp_path / "odd.yaml"
     file.write_text(text)
@@ -217,7 +223,7 @@ def test_a_configuration_that_does_not_exist_names_the_ones_that_do():
 def test_a_task_by_path_by_folder_and_by_no_name(tmp_path, monkeypatch):
     (tmp_path / "plain.yaml").write_text(yaml.safe_dump(PLAIN))
     assert load_task(tmp_path / "plain.yaml").name == load_task(str(tmp_path / "plain.yaml")).name == "plain"
-    with pytest.raises(ValueError, match="no task 'plain'; known: .*shoe_rack.*or a path"):
+    with pytest.raises(ValueError, match=r"no task 'plain'; known: .*shoe_rack.*or a path"):
         load_task("plain")
     monkeypatch.setenv("IKER_TASKS", os.pathsep.join(["/nowhere", str(tmp_path)]))
     assert load_task("plain").id == "IKER-Plain-v0" and set(task_names()) == {*NAMES, "plain"}

@@ -8,6 +8,7 @@ from gymnasium.vector import AutoresetMode
 import iker_envs
 from iker_agent.learning.evaluate import evaluate
 from iker_agent.learning.waypoint import WaypointLearner
+from iker_envs.sim import WorldReset
 
 every_id = pytest.mark.parametrize("env_id", iker_envs.IDS)
 PUSH = "IKER-ShoePush-v0"
@@ -55,12 +56,37 @@ def test_spaces_and_full_width_rows(make, env_id):
 
 
 @every_id
-def test_a_world_does_not_depend_on_the_worlds_beside_it(make, env_id):
+@pytest.mark.parametrize(("num_envs", "num_threads"), [(1, 1), (2, 2)])
+def test_a_world_does_not_depend_on_the_worlds_beside_it(make, env_id, num_envs, num_threads):
     together = run(make(env_id, 3, episode_s=0.5), [7, 8, 9])
-    for index, threads in ((1, 1), (2, 2)):
-        alone = run(make(env_id, 1, episode_s=0.5, num_threads=threads), [7 + index], first=index)
-        for a, b in zip(world(together, index), world(alone, 0), strict=True):
+    fewer = run(make(env_id, num_envs, episode_s=0.5, num_threads=num_threads), [8, 9][:num_envs], first=1)
+    for index in range(num_envs):
+        for a, b in zip(world(together, 1 + index), world(fewer, index), strict=True):
             np.testing.assert_array_equal(a, b)
+
+
+def throw_up(env, index: int) -> None:
+    """Let the objects of one world fall from 3 m: it comes to rest long after the others."""
+    state = env.stage.sim.state()
+    poses = state.object_pose[[index]].copy()
+    poses[..., 2] += 3.0
+    opening = state.opening_m[[index]]
+    env.stage.sim.reset(np.array([index]), WorldReset(state.gripper_pose[[index]], opening, poses, opening))
+
+
+@every_id
+def test_what_finish_measures_does_not_depend_on_the_worlds_beside_it(make, env_id):
+    measured = []
+    for num_envs, seeds, first in ((4, [5, 6, 7, 8], 0), (2, [6, 7], 1)):
+        env = make(env_id, num_envs, episode_s=3.0)
+        run(env, seeds, steps=15, first=first)
+        if num_envs == 4:
+            throw_up(env, 0)
+        errors = env.finish()
+        measured.append((errors.goal_m, errors.tilt_rad, errors.heading_rad))
+    assert measured[0][0][0] > 0.05
+    for all_four, two in zip(*measured, strict=True):
+        np.testing.assert_allclose(two, all_four[1:3], atol=1e-4)  # the others wait for the last one, at rest
 
 
 @every_id

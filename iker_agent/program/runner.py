@@ -127,8 +127,8 @@ def _environment() -> dict[str, str]:
     """Nothing of the caller's environment, except where an interpreter may find its own shared libraries."""
     names = ("SYSTEMROOT", "PATH") if sys.platform == "win32" else ("LD_LIBRARY_PATH",)
     kept = {name: os.environ[name] for name in names if name in os.environ}
+    # One thread, or the stacks of the others use up the memory limit; a fixed hash seed, so that results repeat.
     threads = dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-    # One thread, or the stacks of the others use up the memory limit; no hash seed, so that results repeat.
     return {**kept, **threads, "LC_ALL": "C.UTF-8", "PYTHONHASHSEED": "0"}
 
 
