@@ -10,6 +10,8 @@ from typing import Annotated
 
 import typer
 
+from iker_agent.cli_tasks import tasks
+
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
@@ -18,6 +20,7 @@ app = typer.Typer(
 )
 
 NOT_DONE, USAGE = 1, 2
+app.command()(tasks)
 
 
 def main() -> None:

@@ -41,12 +41,12 @@ class Placement(Contract):
     model: str
     position_m: np.ndarray
     yaw_deg: float = 0.0
-    roll_deg: float = 0.0
-    pitch_deg: float = 0.0
     stands_on: str = ""
     movable: bool = True
     position_range_m: np.ndarray = field(default_factory=lambda: np.zeros(2))  # +- in x and y
     yaw_range_deg: float = 0.0
+    roll_deg: float = 0.0
+    pitch_deg: float = 0.0
 
 
 @dataclass(frozen=True, eq=False)
