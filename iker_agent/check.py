@@ -1,30 +1,38 @@
 """Is a task sound? `iker check TASK` tells each fault in one sentence.
 
-task  ->  for each configuration: at rest, start and goal reachable, keypoints visible, programs reproduce the goals
-and are idempotent, a waypoint policy solves each stage
+task  ->  for each configuration: at rest, no penetration, start, goal and grasp reachable, keypoints visible, programs
+of both contracts reproduce the goals and are idempotent, a waypoint policy solves each stage
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
+from scipy.spatial.transform import Rotation
 
 from iker_agent.execute import execute
 from iker_agent.goals import Refusal, check_goal
-from iker_agent.keypoints import Keypoints, select_keypoints
+from iker_agent.keypoints import MIN_DRAWN_PER_OBJECT, Keypoints, select_keypoints
 from iker_agent.learning.waypoint import WaypointLearner
-from iker_agent.program import run_program
+from iker_agent.program import ProgramResult, run_program
+from iker_envs.collision import deepest_overlap, object_boxes, scene_boxes
 from iker_envs.geometry import pose_apply
-from iker_envs.measure import keypoint_error
+from iker_envs.grasps import propose_grasps
+from iker_envs.measure import STRICT_M, keypoint_error
 from iker_envs.scene import Goal, Scene
-from iker_envs.task import Task, load_task
+from iker_envs.starts import push_start
+from iker_envs.still import still_view
+from iker_envs.task import StageSpec, Task, load_task
 from iker_envs.transfer import SceneNotAtRest, settle
 
-_REPRODUCE_M = 0.001
+REPRODUCE_M = 0.001
+PENETRATION_M = 0.002
 _TRIES = 3
+CONTRACTS = ("keypoints", "poses")
 
 
 def check_task(name_or_path: str, *, solve: bool = True) -> list[str]:
@@ -33,87 +41,163 @@ def check_task(name_or_path: str, *, solve: bool = True) -> list[str]:
         task = load_task(name_or_path)
     except ValueError as error:
         return [str(error)]
-    faults: list[str] = []
+    where: dict[str, list[int]] = {}
     for index in range(len(task.configurations)):
-        faults += [f"configuration {index}: {fault}" for fault in _faults(task, index, solve)]
-    return faults
+        for fault in dict.fromkeys(_faults(task, index, solve)):
+            where.setdefault(fault, []).append(index)
+    return [f"{_which(indices, len(task.configurations))}: {fault}" for fault, indices in where.items()]
+
+
+def _which(indices: list[int], count: int) -> str:
+    if len(indices) == count > 1:
+        return "all configurations"
+    return f"configuration{'s' if len(indices) > 1 else ''} {', '.join(map(str, indices))}"
 
 
 def _faults(task: Task, index: int, solve: bool) -> Iterator[str]:
+    if not task.configuration(index).instruction.strip():
+        yield "the instruction is empty"
     try:
-        scene = settle(task.sample(None, index))
-    except (SceneNotAtRest, ValueError, KeyError) as error:
+        drawn = task.sample(None, index)
+        if overlap := _penetration(drawn):
+            yield overlap
+            return
+        scene = settle(drawn)
+    except SceneNotAtRest as error:
+        yield f"the scene is not at rest: {str(error).split(';')[0]}"
+        return
+    except (ValueError, KeyError) as error:
         yield str(error).strip("'")
         return
     for number, stage in enumerate(task.configuration(index).stages):
         try:
             goal = task.goal(number, scene, index)
-            if not scene.object(goal.object).movable:
-                raise ValueError(f"{goal.object} is furniture and cannot be a goal's object")
+            faults = list(_stage_faults(stage, scene, goal))
         except (KeyError, ValueError) as error:
             yield f"stage {number + 1}: {str(error).strip(chr(34))}"
             return
-        keypoints = _look(scene)
-        yield from (f"stage {number + 1}: {f}" for f in _program_faults(stage.programs, scene, goal, keypoints))
-        if solve and (fault := _unsolved(scene, goal)):
+        yield from (f"stage {number + 1}: {fault}" for fault in faults)
+        if solve and not faults and (fault := _unsolved(scene, goal)):
             yield f"stage {number + 1}: {fault}"
         scene = scene.with_poses({goal.object: goal.target_pose})
 
 
-def _look(scene: Scene) -> Keypoints:
-    still = Goal(scene.movable[0], scene.object(scene.movable[0]).pose)
-    env = gym.make("IKER-Stage-v0", scene=scene, goal=still, randomisation="off").unwrapped
-    try:
-        env.reset(seed=0, options={"look": True})
-        return select_keypoints(scene, env.view())
-    finally:
-        env.close()
+def _penetration(scene: Scene) -> str:
+    for obj in scene.objects:
+        boxes = object_boxes(obj.model, obj.pose)
+        depth, whom = deepest_overlap(boxes, scene_boxes(scene, skip=[obj.name]))
+        if depth > PENETRATION_M:
+            return f"{obj.name} starts {1000 * depth:.0f} mm inside {whom}"
+        if (low := min(b.corners()[:, 2].min() for b in boxes)) < -PENETRATION_M:
+            return f"{obj.name} starts {-1000 * low:.0f} mm below the table"
+    return ""
 
 
-def _program_faults(programs, scene: Scene, goal: Goal, keypoints: Keypoints) -> Iterator[str]:
+def _stage_faults(stage: StageSpec, scene: Scene, goal: Goal) -> Iterator[str]:
+    """Faults of one stage in the scene that it begins with; ValueError or KeyError where it makes no sense at all."""
+    if not scene.object(goal.object).movable:
+        raise ValueError(f"{goal.object} is furniture and cannot be a goal's object")
+    obj = scene.object(goal.object)
+    if keypoint_error(obj.pose, obj.model.control_keypoints_m(), _targets(scene, goal)) < STRICT_M:
+        yield f"{goal.object} starts within {100 * STRICT_M:.0f} cm of its goal: there is nothing to do"
+        return
+    if goal.grasp:
+        proposals = propose_grasps(scene, goal.object, goal.target_pose)
+        if not proposals.grasps:
+            yield f"{goal.object} cannot be grasped for this: {proposals.reason}"
+            return
+    else:
+        push_start(scene, goal)
+    keypoints = select_keypoints(scene, still_view(scene))
     drawn = sum(bool(d) for d, o in zip(keypoints.drawn, keypoints.objects, strict=True) if o == goal.object)
-    if drawn < 3:
-        yield f"only {drawn} keypoints of {goal.object} are visible; at least 3 are needed"
-    inputs = {"keypoints": keypoints.by_label()}
-    for contract in [c for c in inputs if c not in programs]:
-        yield f"there is no program for the {contract} contract"
-    for contract in [c for c in inputs if c in programs]:
-        result = run_program(programs[contract], inputs[contract], contract)
-        if result.status != "ok":
-            yield f"the {contract} program ends with {result.status}: {result.message or 'nothing to move'}"
-            continue
-        checked = check_goal(result, scene, keypoints)
-        if isinstance(checked, Refusal):
-            yield f"the {contract} program is refused: {checked.reason}"
-            continue
-        local = scene.object(goal.object).model.control_keypoints_m()
-        error = float(keypoint_error(checked.target_pose[None], local, pose_apply(goal.target_pose, local)[None])[0])
-        if checked.object != goal.object or error > _REPRODUCE_M:
-            yield f"the {contract} program moves {checked.object} to {1000 * error:.1f} mm from the annotated goal"
-        if checked.grasp != goal.grasp:
-            yield f"the {contract} program says grasp_mode {checked.grasp}, the goal says {goal.grasp}"
-        again = run_program(programs[contract], {**result.targets}, contract)
-        if again.status == "ok":
-            drift = max(np.linalg.norm(np.subtract(again.targets[k], result.targets[k])) for k in result.targets)
-            if drift > _REPRODUCE_M:
-                yield f"the {contract} program moves its own result by {1000 * drift:.1f} mm; it is not idempotent"
+    if drawn < MIN_DRAWN_PER_OBJECT:
+        yield f"only {drawn} keypoints of {goal.object} are visible; at least {MIN_DRAWN_PER_OBJECT} are needed"
+    inputs = program_inputs(scene, keypoints)
+    for contract in CONTRACTS:
+        if contract not in stage.programs:
+            yield f"there is no program for the {contract} contract"
+        elif fault := _program_fault(stage.programs[contract], contract, inputs[contract], scene, goal, keypoints):
+            yield fault
+
+
+def program_inputs(scene: Scene, keypoints: Keypoints) -> dict[str, Mapping[str, Any]]:
+    """What a program is given under each contract: keypoints by label, object poses as x, y, z, roll, pitch, yaw."""
+    poses = {o.name: (*o.pose[:3], *Rotation.from_quat(np.roll(o.pose[3:], -1)).as_euler("xyz")) for o in scene.objects}
+    return {"keypoints": keypoints.by_label(), "poses": poses}
+
+
+def _targets(scene: Scene, goal: Goal) -> np.ndarray:
+    """Where the control keypoints should go (4, 3)."""
+    return pose_apply(goal.target_pose, scene.object(goal.object).model.control_keypoints_m())
+
+
+def _program_fault(
+    code: str, contract: str, given: Mapping[str, Any], scene: Scene, goal: Goal, keypoints: Keypoints
+) -> str:
+    """The first thing that is wrong with a program; empty when it reproduces the goal, again and again."""
+    result = run_program(code, given, contract)
+    if result.status != "ok":
+        return f"the {contract} program ends with {result.status}: {result.message or 'nothing to move'}"
+    if result.object != goal.object:
+        return f"the {contract} program moves {result.object!r}, the goal is for {goal.object!r}"
+    if result.grasp != goal.grasp:
+        return f"the {contract} program says grasp_mode {result.grasp}, the goal says {goal.grasp}"
+    error = _program_error_m(result, scene, goal, keypoints)
+    if error > REPRODUCE_M:
+        return f"the {contract} program puts {goal.object} {1000 * error:.1f} mm from the annotated goal"
+    checked = check_goal(result, scene, keypoints)
+    if isinstance(checked, Refusal):
+        return f"the goal is refused: {checked.reason}"
+    again = run_program(code, {**result.targets}, contract)
+    drift = _drift_m(again, result, scene, goal)
+    if drift > REPRODUCE_M:
+        return f"the {contract} program moves its own result by {1000 * drift:.1f} mm; it is not idempotent"
+    return ""
+
+
+def _program_error_m(result: ProgramResult, scene: Scene, goal: Goal, keypoints: Keypoints) -> float:
+    """Largest distance in metres of a control keypoint from where the goal wants it."""
+    return float(np.linalg.norm(_placed(result, scene, goal, keypoints) - _targets(scene, goal), axis=-1).max())
+
+
+def _placed(result: ProgramResult, scene: Scene, goal: Goal, keypoints: Keypoints) -> np.ndarray:
+    """Where a program puts the goal object's control keypoints (4, 3)."""
+    if result.indices:
+        return np.array([result.targets[label] for label in keypoints.of_object(goal.object)])
+    return _points_of_six(result.targets[goal.object], scene, goal)
+
+
+def _points_of_six(six: tuple[float, ...], scene: Scene, goal: Goal) -> np.ndarray:
+    local = scene.object(goal.object).model.control_keypoints_m()
+    return np.asarray(six[:3]) + Rotation.from_euler("xyz", six[3:]).apply(local)
+
+
+def _drift_m(again: ProgramResult, result: ProgramResult, scene: Scene, goal: Goal) -> float:
+    """How far in metres a program moves what it has already placed; done is no motion."""
+    if again.status == "done":
+        return 0.0
+    if again.status != "ok":
+        return float("inf")
+    if result.indices:
+        return float(max(np.linalg.norm(np.subtract(again.targets[k], v)) for k, v in result.targets.items()))
+    before, after = (_points_of_six(r.targets[goal.object], scene, goal) for r in (result, again))
+    return float(np.linalg.norm(after - before, axis=-1).max())
 
 
 def _unsolved(scene: Scene, goal: Goal) -> str:
     """Why a waypoint policy does not solve a stage in three tries with default randomisation; empty when it does."""
     reason = ""
-    try:
-        env = gym.make("IKER-Stage-v0", scene=scene, goal=replace(goal, annotated_pose=None)).unwrapped
-    except ValueError as error:
-        return str(error)
+    env = gym.make("IKER-Stage-v0", scene=scene, goal=replace(goal, annotated_pose=None)).unwrapped
     policy = WaypointLearner().learn(scene, goal)
-    for seed in range(_TRIES):
-        try:
+    try:
+        for seed in range(_TRIES):
             env.reset(seed=seed, options={"look": True})
             outcome = execute(env, policy, goal).outcome
-        except ValueError as error:
-            return str(error)
-        if outcome.success_strict:
-            return ""
-        reason = outcome.reason
+            if outcome.success_strict:
+                return ""
+            reason = outcome.reason
+    except ValueError as error:
+        return str(error)
+    finally:
+        env.close()
     return f"the waypoint policy does not solve it in {_TRIES} tries: {reason}"

@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from iker_agent.cli_tasks import tasks
 from iker_agent.cli_train import add_commands as add_training_commands
 
 app = typer.Typer(
@@ -20,6 +21,7 @@ app = typer.Typer(
 )
 
 NOT_DONE, USAGE = 1, 2
+app.command()(tasks)
 
 
 def main() -> None:

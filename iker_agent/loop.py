@@ -251,7 +251,7 @@ class _Run:
         record.env_steps = rows[-1].steps if rows else 0
         save_policy_files(stage, policy, rows)
         self.policies[goal.grasp] = policy
-        annotated = self.task.annotated_pose(goal.object, self.env.scene, self.configuration)
+        annotated = self.task.annotated_pose(goal.object, self.env.scene, self.configuration, near=goal.target_pose)
         rollout = execute(
             self.env,
             policy,

@@ -14,7 +14,10 @@ import gymnasium as gym
 TASKS = {
     "IKER-ShoePlace-v0": "shoe_place",
     "IKER-ShoePush-v0": "shoe_push",
+    "IKER-BookPush-v0": "book_push",
+    "IKER-BookReorient-v0": "book_reorient",
     "IKER-ShoeRack-v0": "shoe_rack",
+    "IKER-BookStow-v0": "book_stow",
 }
 IDS = ("IKER-Stage-v0", *TASKS)
 _ENTRY = {"entry_point": "iker_envs.env:StageEnv", "vector_entry_point": "iker_envs.vector_env:StageVectorEnv"}

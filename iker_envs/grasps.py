@@ -2,8 +2,9 @@
 
     Scene, object name [, target pose]  ->  GraspProposals(grasps best first, reason when there are none)
 
-A candidate closes on two opposite faces of a box-like part, at most 80 mm apart, approaching straight down. It is kept
-if the open fingers and the hand are free of everything else, at the start and at the target, and the arm reaches both.
+A candidate closes on two opposite faces of a box-like part, at most 80 mm apart, approaching straight down, or straight
+forward where the scene's approach cone holds that. It is kept if the open fingers and the hand are free of everything
+else, at the start and at the target, and the arm reaches both.
 """
 
 from __future__ import annotations
@@ -12,21 +13,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from iker_envs.collision import deepest_overlap, gripper_boxes, object_boxes, scene_boxes
-from iker_envs.geometry import (
-    pose_compose,
-    pose_inverse,
-    quaternion_from_yaw,
-    quaternion_multiply,
-)
+from iker_envs.collision import OrientedBox, deepest_overlap, gripper_boxes, object_boxes, scene_boxes
+from iker_envs.geometry import body_axis, pose_compose, pose_inverse, quaternion_from_matrix
 from iker_envs.gripper import FINGERTIP_M, MAX_OPENING_M
 from iker_envs.reach import reachable
-from iker_envs.scene import HOME_GRIPPER_QUATERNION, Grasp, ObjectModel, Scene
+from iker_envs.scene import Grasp, Scene
 
 MAX_WIDTH_M = 0.08
 _DEPTH_M = 0.025  # how far the tool centre goes below the top of the part
 _EDGE_M = 0.015  # fingers stay this far inside the part's edge
 _TOLERANCE_M = 0.002
+_DOWN, _FORWARD = np.array([0.0, 0.0, -1.0]), np.array([1.0, 0.0, 0.0])
 
 
 @dataclass(frozen=True)
@@ -38,11 +35,16 @@ class GraspProposals:
 
 
 def propose_grasps(scene: Scene, name: str, target_pose: np.ndarray | None = None) -> GraspProposals:
-    """Top-down grasps of one object, base frame; with `target_pose` (7,) also free and reachable there."""
+    """Grasps of one object, base frame, from above or, where the scene's tool may point so, from the front.
+
+    With `target_pose` (7,) they are free, reachable and within the approach cone there too.
+    """
     obj = scene.object(name)
-    candidates = _candidates(obj.model, obj.pose)
+    boxes = object_boxes(obj.model, obj.pose)
+    directions = [a for a in (_DOWN, _FORWARD) if _within_cone(scene, a)]
+    candidates = [g for a in directions for g in _candidates(boxes, obj.pose, a)]
     if not candidates:
-        narrowest = min(min(sizes) for sizes in _plan_sizes(obj.model, obj.pose))
+        narrowest = min(min(_cross_sizes(b, a)) for b in boxes for a in directions)
         reason = f"its narrowest side is {1000 * narrowest:.0f} mm, the fingers hold {1000 * MAX_WIDTH_M:.0f} mm"
         return GraspProposals((), reason)
     others = scene_boxes(scene, skip=[name])
@@ -51,58 +53,74 @@ def propose_grasps(scene: Scene, name: str, target_pose: np.ndarray | None = Non
         moves.append(pose_compose(np.asarray(target_pose), pose_inverse(obj.pose)))
     reasons, kept = [], []
     for grasp in candidates:
-        why = _obstacle(grasp, obj.model, obj.pose, moves, others)
+        why = _obstacle(grasp, scene, boxes, moves, others)
         reasons.append(why) if why else kept.append(grasp)
     if not kept:
         return GraspProposals((), reasons[0])
     return GraspProposals(tuple(sorted(kept, key=lambda g: -g.score)))
 
 
-def _plan_sizes(model: ObjectModel, pose: np.ndarray) -> list[tuple[float, float]]:
-    """Horizontal extents of each part's two most level axes."""
-    sizes = []
-    for b in object_boxes(model, pose):
-        level = np.argsort(np.abs(b.axes[2]))[:2]
-        sizes.append(tuple(2 * float(b.half[i]) for i in level))
-    return sizes
+def _within_cone(scene: Scene, approach: np.ndarray) -> bool:
+    """May the tool point along a unit vector (3,)?"""
+    return bool(np.arccos(np.clip(approach @ scene.approach_axis, -1, 1)) <= scene.approach_cone_rad + 1e-6)
 
 
-def _candidates(model: ObjectModel, pose: np.ndarray) -> list[Grasp]:
+def _cross_sizes(part: OrientedBox, approach: np.ndarray) -> tuple[float, ...]:
+    """Extents of a part along its two axes that are most square to the approach."""
+    return tuple(2 * float(part.half[i]) for i in _square(part, approach))
+
+
+def _square(part: OrientedBox, approach: np.ndarray) -> np.ndarray:
+    return np.argsort(np.abs(approach @ part.axes), kind="stable")[:2]
+
+
+def _candidates(boxes: list[OrientedBox], pose: np.ndarray, approach: np.ndarray) -> list[Grasp]:
     grasps = []
-    top = max(b.corners()[:, 2].max() for b in object_boxes(model, pose))
-    for part in object_boxes(model, pose):
-        part_top = part.corners()[:, 2].max()
-        height = 2 * float(np.abs(part.axes[2]) @ part.half)
-        if height < _DEPTH_M + FINGERTIP_M or part_top < top - 1e-6:
-            continue  # nothing for the fingers to hold, or hidden under another part
-        level = np.argsort(np.abs(part.axes[2]))[:2]
-        for closing, along in (level, level[::-1]):
+    near = max((b.corners() @ -approach).max() for b in boxes)  # where the tool arrives, measured against its way
+    for part in boxes:
+        part_near = (part.corners() @ -approach).max()
+        depth = 2 * float(np.abs(approach @ part.axes) @ part.half)
+        if depth < _DEPTH_M + FINGERTIP_M or part_near < near - 1e-6:
+            continue  # nothing for the fingers to hold, or hidden behind another part
+        square = _square(part, approach)
+        for closing, along in (square, square[::-1]):
             width = 2 * float(part.half[closing])
             if width <= MAX_WIDTH_M:
-                grasps += _along_part(part, closing, along, width, part_top, pose)
+                grasps += _along_part(part, closing, along, approach, pose)
     return grasps
 
 
-def _along_part(part, closing: int, along: int, width: float, top: float, pose: np.ndarray) -> list[Grasp]:
+def _along_part(part: OrientedBox, closing: int, along: int, approach: np.ndarray, pose: np.ndarray) -> list[Grasp]:
     """Grasps at five places along a part, scored by how near the object's centre they are."""
     span = max(0.0, float(part.half[along]) - _EDGE_M)
-    axis = part.axes[:, closing]
-    yaw = np.arctan2(axis[1], axis[0]) - np.pi / 2
-    yaw = (yaw + np.pi / 2) % np.pi - np.pi / 2  # of the two symmetric grasps, the one nearer to home
-    rotation = quaternion_multiply(quaternion_from_yaw(np.array(yaw)), np.array(HOME_GRIPPER_QUATERNION))
+    near = (part.corners() @ -approach).max()
+    rotation = _tool_rotation(approach, part.axes[:, closing])
     grasps = []
     for offset in np.linspace(-span, span, 5):
         position = part.centre + offset * part.axes[:, along]
-        position = np.array([position[0], position[1], top - _DEPTH_M])
-        lever = float(np.linalg.norm(position[:2] - pose[:2]))
+        position = position + (position @ approach + near - _DEPTH_M) * -approach
+        offset_m = position - pose[:3]
+        lever = float(np.linalg.norm(offset_m - (offset_m @ approach) * approach))
+        width = 2 * float(part.half[closing])
         grasps.append(Grasp(np.concatenate([position, rotation]), width, score=float(np.exp(-lever / 0.1))))
     return grasps
 
 
-def _obstacle(grasp: Grasp, model: ObjectModel, pose: np.ndarray, moves, others) -> str:
+def _tool_rotation(approach: np.ndarray, closing: np.ndarray) -> np.ndarray:
+    """Quaternion (4,) of a tool that approaches and closes along the given axes; of two, the one nearer to home."""
+    closing = closing - (closing @ approach) * approach
+    closing = closing / np.linalg.norm(closing)
+    if tuple(np.round(closing[[1, 0, 2]], 9)) > (0.0, 0.0, 0.0):  # the closing axis at home is -y
+        closing = -closing
+    return quaternion_from_matrix(np.column_stack([np.cross(closing, approach), closing, approach]))
+
+
+def _obstacle(grasp: Grasp, scene: Scene, own: list[OrientedBox], moves, others) -> str:
     """Why the grasp cannot be used; empty when it can."""
     for move, where in zip(moves, ("start", "target"), strict=False):
         tcp = pose_compose(move, grasp.tcp_pose)
+        if not _within_cone(scene, body_axis(tcp[3:], 2)):
+            return f"the tool would point out of its cone at the {where}"
         if not bool(reachable(tcp)):
             return f"the arm does not reach the grasp at the {where}"
         boxes = gripper_boxes(tcp, MAX_OPENING_M)
@@ -112,7 +130,7 @@ def _obstacle(grasp: Grasp, model: ObjectModel, pose: np.ndarray, moves, others)
         if depth > _TOLERANCE_M:
             return f"there is no room for the fingers beside {whom} at the {where}"
     hand, *_ = gripper_boxes(grasp.tcp_pose, MAX_OPENING_M)
-    if deepest_overlap([hand], {"": object_boxes(model, pose)})[0] > _TOLERANCE_M:
+    if deepest_overlap([hand], {"": own})[0] > _TOLERANCE_M:
         return "the hand would enter the object"
     return ""
 

@@ -72,8 +72,8 @@ def _label(half: np.ndarray, lid: float, step: float) -> tuple[Geom, ...]:
 def book_look(model: ObjectModel) -> tuple[Geom, ...]:
     """Covers in the main colour, light pages on three sides, a darker spine with a title, a title on both covers.
 
-    The thinnest side is the thickness. The spine runs along the longest side: on +y where that is x, else on the +x
-    side (or +z if x is the thickness).
+    The thinnest side is the thickness. The spine runs along the longest side: on +y where that is x, else on the -x
+    side (or +z if x is the thickness). Where that is z, as it is for a standing book, titles are near its top.
     """
     axes = np.argsort(model.size_m, kind="stable")
     thin, across, along = (int(a) for a in axes)
@@ -89,13 +89,30 @@ def book_look(model: ObjectModel) -> tuple[Geom, ...]:
 
     a, b, t = half[across], half[along], half[thin] - _SKIN_M
     bright = _PAPER if main.mean() < 0.6 else _INK
+    standing = along == 2
+    side = -1.0 if standing else 1.0  # where the spine is
     covers = [piece((-a, a), (-b, b), span, main) for span in ((t - board, t), (-t, board - t))]
-    pages = piece((-a + edge, a - board), (-b + edge, b - edge), (-t + board, t - board), _PAPER)
-    spine = piece((a - 0.05 * a - board, a), (-b, b), (-t - _SKIN_M / 2, t + _SKIN_M / 2), 0.6 * main)
-    titles = [
-        piece((0.25 * a, 0.5 * a), (-0.6 * b, 0.6 * b), (-half[thin], half[thin]), bright),
-        piece((-0.05 * a, 0.08 * a), (-0.35 * b, 0.35 * b), (-half[thin], half[thin]), bright),
-    ]
+    paper = sorted((side * (edge - a), side * (a - board)))
+    pages = piece(paper, (-b + edge, b - edge), (-t + board, t - board), _PAPER)
+
+    def edge_piece(near: float, far: float, span_along, span_thin, rgb) -> Geom:
+        """From `near` to `far` of the half width, measured towards the spine."""
+        return piece(sorted((side * near * a, side * far * a)), span_along, span_thin, rgb)
+
+    print_m = (-half[thin], half[thin])
+    spine = edge_piece(0.95 - board / a, 1.0 - _SKIN_M / a, (-b, b), (-t - _SKIN_M / 2, t + _SKIN_M / 2), 0.6 * main)
+    if standing:
+        titles = [
+            piece((-0.62 * a, 0.62 * a), (0.42 * b, 0.66 * b), print_m, bright),
+            piece((-0.35 * a, 0.35 * a), (0.16 * b, 0.26 * b), print_m, bright),
+            piece((-0.30 * a, 0.30 * a), (-0.72 * b, -0.64 * b), print_m, bright),
+            edge_piece(0.9, 1.0, (-0.1 * b, 0.66 * b), (-0.45 * t, 0.45 * t), bright),
+        ]
+    else:
+        titles = [
+            piece((0.25 * a, 0.5 * a), (-0.6 * b, 0.6 * b), print_m, bright),
+            piece((-0.05 * a, 0.08 * a), (-0.35 * b, 0.35 * b), print_m, bright),
+        ]
     return (*covers, pages, spine, *titles)
 
 
@@ -111,6 +128,13 @@ def rack_look(model: ObjectModel) -> tuple[Geom, ...]:
     starts = -half[0] + pitch * np.arange(count)
     slats = [_block((x, -half[1], top - slat_m), (x + pitch - groove_m, half[1], top), main) for x in starts]
     return (under, *slats, *(_recoloured(leg, 0.8 * main) for leg in legs))
+
+
+def own_mesh_look(model: ObjectModel) -> tuple[Geom, ...]:
+    """A user's mesh in the model's colour."""
+    from iker_envs.own_mesh import mesh_look  # trimesh is optional
+
+    return mesh_look(model.mesh, model.mesh_scale, tuple(model.rgba))
 
 
 def _plain(model: ObjectModel) -> tuple[Geom, ...]:
@@ -137,4 +161,5 @@ LOOKS: dict[str, Callable[[ObjectModel], tuple[Geom, ...]]] = {
     "rack": rack_look,
     "box": block_look,
     "book": book_look,
+    "mesh": own_mesh_look,
 }

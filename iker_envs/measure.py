@@ -12,7 +12,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from iker_envs.geometry import Array, heading_angle, namespace, norm, pose_apply, tilt_angle
+from iker_envs.geometry import (
+    Array,
+    heading_angle,
+    namespace,
+    norm,
+    pose_apply,
+    quaternion_conjugate,
+    quaternion_multiply,
+    tilt_angle,
+)
 from iker_envs.scene import Goal, ObjectModel, Outcome
 
 SUCCESS_M = 0.05
@@ -52,12 +61,15 @@ def measure(poses: Array, index: int, start: Array, target_pose: Array, local_m:
     xp = namespace(poses)
     now = poses[:, index]
     moved = norm(poses[..., :3] - start[..., :3])
+    # what is left of the target, in base axes: tilt is out of the vertical and heading about it, however a body lies
+    turned = quaternion_multiply(now[:, 3:], quaternion_conjugate(target_pose[:, 3:]))
+    upright = xp.concat([xp.ones_like(turned[:, :1]), xp.zeros_like(turned[:, 1:])], axis=-1)
     mask = xp.arange(poses.shape[1]) != index
     others = xp.max(xp.where(mask, moved, 0 * moved), axis=-1)
     return Errors(
         goal_m=keypoint_error(now, local_m, pose_apply(target_pose, local_m)),
-        tilt_rad=tilt_angle(now[:, 3:], target_pose[:, 3:]),
-        heading_rad=heading_angle(now[:, 3:], target_pose[:, 3:]),
+        tilt_rad=tilt_angle(turned, upright),
+        heading_rad=heading_angle(turned, upright),
         others_m=others,
     )
 

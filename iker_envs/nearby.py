@@ -17,11 +17,17 @@ _MARGIN_M = 0.10
 
 def free_objects(scene: Scene, goal: Goal, margin_m: float = _MARGIN_M) -> tuple[str, ...]:
     """Names of the movable objects that the goal's motion may touch, the goal's own first."""
+    movable = scene.movable
+    return (goal.object, *(n for n in objects_near_motion(scene, goal, margin_m) if n in movable))
+
+
+def objects_near_motion(scene: Scene, goal: Goal, margin_m: float) -> tuple[str, ...]:
+    """Names of all other objects within `margin_m` of the hull that the goal's object sweeps, seen from above."""
     target = scene.object(goal.object)
     swept = np.concatenate([_footprint(target, target.pose), _footprint(target, goal.target_pose)])
     hull = swept[ConvexHull(swept).vertices]
-    near = [o.name for o in scene.objects if o.movable and o.name != goal.object]
-    return (goal.object, *(n for n in near if _distance(_outline(scene.object(n)), hull) <= margin_m))
+    others = [o for o in scene.objects if o.name != goal.object]
+    return tuple(o.name for o in others if _distance(_outline(o), hull) <= margin_m)
 
 
 def _footprint(obj: SceneObject, pose: np.ndarray) -> np.ndarray:

@@ -10,11 +10,12 @@ otherwise. Poses are (x, y, z, qw, qx, qy, qz); metres, radians, kilograms, seco
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 import numpy as np
+from scipy.spatial.transform import Rotation
 
 from iker_envs.contract import Contract
 from iker_envs.geometry import IDENTITY_QUATERNION, pose_apply
@@ -32,8 +33,9 @@ HOME_GRIPPER_QUATERNION = (
 class ObjectModel(Contract):
     """What an object is, wherever it stands: a parametric shape with a mass.
 
-    Body frame: origin at the centre of the bounding box, +x forward (the toe of a shoe, the spine's direction of a
-    book), +z up. `size_m` (3,) is the bounding box along these axes.
+    Body frame: origin at the centre of the bounding box, +x forward (the toe of a shoe; for a book from the spine to
+    the fore-edge), +z up (for a book the top edge, as it stands on a shelf). `size_m` (3,) is the bounding box along
+    these axes.
     """
 
     SHAPES: ClassVar = {"size_m": (3,), "rgba": (4,)}
@@ -46,6 +48,8 @@ class ObjectModel(Contract):
     side: str = ""  # "left" or "right" for a shoe
     rgba: np.ndarray = field(default_factory=lambda: np.array([0.6, 0.6, 0.6, 1.0]))
     source: str = ""  # where size and mass come from
+    mesh: str = ""  # path of an .obj or .stl, for shape "mesh" only
+    mesh_scale: float = 1.0  # metres per unit of the mesh
 
     def control_keypoints_m(self) -> np.ndarray:
         """The 4 control keypoints (4, 3) in the body frame: the ends of the two longest axes through the centre."""
@@ -95,14 +99,20 @@ class Camera(Contract):
 
 @dataclass(frozen=True, eq=False)
 class Scene(Contract):
-    """Objects in the base frame, the cameras that see them, and the box (2, 3) that the tool centre may move in."""
+    """Objects in the base frame, the cameras that see them, and the box (2, 3) that the tool centre may move in.
 
-    SHAPES: ClassVar = {"workspace_m": (2, 3)}
+    The tool's approach axis stays within `approach_cone_rad` of `approach_axis` (3,), a unit vector: straight down
+    unless the task grasps from the front.
+    """
+
+    SHAPES: ClassVar = {"workspace_m": (2, 3), "approach_axis": (3,)}
 
     objects: tuple[SceneObject, ...]
     cameras: tuple[Camera, ...]
     workspace_m: np.ndarray
     query_camera: str = "front"
+    approach_axis: np.ndarray = field(default_factory=lambda: np.array([0.0, 0.0, -1.0]))
+    approach_cone_rad: float = float(np.deg2rad(40.0))
 
     @property
     def movable(self) -> tuple[str, ...]:
@@ -204,6 +214,12 @@ class Outcome(Contract):
     reason: str = ""  # one sentence on what went wrong; empty when nothing did
     num_steps: int = 0
     object_poses: dict[str, np.ndarray] = field(default_factory=dict)
+
+
+def turned_pose(position_m: np.ndarray, roll_pitch_yaw_rad: Iterable[float]) -> np.ndarray:
+    """Pose (7,) at a position (3,), turned about the fixed x, then y, then z axis by angles (3,)."""
+    x, y, z, w = Rotation.from_euler("xyz", list(roll_pitch_yaw_rad)).as_quat(canonical=True)
+    return np.array([*np.asarray(position_m, dtype=float), w, x, y, z])
 
 
 def upright_pose(position_m: np.ndarray, yaw_rad: float = 0.0) -> np.ndarray:

@@ -18,7 +18,7 @@ from iker_envs.contract import Contract
 from iker_envs.randomisation import Randomisation
 from iker_envs.rewards import RewardConfig
 from iker_envs.scene import Goal, Scene
-from iker_envs.spec import Spec
+from iker_envs.spec import spec_of
 from iker_envs.stage import StageConfig, StageWorlds
 from iker_envs.starts import FixedStart, StartSource
 from iker_envs.task import Task, TaskStart, load_task
@@ -68,7 +68,7 @@ def make_stage(
     if free not in ("near", "all"):
         raise ValueError(f"free is 'near' or 'all', not {free!r}")
     config = StageConfig(
-        spec=Spec(observation=observation),
+        spec=spec_of(source.scene, observation),
         rewards=RewardConfig(**(rewards or {})),
         episode_s=float(episode_s),
         free=free,

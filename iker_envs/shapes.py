@@ -43,7 +43,7 @@ def _box_geom(size, low, rgba=(0.6, 0.6, 0.6, 1.0)) -> Geom:
 
 
 def box(model: ObjectModel) -> Parts:
-    """A solid box: shoe box, book."""
+    """A solid box: shoe box, book, board."""
     return Parts((_box_geom(model.size_m, -model.size_m / 2, model.rgba),), (1.0,))
 
 
@@ -85,7 +85,20 @@ def rack(model: ObjectModel) -> Parts:
     return Parts((top, *legs), (0.8, 0.05, 0.05, 0.05, 0.05))
 
 
-SHAPES: dict[str, Callable[[ObjectModel], Parts]] = {"box": box, "shoe": shoe, "rack": rack}
+def mesh(model: ObjectModel) -> Parts:
+    """A user's own mesh in convex parts."""
+    from iker_envs.own_mesh import mesh_parts  # it builds on this module
+
+    return mesh_parts(model.mesh, model.mesh_scale)
+
+
+SHAPES: dict[str, Callable[[ObjectModel], Parts]] = {
+    "box": box,
+    "book": box,
+    "shoe": shoe,
+    "rack": rack,
+    "mesh": mesh,
+}
 
 
 def parts(model: ObjectModel) -> Parts:

@@ -28,7 +28,7 @@ from iker_envs.geometry import (
     rotvec_from_quaternion,
 )
 from iker_envs.reach import reach_margin
-from iker_envs.scene import HOME_GRIPPER_QUATERNION
+from iker_envs.scene import HOME_GRIPPER_QUATERNION, Scene
 
 NUM_KEYPOINTS = 4
 POSITION_BOUND_M = 2.0
@@ -95,6 +95,12 @@ class Spec:
         """Largest absolute value (observation_dim,) of each component: 2 m for positions, 1 for quaternions."""
         rows = [np.full(w, 1.0 if "quaternion" in n else POSITION_BOUND_M) for n, w, _, _ in LAYOUTS[self.observation]]
         return np.concatenate(rows).astype(np.float32)
+
+
+def spec_of(scene: Scene, observation: str = "keypoints") -> Spec:
+    """The spec for a scene: its tool points where the scene's task needs it."""
+    axis = tuple(float(c) for c in scene.approach_axis)
+    return Spec(observation, approach_cone_rad=float(scene.approach_cone_rad), approach_axis=axis)
 
 
 def pack_observation(

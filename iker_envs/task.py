@@ -10,20 +10,21 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
-from functools import cache
+from dataclasses import dataclass, field, fields, replace
 from importlib.resources import files
 from pathlib import Path
+from string import Template
 from typing import Any, ClassVar
 
 import numpy as np
 import yaml
 
 from iker_envs.contract import Contract
-from iker_envs.geometry import pose_compose
+from iker_envs.geometry import pose_compose, rotation_matrix
+from iker_envs.library import OBJECTS_FILE, object_library
 from iker_envs.measure import measure
 from iker_envs.optics import default_cameras
-from iker_envs.scene import Goal, ObjectModel, Scene, SceneObject, upright_pose
+from iker_envs.scene import Goal, ObjectModel, Scene, SceneObject, turned_pose
 from iker_envs.starts import Start
 
 
@@ -31,7 +32,8 @@ from iker_envs.starts import Start
 class Placement(Contract):
     """Where an object may start: the centre of its bottom face in metres, heading in degrees, uniform ranges.
 
-    `stands_on` names the furniture under it ("" for the table); z is then the height above that furniture's top.
+    Roll and pitch come before the heading (about the fixed x, y, z axes in this order). `stands_on` names the furniture
+    under it ("" for the table); z is then the height above that furniture's top.
     """
 
     SHAPES: ClassVar = {"position_m": (3,), "position_range_m": (2,)}
@@ -43,6 +45,8 @@ class Placement(Contract):
     movable: bool = True
     position_range_m: np.ndarray = field(default_factory=lambda: np.zeros(2))  # +- in x and y
     yaw_range_deg: float = 0.0
+    roll_deg: float = 0.0
+    pitch_deg: float = 0.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,6 +60,8 @@ class GoalSpec(Contract):
     position_m: np.ndarray
     yaw_deg: float = 0.0
     grasp: bool = False
+    roll_deg: float = 0.0
+    pitch_deg: float = 0.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,7 +85,7 @@ class Configuration(Contract):
 class Task(Contract):
     """A task: its id, one line on it, the box (2, 3) that the tool centre may move in, its configurations."""
 
-    SHAPES: ClassVar = {"workspace_m": (2, 3)}
+    SHAPES: ClassVar = {"workspace_m": (2, 3), "approach_axis": (3,)}
 
     name: str
     id: str
@@ -87,6 +93,9 @@ class Task(Contract):
     configurations: tuple[Configuration, ...]
     workspace_m: np.ndarray
     episode_s: float = 6.0
+    approach_axis: np.ndarray = field(default_factory=lambda: np.array([0.0, 0.0, -1.0]))  # of the tool, unit vector
+    approach_cone_deg: float = 40.0  # about it
+    models: dict[str, ObjectModel] = field(default_factory=dict)  # of every object in any configuration, by model name
 
     def configuration(self, index: int | None) -> Configuration:
         """A configuration by index (None for the first); ValueError names how many there are."""
@@ -103,35 +112,47 @@ class Task(Contract):
         tops: dict[str, tuple[np.ndarray, float]] = {}
         objects = []
         for name, placement in placements.items():
-            model = load_model(placement.model, name)
+            model = replace(self.models[placement.model], name=name)
             pose = _place(placement, model, tops, rng)
-            tops[name] = pose, float(model.size_m[2] / 2)
+            tops[name] = pose, _half_height(model, pose)
             objects.append(SceneObject(model, pose, placement.movable))
-        return Scene(tuple(objects), default_cameras(), self.workspace_m)
+        return Scene(
+            tuple(objects),
+            default_cameras(),
+            self.workspace_m,
+            approach_axis=self.approach_axis,
+            approach_cone_rad=float(np.deg2rad(self.approach_cone_deg)),
+        )
 
     def goal(self, stage: int, scene: Scene, configuration: int | None = None) -> Goal:
         """The annotated goal of a stage in a scene."""
         chosen = self.configuration(configuration)
         spec = chosen.stages[stage].goal
-        relative = upright_pose(spec.position_m, float(np.deg2rad(spec.yaw_deg)))
+        relative = turned_pose(spec.position_m, np.deg2rad([spec.roll_deg, spec.pitch_deg, spec.yaw_deg]))
         pose = pose_compose(scene.object(spec.relative_to).pose, relative)
         return Goal(spec.object, pose, spec.grasp, chosen.instruction, annotated_pose=pose)
 
-    def annotated_pose(self, name: str, scene: Scene, configuration: int | None = None) -> np.ndarray | None:
-        """Where the annotation puts an object (7,), given where everything else is; None if no stage moves it."""
-        for index, stage in enumerate(self.configuration(configuration).stages):
-            if stage.goal.object == name:
-                return self.goal(index, scene, configuration).target_pose
-        return None
+    def annotated_pose(
+        self, name: str, scene: Scene, configuration: int | None = None, near: np.ndarray | None = None
+    ) -> np.ndarray | None:
+        """Where the annotation puts an object (7,), given where everything else is; None if no stage moves it.
+
+        Of an object that several stages move: the last one's pose, or the one whose place is nearest to `near` (7,).
+        """
+        stages = self.configuration(configuration).stages
+        indices = [i for i, stage in enumerate(stages) if stage.goal.object == name]
+        poses = [self.goal(i, scene, configuration).target_pose for i in indices]
+        if near is not None and poses:
+            return min(poses, key=lambda pose: float(np.linalg.norm(pose[:3] - near[:3])))
+        return poses[-1] if poses else None
 
 
 def task_success(task: Task, scene: Scene, configuration: int | None = None) -> bool:
     """Is every object that the task's stages move strictly (3 cm, 15 degrees) where its annotation wants it?"""
-    for index in range(len(task.configuration(configuration).stages)):
-        goal = task.goal(index, scene, configuration)
-        obj = scene.object(goal.object)
-        poses = obj.pose[None, None]
-        errors = measure(poses, 0, poses, goal.target_pose[None], obj.model.control_keypoints_m())
+    for name in dict.fromkeys(stage.goal.object for stage in task.configuration(configuration).stages):
+        obj = scene.object(name)
+        poses, target = obj.pose[None, None], task.annotated_pose(name, scene, configuration)
+        errors = measure(poses, 0, poses, target[None], obj.model.control_keypoints_m())
         if not errors.strict[0]:
             return False
     return True
@@ -144,14 +165,20 @@ def _place(placement: Placement, model: ObjectModel, tops, rng: np.random.Genera
         turn = rng.uniform(-1, 1) * placement.yaw_range_deg
     position = np.array(placement.position_m, dtype=float)
     position[:2] += shift
-    position[2] += model.size_m[2] / 2
+    angles = np.deg2rad([placement.roll_deg, placement.pitch_deg, placement.yaw_deg + turn])
+    position[2] += _half_height(model, turned_pose(np.zeros(3), angles))
     if placement.stands_on:
         if placement.stands_on not in tops:
             known = ", ".join(tops) or "nothing"
             raise ValueError(f"{model.name!r} stands on {placement.stands_on!r}; listed before it: {known}")
         pose, half_height = tops[placement.stands_on]
         position[2] += pose[2] + half_height
-    return upright_pose(position, float(np.deg2rad(placement.yaw_deg + turn)))
+    return turned_pose(position, angles)
+
+
+def _half_height(model: ObjectModel, pose: np.ndarray) -> float:
+    """Half of the vertical extent in metres of a model's bounding box at a pose (7,)."""
+    return float(np.abs(rotation_matrix(pose[3:])[2]) @ model.size_m / 2)
 
 
 @dataclass(frozen=True, eq=False)
@@ -178,19 +205,6 @@ class TaskStart:
         return Start(scene, self.task.goal(self.stage, scene, configuration))
 
 
-@cache
-def _library() -> dict[str, Any]:
-    return yaml.safe_load(files("iker_cfg").joinpath("objects.yaml").read_text())
-
-
-def load_model(key: str, name: str) -> ObjectModel:
-    """An object model of the library (cfg/objects.yaml), called `name` in its scene."""
-    library = _library()
-    if key not in library:
-        raise ValueError(f"no object model {key!r}; known: {', '.join(library)}")
-    return ObjectModel.from_dict({"name": name, **library[key]})
-
-
 def task_folders() -> list[Path]:
     """Where tasks are looked for: the package's own folder, then those of IKER_TASKS."""
     own = Path(str(files("iker_cfg").joinpath("tasks")))
@@ -199,11 +213,15 @@ def task_folders() -> list[Path]:
 
 def task_names() -> list[str]:
     """All tasks that `load_task` finds by name."""
-    return sorted({path.stem for folder in task_folders() for path in folder.glob("*.yaml")})
+    found = {path.stem for folder in task_folders() for path in folder.glob("*.yaml")}
+    return sorted(found - {Path(OBJECTS_FILE).stem})
 
 
 def load_task(name_or_path: str | Path) -> Task:
-    """A task by name or path; ValueError says what is wrong with it, or which names there are."""
+    """A task by name or path; ValueError says what is wrong with it, or which names there are.
+
+    Object models come from the package and from the objects.yaml beside the task's file.
+    """
     path = Path(name_or_path)
     if path.suffix not in (".yaml", ".yml"):
         found = [f / f"{name_or_path}.yaml" for f in task_folders() if (f / f"{name_or_path}.yaml").exists()]
@@ -213,31 +231,64 @@ def load_task(name_or_path: str | Path) -> Task:
     if not path.exists():
         raise ValueError(f"the task file {str(path)!r} does not exist")
     try:
-        return parse_task(yaml.safe_load(path.read_text()))
+        return parse_task(yaml.safe_load(path.read_text(encoding="utf-8")), path.parent)
     except yaml.YAMLError as error:
         raise ValueError(f"the task file {str(path)!r} is not YAML: {' '.join(str(error).split())}") from None
     except ValueError as error:
         raise ValueError(f"the task file {str(path)!r} is faulty: {error}") from None
 
 
-def parse_task(data: Mapping[str, Any]) -> Task:
-    """A task from its YAML content: every configuration inherits `objects`, `instruction` and `stages` of the top."""
+def parse_task(data: Mapping[str, Any], folder: Path | None = None) -> Task:
+    """A task from its YAML content: every configuration inherits `objects`, `instruction` and `stages` of the top.
+
+    In instruction and stages `$name` stands for the configuration's value of that name (`values`, inherited too), so
+    that configurations which differ by a number share their programs.
+    """
     if not isinstance(data, Mapping):
         raise ValueError(f"a task is a mapping with {', '.join(f.name for f in fields(Task))}, not {data!r}")
     data = dict(data)
-    shared = {key: data.pop(key) for key in ("objects", "instruction", "stages") if key in data}
-    configurations = []
-    for change in data.pop("configurations", None) or [{}]:
-        objects = {
-            n: {**_mapping(p, n), **change.get("objects", {}).get(n, {})} for n, p in shared.get("objects", {}).items()
-        }
-        if unknown := [n for n in change.get("objects", {}) if n not in objects]:
-            raise ValueError(f"a configuration changes {unknown[0]!r}; the task's objects are: {', '.join(objects)}")
-        configurations.append({**shared, **change, "objects": objects})
-    return Task.from_dict({**data, "configurations": configurations})
+    shared = {key: data.pop(key) for key in ("objects", "instruction", "stages", "values") if key in data}
+    configurations = [_configuration(shared, c) for c in data.pop("configurations", None) or [{}]]
+    library = object_library([folder] if folder else [])
+    used = {p["model"] for c in configurations for p in c.get("objects", {}).values() if "model" in p}
+    if unknown := sorted(name for name in used if name not in library):
+        raise ValueError(f"no object model {unknown[0]!r}; known: {', '.join(library)}")
+    models = {name: library[name] for name in sorted(used)}
+    return Task.from_dict({**data, "configurations": configurations, "models": models})
 
 
-def _mapping(placement: Any, name: str) -> Mapping[str, Any]:
-    if not isinstance(placement, Mapping):
-        raise ValueError(f"object {name!r} is a mapping with model and position_m, not {placement!r}")
-    return placement
+def _configuration(shared: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
+    """One configuration's fields: what is shared, what it changes, its values filled in."""
+    if not isinstance(change, Mapping):
+        raise ValueError(f"a configuration is a mapping of what it changes, not {change!r}")
+    objects, changes = shared.get("objects", {}), change.get("objects", {})
+    for name, fields_of in {**objects, **changes}.items():
+        if not isinstance(fields_of, Mapping):
+            raise ValueError(f"object {name!r} is a mapping with model and position_m, not {fields_of!r}")
+    if unknown := [n for n in changes if n not in objects]:
+        raise ValueError(f"a configuration changes {unknown[0]!r}; the task's objects are: {', '.join(objects)}")
+    merged = {**shared, **change}
+    values = {**shared.get("values", {}), **change.get("values", {})}
+    merged.pop("values", None)
+    for key in [k for k in ("instruction", "stages") if k in merged]:
+        merged[key] = _filled(merged[key], values)
+    if objects:
+        merged["objects"] = {name: {**fields_of, **changes.get(name, {})} for name, fields_of in objects.items()}
+    return merged
+
+
+def _filled(content: Any, values: Mapping[str, Any]) -> Any:
+    """The content with `$name` replaced: by the value itself where it is the whole text, else by its text."""
+    if isinstance(content, Mapping):
+        return {key: _filled(item, values) for key, item in content.items()}
+    if isinstance(content, list):
+        return [_filled(item, values) for item in content]
+    if not isinstance(content, str) or "$" not in content:
+        return content
+    if content[1:] in values and content.startswith("$"):
+        return values[content[1:]]
+    try:
+        return Template(content).substitute(values)
+    except (KeyError, ValueError) as error:
+        known = ", ".join(values) or "none"
+        raise ValueError(f"{str(error).strip(chr(39))!r} has no value in this configuration; values: {known}") from None

@@ -44,14 +44,16 @@ RNG = np.random.default_rng(0)
 
 def _examples() -> list[Contract]:
     """One of each, no field left at its default."""
-    model = ObjectModel("cup", "box", np.array([0.1, 0.2, 0.3]), 0.4, 0.5, "left", np.array([0, 0.2, 1, 1]), "a shelf")
+    size, colour = np.array([0.1, 0.2, 0.3]), np.array([0, 0.2, 1, 1])
+    model = ObjectModel("cup", "box", size, 0.4, 0.5, "left", colour, "a shelf", "cup.obj", 0.001)
     thing = SceneObject(model, POSE, movable=False)
     camera = Camera("eye", POSE, 64, 48, 0.75)
-    scene = Scene((thing,), (camera,), np.array([[0, -1, 0.1], [1.0, 1, 2]]), "eye")
+    scene = Scene((thing,), (camera,), np.array([[0, -1, 0.1], [1.0, 1, 2]]), "eye", np.array([1.0, 0, 0]), 0.5)
     large = RNG.integers(0, 256, (24, 32, 3)).astype(np.uint8)
     image = Image(large, RNG.random((24, 32)), np.eye(3), POSE, 1.5, np.full((24, 32), -1.0))
-    goal = GoalSpec("cup", "shelf", np.array([0.1, 0, 0.2]), 30.0, grasp=True)
-    place = Placement("mug", np.array([0.4, 0, 0]), 15.0, "shelf", False, np.array([0.01, 0.02]), 5.0)
+    goal = GoalSpec("cup", "shelf", np.array([0.1, 0, 0.2]), 30.0, True, -90.0, 10.0)
+    place = Placement("mug", np.array([0.4, 0, 0]), 15.0, "shelf", False, np.array([0.01, 0.02]), 5.0, -90.0, 10.0)
+    box, forward = np.array([[0, 0, 0], [1.0, 1, 1]]), np.array([1.0, 0, 0])
     stage = StageSpec(goal, {"keypoints": "def f():\n    return None\n"})
     configuration = Configuration({"cup": place}, "Put it: there", (stage,))
     part = Part("look", large, "view.png")
@@ -62,7 +64,7 @@ def _examples() -> list[Contract]:
         View({"eye": image}, "eye", {"cup": POSE}),
         Outcome(True, False, 0.01, 0.1, 0.2, 0.0, 0.03, "it fell", 12, {"cup": POSE}),
         Randomisation({"mass": (0.5, 2.0)}),
-        Task("cups", "IKER-Cups-v0", "One line.", (configuration,), np.array([[0, 0, 0], [1.0, 1, 1]]), 4.0),
+        Task("cups", "IKER-Cups-v0", "One line.", (configuration,), box, 4.0, forward, 30.0, {"mug": model}),
         Keypoints(("1",), ("cup",), np.zeros((1, 3)), np.ones((1, 3)), np.array([[3.5, 4.5]]), (True,)),
         Message("user", (part,)),
         Request((Message("user", (part,)),), {"instruction": "go", "keypoints": {"1": [1.0, 2.0, 3.0]}}),

@@ -1,0 +1,41 @@
+"""`iker tasks`: what there is to do, as a list or as a contact sheet."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def tasks(
+    names: Annotated[list[str] | None, typer.Argument(help="Tasks by name or path; default: all.")] = None,
+    sheet: Annotated[Path | None, typer.Option(help="Write a picture of all configurations to this file.")] = None,
+) -> None:
+    """List the tasks, the package's own and those in the folders of IKER_TASKS; with --sheet FILE as pictures too."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from iker_envs.task import load_task, task_names
+
+    chosen = names or task_names()
+    table = Table("task", "id", "stages", "configurations", "what it is")
+    for name in chosen:
+        task = load_task(name)
+        stages = len(task.configuration(0).stages)
+        table.add_row(task.name, task.id, str(stages), str(len(task.configurations)), task.description)
+    Console().print(table)
+    if sheet is not None:
+        _write_sheet(chosen, sheet)
+
+
+def _write_sheet(names: list[str], path: Path) -> None:
+    from PIL import Image
+
+    from iker_agent.sheet import contact_sheet
+
+    known = Image.registered_extensions()
+    if path.suffix.lower() not in known:
+        raise ValueError(f"a contact sheet is a picture, such as tasks.png or tasks.jpg, not {str(path)!r}")
+    contact_sheet(names).save(path, quality=82)
+    typer.echo(f"contact sheet: {path}")
