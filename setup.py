@@ -15,7 +15,8 @@ AGENT = [
     "matplotlib>=3.9",
     "imageio[ffmpeg]>=2.36",
 ]
-TEST = ["pytest>=8", "hypothesis>=6.100", "array-api-strict>=2.2", "ruff>=0.12", "setuptools>=77", "wheel>=0.45"]
+MESH = ["trimesh>=4.5", "coacd>=1.0.5"]
+TEST = [*MESH, "pytest>=8", "hypothesis>=6.100", "array-api-strict>=2.2", "ruff>=0.12", "setuptools>=77", "wheel>=0.45"]
 
 setup(
     name="iker",
@@ -53,6 +54,6 @@ setup(
         "pyyaml>=6.0",
         "pillow>=10.1",
     ],
-    extras_require={"agent": AGENT, "test": [*AGENT, *TEST]},
+    extras_require={"agent": AGENT, "mesh": MESH, "test": [*AGENT, *TEST]},
     entry_points={"console_scripts": ["iker = iker_agent.cli:main"]},
 )
