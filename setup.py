@@ -16,6 +16,7 @@ AGENT = [
     "imageio[ffmpeg]>=2.36",
 ]
 VLM = ["openai>=1.60,<4"]
+MESH = ["trimesh>=4.5", "coacd>=1.0.5"]
 TEST = ["pytest>=8", "hypothesis>=6.100", "array-api-strict>=2.2", "ruff>=0.12", "setuptools>=77", "wheel>=0.45"]
 
 setup(
@@ -56,6 +57,11 @@ setup(
         "pyyaml>=6.0",
         "pillow>=10.1",
     ],
-    extras_require={"agent": AGENT, "vlm": [*AGENT, *VLM], "test": [*AGENT, *VLM, *TEST]},
+    extras_require={
+        "agent": AGENT,
+        "mesh": MESH,
+        "vlm": [*AGENT, *VLM],
+        "test": [*AGENT, *MESH, *VLM, *TEST],
+    },
     entry_points={"console_scripts": ["iker = iker_agent.cli:main"]},
 )

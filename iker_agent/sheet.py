@@ -43,7 +43,7 @@ def contact_sheet(names: Sequence[str]) -> PillowImage.Image:
 def _task_block(task: Task) -> PillowImage.Image:
     count = len(task.configurations)
     rows = -(-count // COLUMNS)
-    step = np.array(_CELL_PX) + [_GAP_PX, _TEXT_PX]
+    step = _CELL_PX[0] + _GAP_PX, _CELL_PX[1] + _TEXT_PX
     block = PillowImage.new("RGB", (COLUMNS * step[0] + _GAP_PX, _TITLE_PX + rows * step[1]), _PAPER_RGB)
     pen = ImageDraw.Draw(block)
     title = f"{task.id}: {task.description}"

@@ -6,11 +6,14 @@ import re
 import runpy
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parent.parent
 
 
-def test_environment_page_matches_the_code():
-    module = runpy.run_path(str(ROOT / "docs" / "make_environments.py"))
+@pytest.mark.parametrize("maker", ["make_environments.py", "make_tasks.py"])
+def test_a_generated_page_matches_code_and_data(maker):
+    module = runpy.run_path(str(ROOT / "docs" / maker))
     assert module["PAGE"].read_text(encoding="utf-8") == module["page"]()
 
 

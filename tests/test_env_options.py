@@ -109,7 +109,7 @@ def test_a_goal_that_cannot_be_grasped_is_an_outcome_with_a_reason(ready):
 
 def test_a_look_leaves_the_hand_out_of_a_new_world():
     env = gym.make("IKER-ShoePlace-v0", free="all").unwrapped
-    observation, _ = env.reset(seed=3, options={"look": True})
+    observation, _ = env.reset(seed=3, options={"look": True, "configuration": 0})
     assert observation[9] == pytest.approx(0.045, abs=0.005), "the shoe stands on the table"
     assert observation[2] > 0.3 and np.linalg.norm(observation[:3] - observation[7:10]) > 0.2
     before = poses(env)["left_shoe"]

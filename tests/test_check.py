@@ -1,0 +1,124 @@
+"""`iker check`: sound tasks have no faults; of a broken copy every fault is told in one sentence."""
+
+import copy
+import re
+from importlib.resources import files
+
+import numpy as np
+import pytest
+import yaml
+
+import iker_envs
+from iker_agent.check import check_task
+from iker_agent.learning.waypoint import WaypointLearner
+
+SOUND = yaml.safe_load(files("iker_cfg").joinpath("tasks/shoe_place.yaml").read_text(encoding="utf-8"))
+SOUND["configurations"] = [{}]
+
+
+def _programs(data: dict) -> dict:
+    return data["stages"][0]["programs"]
+
+
+def _replaced(contract: str, old: str, new: str):
+    def change(data: dict) -> None:
+        code = _programs(data)[contract]
+        assert old in code
+        _programs(data)[contract] = code.replace(old, new)
+
+    return change
+
+
+def _set(*path_and_value):
+    *path, last, value = path_and_value
+
+    def change(data: dict) -> None:
+        for key in path:
+            data = data[key]
+        data[last] = value
+
+    return change
+
+
+FAULTS = {
+    "inside": (_set("objects", "left_shoe", "position_m", [0.60, 0.1, 0.0]), r"rack starts \d+ mm inside left_shoe"),
+    "in the air": (_set("objects", "left_shoe", "position_m", [0.335, 0.17, 0.2]), "not at rest: left_shoe moved by"),
+    "below the table": (_set("objects", "left_shoe", "position_m", [0.335, 0.17, -0.03]), "30 mm below the table"),
+    "start out of reach": (
+        _set("objects", "left_shoe", "position_m", [0.15, 0.05, 0.0]),
+        "cannot be grasped for this: the arm does not reach the grasp at the start",
+    ),
+    "goal out of reach": (_set("values", "x", 0.25), "does not reach the grasp at the target"),
+    "goal on nothing": (
+        _set("values", "y", 0.41),
+        "would end 10 cm above",
+    ),
+    "too wide to grasp": (_set("objects", "left_shoe", "model", "shoe_box"), "narrowest side is 200 mm"),
+    "nothing to do": (
+        _set("stages", 0, "goal", {"object": "left_shoe", "relative_to": "left_shoe", "position_m": [0, 0, 0]}),
+        "there is nothing to do",
+    ),
+    "furniture to move": (_set("stages", 0, "goal", "object", "rack"), "rack is furniture"),
+    "out of sight": (
+        _set("objects", "left_shoe", {"model": "sneaker_left", "position_m": [0.335, 0.62, 0.0]}),
+        "only 0 keypoints of left_shoe are visible|does not reach the grasp at the start",
+    ),
+    "no pose program": (lambda data: _programs(data).pop("poses"), "there is no program for the poses contract"),
+    "keypoints off by 2 cm": (
+        _replaced("keypoints", "centre = rack +", "centre = 0.02 + rack +"),
+        r"the keypoints program puts left_shoe 34\.6 mm from the annotated goal",
+    ),
+    "poses off by 2 mm": (_replaced("poses", "y + $y", "y + $y + 0.002"), r"the poses program puts left_shoe 2\.0 mm"),
+    "grasp mode": (_replaced("poses", "True", "False"), "the poses program says grasp_mode False, the goal says True"),
+    "wrong object": (_replaced("keypoints", '"left_shoe"', '"boot"'), "moves 'boot', the goal is for 'left_shoe'"),
+    "a program that fails": (_replaced("poses", "np.deg2rad", "np.degrad"), "the poses program ends with"),
+    "not idempotent": (
+        _replaced(
+            "keypoints", "half_height = height if height < rack[2] else height - rack[2]", "half_height = height"
+        ),
+        "the keypoints program moves its own result by 100.. mm; it is not idempotent",
+    ),
+    "no instruction": (_set("instruction", " "), "the instruction is empty"),
+    "a value without a number": (_set("values", {"x": 0.0}), "'y' has no value in this configuration; values: x"),
+    "unknown model": (_set("objects", "left_shoe", "model", "clog"), "no object model 'clog'"),
+}
+
+
+def _check(data: dict, tmp_path, **options) -> list[str]:
+    file = tmp_path / "copy.yaml"
+    file.write_text(yaml.safe_dump(data, sort_keys=False))
+    return check_task(str(file), **options)
+
+
+def test_the_sound_original_has_no_faults(tmp_path):
+    assert _check(SOUND, tmp_path) == []
+
+
+@pytest.mark.parametrize(("change", "words"), FAULTS.values(), ids=FAULTS)
+def test_a_broken_copy_is_told_in_one_sentence(change, words, tmp_path):
+    data = copy.deepcopy(SOUND)
+    change(data)
+    faults = _check(data, tmp_path, solve=False)
+    assert len(faults) == 1 and "\n" not in faults[0]
+    assert re.search(words, faults[0]), faults[0]
+
+
+def test_a_task_that_a_simple_policy_cannot_solve_is_told(tmp_path, monkeypatch):
+    class Idle:
+        def act(self, observations: np.ndarray) -> np.ndarray:
+            return np.zeros((len(observations), 6), dtype=np.float32)
+
+    monkeypatch.setattr(WaypointLearner, "learn", lambda self, scene, goal: Idle())
+    (fault,) = _check(SOUND, tmp_path)
+    assert "stage 1: the waypoint policy does not solve it in 3 tries: the keypoints are" in fault
+
+
+def test_equal_faults_of_configurations_are_told_once(tmp_path):
+    data = copy.deepcopy(SOUND) | {"instruction": "", "configurations": [{}, {}, {"instruction": "Put it there"}]}
+    assert _check(data, tmp_path, solve=False) == ["configurations 0, 1: the instruction is empty"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", iker_envs.TASKS.values())
+def test_every_shipped_task_is_sound(name):
+    assert check_task(name) == []
