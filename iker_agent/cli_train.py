@@ -6,15 +6,24 @@ Both are thin: learning/task_training.py trains and learning/evaluate.py measure
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+if TYPE_CHECKING:
+    from iker_agent.learning.evaluate import Evaluation, TaskEvaluation
+    from iker_agent.learning.policy import Policy
+    from iker_agent.learning.ppo_config import PPOConfig
+    from iker_agent.learning.task_training import TrainSettings
+    from iker_envs.randomisation import Randomisation
+    from iker_envs.scene import Goal, Scene
+    from iker_envs.spec import Spec
+    from iker_envs.task import Task
+
 NOT_DONE = 1
-Observation = Annotated[str, typer.Option(help="keypoints or pose.")]
 
 
 def add_commands(app: typer.Typer) -> None:
@@ -26,9 +35,9 @@ def add_commands(app: typer.Typer) -> None:
 def train(
     task: Annotated[str, typer.Argument(help="Task name, or path of a task YAML; with --resume not needed.")] = "",
     overrides: Annotated[list[str] | None, typer.Argument(help="Settings, such as learn.max_steps=3000000.")] = None,
-    observation: Observation = "keypoints",
-    randomisation: Annotated[str, typer.Option(help="on, off, or a YAML file of ranges.")] = "on",
-    seed: Annotated[int, typer.Option(help="Seed of worlds, network and exploration.")] = 0,
+    observation: Annotated[str | None, typer.Option(help="keypoints (default) or pose.")] = None,
+    randomisation: Annotated[str | None, typer.Option(help="on (default), off, or a YAML file of ranges.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of worlds, network and exploration; default 0.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder of this training; default: runs/train_TASK_NNN.")] = None,
     resume: Annotated[Path | None, typer.Option(help="Folder of a training to go on with.")] = None,
 ) -> None:
@@ -39,14 +48,17 @@ def train(
     from iker_agent.learning.distributed import joined_group
 
     overrides = list(overrides or ())
+    if resume and any(option is not None for option in (observation, randomisation, seed, out)):
+        raise ValueError("a resumed training keeps its observation, randomisation, seed and folder; leave them out")
     if resume and task:
         overrides.insert(0, task)  # the task is known from the folder: what looks like one is a setting
     with joined_group():
-        done = _train(task, overrides, observation, randomisation, seed, out, resume)
+        done = _train(task, overrides, observation or "keypoints", randomisation or "on", seed or 0, out, resume)
     raise typer.Exit(0 if done else NOT_DONE)
 
 
-def _train(task, overrides, observation, randomisation, seed, out, resume) -> bool:
+def _train(task: str, overrides: Sequence[str], observation, randomisation, seed: int, out, resume) -> bool:
+    """Train or go on; False when it was interrupted."""
     from iker_agent.display import Screen
     from iker_agent.learning import distributed
     from iker_agent.learning.task_training import TaskTraining, write_settings
@@ -76,7 +88,9 @@ def _closing(header: dict[str, Any], interrupted: bool) -> str:
     return f"{state} after {header['env_steps']:,} steps and {header['seconds']:.0f} s"
 
 
-def _settings(task, overrides, observation, randomisation, seed, out, resume):
+def _settings(
+    task: str, overrides, observation: str, randomisation: Any, seed: int, out: Path | None, resume: Path | None
+) -> tuple[TrainSettings, Path, bool]:
     """(settings, folder, whether the task has changed since the folder was begun)."""
     from iker_agent.learning.facts import task_facts
     from iker_agent.learning.task_training import TrainSettings, read_settings
@@ -101,14 +115,14 @@ def _settings(task, overrides, observation, randomisation, seed, out, resume):
     return settings, _fresh_folder(out, name), False
 
 
-def _defaults():
+def _defaults() -> PPOConfig:
     """A task has more to learn than a stage: more worlds, and steps rather than minutes end it."""
     from iker_agent.learning.ppo_config import PPOConfig
 
     return PPOConfig(num_envs=512, budget_s=float("inf"), max_steps=5_000_000)
 
 
-def _learn(overrides: Sequence[str], base):
+def _learn(overrides: Sequence[str], base: PPOConfig) -> PPOConfig:
     """The `learn` settings with overrides on top of `base`."""
     from iker_agent.config import make_config
 
@@ -176,11 +190,11 @@ def evaluate(
         json_path.write_text(json.dumps({**result.to_dict(), **facts, **asked, "episodes": episodes}, indent=2) + "\n")
 
 
-def _plain(ranges) -> dict[str, list[float]]:
+def _plain(ranges: Randomisation) -> dict[str, list[float]]:
     return {name: [float(x) for x in limits] for name, limits in ranges.ranges.items()}
 
 
-def _policy(given: str, task, observation: str):
+def _policy(given: str, task: Task, observation: str) -> tuple[Callable[[int], Policy], Spec, dict[str, str]]:
     """(configuration -> policy, spec, what a result file says about it)."""
     from iker_agent.learning.facts import fingerprint
     from iker_agent.learning.policy import load_policy
@@ -201,12 +215,12 @@ def _policy(given: str, task, observation: str):
     return lambda _: shipped, spec, {"policy": f"shipped {task.name}"}
 
 
-def _stage(task, configuration: int):
+def _stage(task: Task, configuration: int) -> tuple[Scene, Goal]:
     scene = task.sample(None, configuration)
     return scene, task.goal(0, scene, configuration)
 
 
-def _table(result, title: str):
+def _table(result: TaskEvaluation, title: str):
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
@@ -218,6 +232,6 @@ def _table(result, title: str):
     return table
 
 
-def _cells(part) -> list[str]:
+def _cells(part: Evaluation) -> list[str]:
     pairs = ((part.success_rate, part.interval), (part.success_rate_strict, part.interval_strict))
     return [text for rate, (low, high) in pairs for text in (f"{rate:.3f}", f"{low:.3f}-{high:.3f}")]

@@ -72,7 +72,9 @@ def test_eval_says_when_no_policy_is_shipped():
         (("train", "shoe_push", "run.retries=3"), "settings of learn only"),
         (("train", "shoe_push", "learn.max_step=3"), "did you mean 'learn.max_steps'"),
         (("train", "shoe_pull"), "no task 'shoe_pull'"),
+        (("train", "shoe_push", "--observation", "poses"), "'poses'"),
         (("train", "--resume", "nowhere"), "is no training folder"),
+        (("train", "--resume", "nowhere", "--seed", "3"), "keeps its observation, randomisation, seed and folder"),
     ],
 )
 def test_train_refuses_with_a_sentence(arguments, says):

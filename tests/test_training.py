@@ -99,7 +99,15 @@ def test_training_starts_from_the_best_candidate_with_its_normaliser_frozen(env)
     assert policy.header["env_steps"] == UPDATE and not policy.header["good_enough"]
 
 
-def test_the_first_interrupt_saves_and_the_folder_tells_all(tmp_path):
+@pytest.fixture
+def interruptible():
+    """Ctrl-C works, also when the tests run in the background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_the_first_interrupt_saves_and_the_folder_tells_all(tmp_path, interruptible):
     settings = TrainSettings("shoe_push", observation="pose", seed=1, learn=limited(50))
     write_settings(tmp_path, settings)
     run = TaskTraining(settings, tmp_path, resume=False, report=lambda row: os.kill(os.getpid(), signal.SIGINT))

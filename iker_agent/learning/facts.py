@@ -22,8 +22,13 @@ def task_facts(task: Task, observation: str) -> dict[str, Any]:
         "id": task.id,
         "task_hash": fingerprint(task.to_dict()),
         "spec_hash": Spec(observation=observation).spec_hash(),
-        "versions": {"python": platform.python_version(), **{p: _version(p) for p in _PACKAGES}},
+        "versions": versions(),
     }
+
+
+def versions() -> dict[str, str | None]:
+    """Versions of Python and of the packages that results depend on; None for one that is not installed."""
+    return {"python": platform.python_version(), **{package: _version(package) for package in _PACKAGES}}
 
 
 def fingerprint(content: Any) -> str:

@@ -31,6 +31,7 @@ from iker_agent.learning.ppo_config import PPOConfig
 from iker_agent.learning.progress import Row, write_metrics
 from iker_agent.learning.scalars import Scalars
 from iker_agent.learning.training import Training
+from iker_envs.spec import Spec
 from iker_envs.task import load_task
 
 CHECKPOINT, CONFIG, POLICY, METRICS, CURVE = (
@@ -51,6 +52,9 @@ class TrainSettings:
     randomisation: Any = "on"  # on, off or ranges by row
     seed: int = 0
     learn: PPOConfig = field(default_factory=PPOConfig)
+
+    def __post_init__(self) -> None:
+        Spec(observation=self.observation)  # it names the known ones
 
 
 def write_settings(folder: Path, settings: TrainSettings) -> None:
@@ -144,8 +148,12 @@ class TaskTraining:
 
 @contextmanager
 def stopped_by_signals(training: Training) -> Iterator[None]:
-    """Inside, the first Ctrl-C or SIGTERM asks the run to stop; a second one interrupts it as usual."""
+    """Inside, the first Ctrl-C or SIGTERM asks the run to stop; a second one interrupts it as usual.
+
+    A signal that is ignored (of a job in the background) stays ignored.
+    """
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: handler for number, handler in before.items() if handler not in (signal.SIG_IGN, None)}
 
     def ask(number: int, _: object) -> None:
         training.stopping = True
