@@ -15,6 +15,7 @@ AGENT = [
     "matplotlib>=3.9",
     "imageio[ffmpeg]>=2.36",
 ]
+EXAMPLES = ["stable-baselines3>=2.7", "torchrl>=0.14"]
 TEST = ["pytest>=8", "hypothesis>=6.100", "array-api-strict>=2.2", "ruff>=0.12", "setuptools>=77", "wheel>=0.45"]
 
 setup(
@@ -53,6 +54,6 @@ setup(
         "pyyaml>=6.0",
         "pillow>=10.1",
     ],
-    extras_require={"agent": AGENT, "test": [*AGENT, *TEST]},
+    extras_require={"agent": AGENT, "examples": [*AGENT, *EXAMPLES], "test": [*AGENT, *TEST]},
     entry_points={"console_scripts": ["iker = iker_agent.cli:main"]},
 )
