@@ -18,7 +18,15 @@ AGENT = [
 VLM = ["openai>=1.60,<4"]
 MESH = ["trimesh>=4.5", "coacd>=1.0.5"]
 EXAMPLES = ["stable-baselines3>=2.7", "torchrl>=0.14"]
-TEST = ["pytest>=8", "hypothesis>=6.100", "array-api-strict>=2.2", "ruff>=0.12", "setuptools>=77", "wheel>=0.45"]
+TEST = [
+    "pytest>=8",
+    "hypothesis>=6.100",
+    "array-api-strict>=2.2",
+    "ruff>=0.12",
+    "setuptools>=77",
+    "wheel>=0.45",
+    "pytest-xdist>=3.6",
+]
 
 setup(
     name="iker",

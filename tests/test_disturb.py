@@ -53,7 +53,7 @@ def test_every_disturbance_has_a_story_here():
 def story(request, tmp_path_factory):
     """Name, result and folder of a run that is disturbed."""
     folder = tmp_path_factory.mktemp(request.param)
-    config = make_config(("run.video=false",), learner="waypoint", disturb=request.param)
+    config = make_config(("run.video=false",), learner="waypoint", disturb=request.param, seed=1)
     return request.param, run_task(config, Folder(folder), Quiet()), folder
 
 

@@ -185,7 +185,9 @@ class Quiet:
 def test_the_pose_contract_goes_through_the_whole_loop(tmp_path):
     config = make_config(("run.video=false", "run.contract=poses"), learner="waypoint")
     result = run_task(config, Folder(tmp_path), Quiet())
-    assert result.success and [s.object for s in result.stages] == ["shoe_box", "left_shoe", "right_shoe"]
+    assert result.success, result.reason
+    moved = [s.object for s in result.stages if s.ok]  # a miss may be tried again
+    assert moved == ["shoe_box", "left_shoe", "right_shoe"]
     assert "get_final_poses" in (tmp_path / "stage_01" / "program.py").read_text()
     assert json.loads((tmp_path / "stage_01" / "goal.json").read_text())["raw_targets_m"] == {}
 

@@ -104,14 +104,14 @@ POSES = np.array([upright_pose([0.42, y, 0.045], yaw) for y, yaw in ((0.0, 0), (
 def test_every_world_may_have_a_goal_of_its_own(worlds, form):
     goals = [Goal("left_shoe", pose) for pose in POSES]
     given = {"poses": POSES, "goals": goals, "dictionaries": [g.to_dict() for g in goals]}[form]
-    observation, _ = worlds.reset(seed=0, options={"goals": given})
+    observation, _ = worlds.reset(seed=0, options={"goals": given, "configuration": 0})
     local = worlds.stage.local_m[0]
     wanted = np.array([pose_apply(pose, local) for pose in POSES])
     np.testing.assert_allclose(targets(observation), wanted, atol=1e-6)
     for step in range(6):  # over the end of an episode
         observation, *_ = worlds.step(BUSY[step])
     np.testing.assert_allclose(targets(observation), wanted, atol=1e-6)
-    observation, _ = worlds.reset(options={"goals": None})
+    observation, _ = worlds.reset(options={"goals": None, "configuration": 0})
     assert np.abs(targets(observation) - wanted).max(axis=(1, 2)).min() > 0.005, "the task's own goals are back"
 
 
@@ -128,9 +128,11 @@ def test_goals_of_other_objects_are_measured_on_those(worlds):
 
 
 def test_goals_survive_in_worlds_that_are_not_reset(worlds):
-    before, _ = worlds.reset(seed=0, options={"goals": POSES})
+    before, _ = worlds.reset(seed=0, options={"goals": POSES, "configuration": 0})
     mask = np.array([True, False, False, False])
-    after, _ = worlds.reset(options={"goals": POSES + np.array([0, 0.05, 0, 0, 0, 0, 0]), "reset_mask": mask})
+    after, _ = worlds.reset(
+        options={"goals": POSES + np.array([0, 0.05, 0, 0, 0, 0, 0]), "reset_mask": mask, "configuration": 0}
+    )
     np.testing.assert_array_equal(after[1:], before[1:])
     np.testing.assert_allclose(targets(after)[0, :, 1], targets(before)[0, :, 1] + 0.05, atol=1e-5)
 

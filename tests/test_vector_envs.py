@@ -193,7 +193,7 @@ BAD_RESETS = {
     "mask of the wrong length": (dict(options={"reset_mask": np.ones(2, dtype=bool)}), r"\(3,\) bool"),
     "mask of numbers": (dict(options={"reset_mask": np.ones(3)}), r"\(3,\) bool, not float64"),
     "too few seeds": (dict(seed=[1, 2]), "2 seeds were given for 3 worlds"),
-    "configuration": (dict(options={"configuration": 9}), "configuration 9 does not exist"),
+    "configuration": (dict(options={"configuration": 99}), "configuration 99 does not exist"),
 }
 
 
