@@ -29,8 +29,8 @@ def chain(name: str, index: int, seed: int) -> list[bool]:
 
 
 @pytest.mark.parametrize("name", iker_envs.TASKS.values())
-def test_the_first_configuration_is_solved(name):
-    assert all(chain(name, 0, seed=0))
+def test_the_first_configuration_is_mostly_solved(name):
+    assert sum(all(chain(name, 0, seed)) for seed in range(5)) >= 3
 
 
 @pytest.mark.slow
