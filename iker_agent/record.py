@@ -33,7 +33,7 @@ def run_record(config: RunConfig, task: Task, instruction: str, result: RunResul
         "done": result.done,
         "reason": result.reason,
         "seconds": round(result.seconds, 2),
-        "seed": config.seed,
+        "seeds": {"world": config.seed, "learning": [config.seed + s.number for s in result.stages]},
         "stages": [_stage_record(s) for s in result.stages],
         "final_look": _final_look(result.final_look),
         "stages_succeeded": _successes(result),

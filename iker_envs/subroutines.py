@@ -82,7 +82,9 @@ def grasp_now(worlds: StageWorlds, grasp: Grasp | None) -> str:
             worlds.begin(np.arange(worlds.num_worlds), worlds.opening_command_m)
             return f"{goal.object} cannot be grasped: {proposals.reason}"
         grasp = proposals.grasps[0]
-    tcp = np.array([_noisy(worlds, w, np.array(grasp.tcp_pose)) for w in range(worlds.num_worlds)])
+        tcp = np.array([_noisy(worlds, w, np.array(grasp.tcp_pose)) for w in range(worlds.num_worlds)])
+    else:  # a grasp that is given brings the error of whoever estimated the pose; the arm itself repeats to 0.1 mm
+        tcp = np.tile(grasp.tcp_pose, (worlds.num_worlds, 1))
     place_hand(worlds, _behind(tcp, _RETREAT_M), MAX_OPENING_M)
     before = worlds.sim.state().object_pose
     command = pick_up(worlds, tcp, np.full(worlds.num_worlds, grasp.width_m))

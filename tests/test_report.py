@@ -49,7 +49,14 @@ def _record(number: int, name: str = "box", *, strict: bool = True, problem: str
 
 def _run(folder: Path, stages: list[dict], **more: object) -> None:
     facts = {"instruction": "Put the box away", "task": "some_task", "id": "IKER-Some-v0", "success": True}
-    facts |= {"done": True, "reason": "", "seconds": 83.2, "seed": 7, "stages": stages, "spec_hash": "abc123"}
+    facts |= {
+        "done": True,
+        "reason": "",
+        "seconds": 83.2,
+        "seeds": {"world": 7},
+        "stages": stages,
+        "spec_hash": "abc123",
+    }
     facts |= {"versions": {"python": "3.11.7", "iker": "0.1.0"}, "config": {"learner": "ppo", "run": {"retries": 2}}}
     _json(folder / "run.json", facts | more)
     objects = {"box": {"position_m": [0.6, -0.2, 0.155], "quaternion_wxyz": [1, 0, 0, 0]}}
