@@ -39,4 +39,4 @@ if __name__ == "__main__":
     run = Path(sys.argv[1])
     stages = sorted(s.parent for s in run.glob("stage_*/rollout.mp4"))
     picture = _join([_row(stage) for stage in stages], 1)
-    picture.quantize(192, dither=Image.Dither.NONE).save(PICTURE, optimize=True)
+    picture.quantize(256, dither=Image.Dither.NONE).save(PICTURE, optimize=True)
