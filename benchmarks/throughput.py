@@ -1,21 +1,22 @@
 """How much of the bare engine's speed is left in the vector environment, and how it grows with the number of worlds.
 
-    python benchmarks/throughput.py --worlds 64 512 2048 --ticks 120
+    python benchmarks/throughput.py --worlds 64 512 2048 --ticks 30
 
 In one run and on the same models, states and controls: our vector environment with random actions and autoreset,
 `mujoco.batch.Batch.step` alone, and `mujoco.rollout` alone; for grasp tasks the physics of the grasps before the first
-episodes counts on both sides. FetchPush of Gymnasium-Robotics runs beside them where it is installed. Speeds are in env
-steps (0.1 s of simulated time) per second; only ratios mean anything on a busy machine.
+episodes is left out on both sides. Speeds are in env steps (0.1 s of simulated time) per second; only ratios mean
+anything on a busy machine. `--fetch-python` adds FetchPush of Gymnasium-Robotics.
 """
 
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import os
 import resource
+import subprocess
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import gymnasium as gym
 import mujoco
@@ -25,7 +26,7 @@ from mujoco import rollout
 import iker_envs
 from iker_envs.vector_env import StageVectorEnv
 
-ROUNDS = 3  # the two are measured in turn, so that a neighbour's load falls on both
+ROUNDS = 6  # the two are measured in turn, so that a neighbour's load falls on both
 
 
 def memory_mb() -> float:
@@ -79,7 +80,7 @@ class Bare:
 
 
 def compare(env_id: str, num_envs: int, ticks: int) -> dict[str, float]:
-    """Speeds in env steps per second, and their ratio as the median over rounds."""
+    """Speeds in env steps per second, medians over rounds."""
     begin_mb = memory_mb()
     env = gym.make_vec(env_id, num_envs=num_envs)
     warm_up(env)
@@ -93,7 +94,7 @@ def compare(env_id: str, num_envs: int, ticks: int) -> dict[str, float]:
         bare.append(timed(lambda engine=engine: engine.batch(ticks, actions)))
         env.stage.set_state(state)
     used_mb = memory_mb() - begin_mb
-    few = max(1, ticks // 8)
+    few = max(1, ticks // 4)
     rolled = timed(lambda: Bare(env).rollout(few, actions, len(os.sched_getaffinity(0))))
     env.close()
     steps = ticks * num_envs
@@ -101,38 +102,29 @@ def compare(env_id: str, num_envs: int, ticks: int) -> dict[str, float]:
         "ours": steps / np.median(ours),
         "batch": steps / np.median(bare),
         "rollout": few * num_envs / rolled,
-        "ratio": float(np.median(np.array(bare) / np.array(ours))),
+        "ratio": float(np.median(bare) / np.median(ours)),
         "simulated": 0.1 * steps / np.median(ours),
         "memory_mb": used_mb,
     }
 
 
-def fetch_push(seconds: float, workers: int = 8) -> float | None:
-    """Simulated seconds per second of FetchPush in asynchronous workers; None where it is not installed."""
-    if importlib.util.find_spec("gymnasium_robotics") is None:
-        return None
-    import gymnasium_robotics
-
-    gym.register_envs(gymnasium_robotics)
-    env = gym.make_vec("FetchPush-v4", num_envs=workers, vectorization_mode="async")
-    env.reset(seed=0)
-    steps, begin = 0, time.perf_counter()
-    while time.perf_counter() - begin < seconds:
-        env.step(env.action_space.sample())
-        steps += workers
-    env.close()
-    return 0.04 * steps / (time.perf_counter() - begin)  # 20 substeps of 2 ms
+def fetch_push(python: str) -> float:
+    """Simulated seconds per second of FetchPush, run by the Python of another environment (see fetch_push.py)."""
+    script = Path(__file__).with_name("fetch_push.py")
+    done = subprocess.run([python, str(script)], capture_output=True, text=True, check=True)
+    return float(done.stdout.split()[-1])
 
 
 def main() -> None:
     """Print one row per id and number of worlds."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--worlds", type=int, nargs="+", default=[64, 512, 2048])
-    parser.add_argument("--ticks", type=int, default=120)
+    parser.add_argument("--ticks", type=int, default=30, help="per round, of six")
     parser.add_argument("--ids", nargs="+", default=list(iker_envs.TASKS))
+    parser.add_argument("--fetch-python", help="Python of an environment with Gymnasium-Robotics, to compare with")
     options = parser.parse_args()
-    fetch = fetch_push(10.0)
-    print(f"FetchPush, async x 8: {'not installed' if fetch is None else f'{fetch:.0f} simulated s/s'}")
+    if options.fetch_python:
+        print(f"FetchPush, async x 8: {fetch_push(options.fetch_python):.0f} simulated s/s\n")
     print("| id | worlds | ours | Batch.step | rollout | ours / Batch | simulated s/s | MB |")
     print("|---|---|---|---|---|---|---|---|")
     for env_id in options.ids:

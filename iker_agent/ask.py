@@ -96,7 +96,7 @@ def judge(text: str, seen: Look, terms: Terms, stage: Folder) -> Answer | Refusa
     if code is None:
         return Refusal(warnings[0])
     stage.text("program.py", code)
-    result = run_program(code, _inputs(seen, terms.contract), terms.contract)
+    result = run_program(code, _inputs(seen, terms.contract), terms.contract, check_targets=terms.project)
     notes = (*warnings, *result.warnings)
     if result.status == "done":
         stage.json("goal.json", {"done": True})

@@ -33,8 +33,6 @@ OTHERWISE = {
     # The language layer sees these before they could run or return.
     **dict.fromkeys(["except_all_loop", "yield_function", "complex_target"], "refused"),
     "assert_false": "error",  # assert is allowed; a failing one is the program's own error
-    # Sound answers as such: whether they make sense in the scene is for the check of goals to say.
-    **dict.fromkeys(["listed_not_moved", "stretch_points", "below_table", "out_of_workspace"], "ok"),
 }
 
 # These burn processor time up to the limit; others of their kind stay in the fast set.

@@ -97,7 +97,7 @@ def test_annotated_programs_reproduce_their_goals_and_are_idempotent(name, index
         goal = task.goal(number, states[number], index)
         for scene in states[number : number + 2]:  # before the stage, and on its own result
             inputs = program_inputs(scene)[contract]
-            result = run_program(stage.programs[contract], inputs, contract)
+            result = run_program(stage.programs[contract], inputs, contract, check_targets=False)
             assert result.status == "ok", result.message
             assert (result.object, result.grasp) == (goal.object, goal.grasp)
             after = program_inputs(scene.with_poses({goal.object: goal.target_pose}))[contract]

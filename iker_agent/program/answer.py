@@ -2,8 +2,8 @@
 
 In: a returned value as `plain` gives it (from a process that is not trusted) and the caller's own rows. Out: object,
 labels, grasp and targets, or `Invalid` with one sentence. Generous where the meaning is plain (5 for "5", a list for
-a tuple), with a warning; strict where it is not. Whether targets make sense in the scene (rigid, reachable, free) is
-not judged here.
+a tuple), with a warning; strict where it is not. Whether targets make sense is judged elsewhere (`sense`, then the
+check of goals).
 """
 
 from __future__ import annotations
@@ -224,7 +224,7 @@ def _merge(rows: Rows, contract: Contract, originals: Rows, reading: Reading) ->
         raise Invalid(f"{contract.argument} has no target for {_several(contract.noun, lost)}")
     if missing:
         reading.warnings.append(f"only some {contract.noun}s were returned; the others stay")
-    moved = [label for label, row in rows.items() if _distance(row, originals[label]) > STILL_M]
+    moved = [label for label, row in rows.items() if row_distance(row, originals[label]) > STILL_M]
     strays = [label for label in originals if label in moved and label not in reading.labels]
     if strays and contract.noun == "keypoint":
         raise Invalid(f"{_several('keypoint', strays)} would move without being in keypoint_indices_to_interact")
@@ -235,7 +235,7 @@ def _merge(rows: Rows, contract: Contract, originals: Rows, reading: Reading) ->
     return {label: rows[label] if label in reading.labels else original for label, original in originals.items()}
 
 
-def _distance(row: tuple[float, ...], original: tuple[float, ...]) -> float:
+def row_distance(row: tuple[float, ...], original: tuple[float, ...]) -> float:
     """The largest change of any number, metres or radians; angles modulo a full turn."""
     changes = [abs(a - b) for a, b in zip(row, original, strict=True)]
     return max([*changes[:3], *(abs(math.remainder(change, 2 * math.pi)) for change in changes[3:])])

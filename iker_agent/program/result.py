@@ -21,7 +21,7 @@ class ProgramResult:
 
     status: "ok" (targets are given), "done" (the program says that the task is finished), "refused" (not run: a
         syntax error, too long, or outside the allowed language), "error" (it raised), "limit" (time, memory or
-        output), "invalid" (it returned something else than the contract asks for).
+        output), "invalid" (it returned something else than the contract asks for, or targets that make no sense).
     message: one sentence for model and user alike, empty when ok or done.
     object: what the program calls the object to move, printable, at most 200 characters; never use it as a path.
     indices: labels of the keypoints to move, in the program's order; empty under the contract "poses".

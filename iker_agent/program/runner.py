@@ -29,6 +29,7 @@ from iker_agent.program.contracts import Contract, Rows, contract_named, read_ro
 from iker_agent.program.language import MAX_CHARACTERS
 from iker_agent.program.plain import Unreadable, from_plain
 from iker_agent.program.result import ProgramResult, clean_block, clean_line
+from iker_agent.program.sense import nonsense
 
 _CHILD = Path(__file__).with_name("child.py")
 _MAX_ANSWER_BYTES = 1_000_000
@@ -54,6 +55,7 @@ def run_program(
     timeout_s: float = 8.0,
     cpu_s: int = 3,
     memory_mb: int = 256,
+    check_targets: bool = True,
 ) -> ProgramResult:
     """Runs a program that a model wrote, isolated from this process, on the keypoints of a scene.
 
@@ -66,6 +68,8 @@ def run_program(
         timeout_s: wall-clock limit of the whole call, seconds.
         cpu_s: processor time for the program, whole seconds.
         memory_mb: memory beyond what the interpreter and numpy take, 2**20 bytes.
+        check_targets: call targets invalid that no scene could want: nothing moves, an object is stretched, goes under
+            the table or out of reach. False gives them as they are.
 
     Returns:
         A `ProgramResult`; nothing that a program does raises here.
@@ -90,7 +94,15 @@ def run_program(
             "numpy_folder": str(Path(np.__file__).parents[1]),
         }
         result = _judge(_run_child(job, timeout_s), terms, originals, job, timeout_s)
+        if check_targets and result.status == "ok":
+            result = _sensible(result, originals, terms)
     return replace(result, seconds=time.perf_counter() - started)
+
+
+def _sensible(result: ProgramResult, originals: Rows, terms: Contract) -> ProgramResult:
+    problem = nonsense(result.targets, result.indices or (result.object,), originals, terms)
+    told = {"printed": result.printed, "warnings": result.warnings, "layers": result.layers}
+    return ProgramResult("invalid", problem, **told) if problem else result
 
 
 def _check_arguments(code: Any, timeout_s: Any, cpu_s: Any, memory_mb: Any) -> None:

@@ -1,0 +1,41 @@
+"""Could any scene want these targets? What needs no geometry of the scene is told before the check of goals.
+
+In: targets that keep to a contract, and the rows that the program was given. Out: one sentence, or nothing. Whether a
+place is free, supported, in reach of the hand is for `iker_agent.goals` to say.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from itertools import combinations
+
+from iker_agent.program.answer import STILL_M, row_distance
+from iker_agent.program.contracts import Contract, Rows
+
+STRETCH_M = 0.05  # change of the distance between two keypoints of one object; less may be rounding
+BELOW_M = 0.05  # under the table, which is z = 0 of the base frame
+FAR_M = 1.0  # from the base; the xArm7 reaches 0.691 m from its shoulder (vendor's data sheet)
+
+
+def nonsense(targets: Rows, listed: Sequence[str], originals: Rows, contract: Contract) -> str:
+    """Why the targets of the labels in `listed` can be wanted nowhere; empty when they may be."""
+    noun = contract.noun
+    moving = [label for label in listed if row_distance(targets[label], originals[label]) > STILL_M]
+    if not moving:
+        return "nothing moves; return None if the instruction is fulfilled"
+    for label in moving:
+        x, y, z = targets[label][:3]
+        if math.hypot(x, y) > FAR_M:
+            return f"the target of {noun} {label} is {math.hypot(x, y):.2f} m from the robot, out of its reach"
+        if z < -BELOW_M:
+            return f"the target of {noun} {label} is {-100 * z:.0f} cm below the table"
+    if noun == "keypoint":
+        for a, b in combinations(moving, 2):
+            before, after = math.dist(originals[a], originals[b]), math.dist(targets[a], targets[b])
+            if abs(after - before) > STRETCH_M:
+                return (
+                    f"keypoints {a} and {b} are {100 * before:.0f} cm apart and would end {100 * after:.0f} cm apart; "
+                    "the targets of one object keep the distances between them"
+                )
+    return ""
