@@ -33,7 +33,7 @@ def add_commands(app: typer.Typer) -> None:
 
 
 def train(
-    task: Annotated[str, typer.Argument(help="Task name, or path of a task YAML; with --resume not needed.")] = "",
+    task: Annotated[str, typer.Argument(help="Task name, path of a task YAML, or a family: push, carry.")] = "",
     overrides: Annotated[list[str] | None, typer.Argument(help="Settings, such as learn.max_steps=3000000.")] = None,
     observation: Annotated[str | None, typer.Option(help="keypoints (default) or pose.")] = None,
     randomisation: Annotated[str | None, typer.Option(help="on (default), off, or a YAML file of ranges.")] = None,
@@ -41,7 +41,7 @@ def train(
     out: Annotated[Path | None, typer.Option(help="Folder of this training; default: runs/train_TASK_NNN.")] = None,
     resume: Annotated[Path | None, typer.Option(help="Folder of a training to go on with.")] = None,
 ) -> None:
-    """Train one policy over all configurations of a task; Ctrl-C saves, --resume goes on.
+    """Train one policy over all configurations of a task or of a family's stages; Ctrl-C saves, --resume goes on.
 
     Ends when deterministic strict success on fresh copies reaches learn.stop_success twice, or after learn.max_steps.
     """
@@ -92,7 +92,8 @@ def _settings(
     task: str, overrides, observation: str, randomisation: Any, seed: int, out: Path | None, resume: Path | None
 ) -> tuple[TrainSettings, Path, bool]:
     """(settings, folder, whether the task has changed since the folder was begun)."""
-    from iker_agent.learning.facts import task_facts
+    from iker_agent.learning.facts import stages_facts
+    from iker_agent.learning.shipped import FAMILIES, stages_of
     from iker_agent.learning.task_training import TrainSettings, read_settings
     from iker_envs.setup import as_randomisation
     from iker_envs.task import load_task
@@ -100,13 +101,13 @@ def _settings(
     if resume is not None:
         settings, facts = read_settings(resume)
         settings = replace(settings, learn=_learn(overrides, settings.learn))
-        now = task_facts(load_task(settings.task), settings.observation)
+        now = stages_facts(stages_of(settings.task), settings.observation)
         if now["spec_hash"] != facts["spec_hash"]:
             raise ValueError(f"{str(resume)!r} was trained for spec {facts['spec_hash']}, this is {now['spec_hash']}")
         return settings, resume, now["task_hash"] != facts["task_hash"]
     if not task:
         raise ValueError("say which task to train, such as `iker train shoe_push`")
-    name = load_task(task).name
+    name = task if task in FAMILIES else load_task(task).name
     if randomisation not in ("on", "off"):
         randomisation = {
             key: list(map(float, limits)) for key, limits in as_randomisation(randomisation).ranges.items()
@@ -152,6 +153,7 @@ def evaluate(
     ] = "",
     task: Annotated[str, typer.Option(help="Task name, or path of a task YAML.")] = "shoe_push",
     configurations: Annotated[str, typer.Option(help="all, or numbers such as 0,3.")] = "all",
+    stage_index: Annotated[int, typer.Option(help="Stage of the task, counted from 0, earlier ones done.")] = 0,
     num_envs: Annotated[int, typer.Option(help="Copies of each configuration.")] = 128,
     episodes: Annotated[int, typer.Option(help="Episodes in each copy.")] = 1,
     seed: Annotated[int, typer.Option(help="Seed of the worlds.")] = 0,
@@ -169,7 +171,7 @@ def evaluate(
 
     loaded = load_task(task)
     chosen = parse_configurations(configurations, len(loaded.configurations))
-    policy_of, spec, source = _policy(policy, loaded, observation)
+    policy_of, spec, source = _policy(policy, loaded, observation, stage_index)
     ranges, world_seed = conditions(randomisation, seed)
     console, stderr = Console(highlight=False), Console(highlight=False, stderr=True)
     result = evaluate_task(
@@ -180,13 +182,20 @@ def evaluate(
         seed=world_seed,
         report=lambda index, part: stderr.print(f"configuration {index}: {100 * part.success_rate:.1f} %"),
         task=task,
+        stage_index=stage_index,
         observation=spec.observation,
         randomisation=ranges,
     )
     console.print(_table(result, f"{loaded.name}, {source['policy']}, randomisation {randomisation}, seed {seed}"))
     if json_path:
         facts = {**task_facts(loaded, spec.observation), **source}
-        asked = {"seed": seed, "randomisation": randomisation, "ranges": _plain(ranges), "num_envs": num_envs}
+        asked = {
+            "seed": seed,
+            "stage_index": stage_index,
+            "randomisation": randomisation,
+            "ranges": _plain(ranges),
+            "num_envs": num_envs,
+        }
         json_path.write_text(json.dumps({**result.to_dict(), **facts, **asked, "episodes": episodes}, indent=2) + "\n")
 
 
@@ -194,30 +203,34 @@ def _plain(ranges: Randomisation) -> dict[str, list[float]]:
     return {name: [float(x) for x in limits] for name, limits in ranges.ranges.items()}
 
 
-def _policy(given: str, task: Task, observation: str) -> tuple[Callable[[int], Policy], Spec, dict[str, str]]:
+def _policy(
+    given: str, task: Task, observation: str, stage_index: int
+) -> tuple[Callable[[int], Policy], Spec, dict[str, str]]:
     """(configuration -> policy, spec, what a result file says about it)."""
     from iker_agent.learning.facts import fingerprint
     from iker_agent.learning.policy import load_policy
     from iker_agent.learning.shipped import shipped_names, shipped_policy
     from iker_agent.learning.waypoint import WaypointLearner
-    from iker_envs.spec import Spec
+    from iker_envs.spec import spec_of
 
+    spec = spec_of(task.sample(None), observation)
     if given == "waypoint":
-        rule = lambda index: WaypointLearner().learn(*_stage(task, index))  # noqa: E731
-        return rule, Spec(), {"policy": "waypoint"}
+        rule = lambda index: WaypointLearner().learn(*_stage(task, stage_index, index))  # noqa: E731
+        return rule, spec, {"policy": "waypoint"}
     if given:
         policy = load_policy(given)
         return lambda _: policy, policy.spec, {"policy": given, "policy_hash": fingerprint(Path(given))}
-    spec = Spec(observation=observation)
     if (shipped := shipped_policy(task.name, spec)) is None:
         known = ", ".join(shipped_names()) or "none yet"
         raise ValueError(f"no policy is shipped for {task.name} ({observation}); give a policy file. Shipped: {known}")
     return lambda _: shipped, spec, {"policy": f"shipped {task.name}"}
 
 
-def _stage(task: Task, configuration: int) -> tuple[Scene, Goal]:
-    scene = task.sample(None, configuration)
-    return scene, task.goal(0, scene, configuration)
+def _stage(task: Task, stage_index: int, configuration: int) -> tuple[Scene, Goal]:
+    from iker_envs.task import TaskStart
+
+    start = TaskStart(task, stage_index).sample(None, configuration)
+    return start.scene, start.goal
 
 
 def _table(result: TaskEvaluation, title: str):

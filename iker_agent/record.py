@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Sequence
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 from iker_agent.config import RunConfig
 from iker_agent.curve import draw_curve
 from iker_agent.disturb import load_disturbance
+from iker_agent.learning.facts import versions
 from iker_agent.learning.policy import Policy
 from iker_agent.learning.progress import Row, write_metrics
 from iker_agent.run_folder import Folder
 from iker_envs.scene import Scene
-from iker_envs.spec import Spec
+from iker_envs.spec import spec_of
 from iker_envs.task import Task
 
 if TYPE_CHECKING:
     from iker_agent.loop import RunResult, StageRecord
-
-_PACKAGES = ("iker", "gymnasium", "mujoco", "numpy", "torch", "skrl", "openai")
 
 
 def run_record(config: RunConfig, task: Task, instruction: str, result: RunResult) -> dict[str, Any]:
@@ -39,8 +36,8 @@ def run_record(config: RunConfig, task: Task, instruction: str, result: RunResul
         "stages_succeeded": _successes(result),
         "spent": result.spent,
         "disturbance": _disturbance(config),
-        "versions": {"python": platform.python_version(), **{p: _version(p) for p in _PACKAGES}},
-        "spec_hash": Spec().spec_hash(),
+        "versions": versions(),
+        "spec_hash": spec_of(task.sample(None)).spec_hash(),
         "config": config.to_dict(),
     }
 
@@ -83,13 +80,6 @@ def _disturbance(config: RunConfig) -> dict[str, Any] | None:
         return None
     disturbance, _ = load_disturbance(config.disturb)
     return {"name": config.disturb, "at": disturbance.at, "text": disturbance.text}
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
 
 
 def final_outcome(scene: Scene, result: RunResult) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from iker_agent.vlm import make_vlm
 from iker_agent.vlm.replay import Replay
 from iker_agent.vlm.types import VLM
 from iker_envs.scene import Goal, Scene
-from iker_envs.spec import Spec
+from iker_envs.spec import spec_of
 
 
 def start_run(config: RunConfig, out: Path | None) -> bool:
@@ -119,6 +119,6 @@ class _StoredPolicies:
         stage = f"stage_{seed - self.first_seed:02d}"  # a stage learns with the run's seed plus its number
         path = self.run / stage / "policy.safetensors"
         if path.is_file():
-            return load_policy(path, Spec()), []
+            return load_policy(path, spec_of(scene)), []
         self.trained.append(stage)
         return self.otherwise(scene, goal, init, seed, report)

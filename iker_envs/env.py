@@ -38,6 +38,7 @@ class StageEnv(Snapshot, gym.Env):
     Args:
         task: name or path of a task YAML; or
         scene, goal: a Scene and a Goal (object, dictionary, or path to JSON/YAML).
+        stage_index: which stage of the task, counted from 0; the earlier ones are done when an episode begins.
         randomisation: a Randomisation, its dictionary, "on", "off", "all", or None for the default ranges.
         observation: "keypoints" (38 numbers) or "pose" (21).
         episode_s: time limit in seconds.
@@ -57,6 +58,7 @@ class StageEnv(Snapshot, gym.Env):
         goal: Any = None,
         randomisation: Any = None,
         *,
+        stage_index: int = 0,
         observation: str = "keypoints",
         episode_s: float = 6.0,
         free: str = "all",
@@ -69,7 +71,7 @@ class StageEnv(Snapshot, gym.Env):
         if render_mode == "human":
             check_display()
         self.render_mode = render_mode
-        self.task, self.source, self.randomisation = make_source(task, scene, goal, randomisation)
+        self.task, self.source, self.randomisation = make_source(task, scene, goal, randomisation, stage_index)
         self.stage: StageWorlds = make_stage(
             self.source,
             1,

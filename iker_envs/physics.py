@@ -16,6 +16,7 @@ from iker_envs.variants import Variants
 
 CONTACT_TIME_S = 0.02  # nominal time constant of contacts (MuJoCo's default; two steps of 10 ms)
 CONTACT_DAMPING = 1.0  # nominal damping ratio: no bounce
+MAX_COM_SHARE = 0.25  # of the way from the middle to the surface: a thin book whose mass is on one side cannot stand
 _ROWS = ("friction", "mass", "com_offset", "restitution", "compliance")
 
 
@@ -39,6 +40,7 @@ class Physics:
             ]
         )
         self._friction, self._mass = _table(models, "friction"), _table(models, "mass_kg")
+        self._max_com_m = MAX_COM_SHARE * _table(models, "size_m") / 2
 
     def draw(self, worlds: np.ndarray, rngs: Sequence[np.random.Generator]) -> None:
         """Draw the parameters of the worlds (M,) anew; `apply` makes them physical."""
@@ -54,7 +56,8 @@ class Physics:
         randomize("geometry", worlds, variant)
         randomize("friction", worlds, self._friction[variant] * drawn["friction"][..., 0])
         randomize("mass", worlds, self._mass[variant] * drawn["mass"][..., 0])
-        randomize("com_offset", worlds, drawn["com_offset"])
+        limit = self._max_com_m[variant]
+        randomize("com_offset", worlds, np.clip(drawn["com_offset"], -limit, limit))
         randomize("restitution", worlds, CONTACT_DAMPING * drawn["restitution"][..., 0])
         randomize("compliance", worlds, CONTACT_TIME_S * drawn["compliance"][..., 0])
 
@@ -69,5 +72,5 @@ class Physics:
 
 
 def _table(models: Sequence[Sequence[ObjectModel]], name: str) -> np.ndarray:
-    """One number of every variant's objects (V, O)."""
+    """A field of every variant's objects (V, O, ...)."""
     return np.array([[getattr(m, name) for m in row] for row in models])

@@ -29,7 +29,7 @@ class Row:
 ROWS: Mapping[str, Row] = {
     "friction": Row("scale", 1, "", "sliding friction of each free object"),
     "mass": Row("scale", 1, "", "mass of each free object, inertia with it"),
-    "com_offset": Row("add", 3, "m", "centre of mass of each free object, body axes"),
+    "com_offset": Row("add", 3, "m", "centre of mass of each free object, body axes, at most 1/4 of its half size"),
     "restitution": Row("scale", 1, "", "damping ratio of each free object's contacts; below 1 they bounce"),
     "compliance": Row("scale", 1, "", "time constant of each free object's contacts; longer is softer"),
     "geometry_scale": Row("scale", 1, "", "size of the manipulated object, the nearest of 5 compiled sizes"),

@@ -24,14 +24,21 @@ from iker_envs.starts import FixedStart, StartSource
 from iker_envs.task import Task, TaskStart, load_task
 
 
-def make_source(task: Any, scene: Any, goal: Any, randomisation: Any) -> tuple[Task | None, StartSource, Randomisation]:
+def make_source(
+    task: Any, scene: Any, goal: Any, randomisation: Any, stage_index: int = 0
+) -> tuple[Task | None, StartSource, Randomisation]:
     """The task (or None), where episodes come from, and the randomisation."""
     ranges = as_randomisation(randomisation)
     if (task is None) == (scene is None):
         raise ValueError("an environment is made from a task, or from a scene and a goal; give one of the two")
     if task is not None:
         loaded = task if isinstance(task, Task) else load_task(task)
-        return loaded, TaskStart(loaded), ranges
+        stages = min(len(c.stages) for c in loaded.configurations)
+        if not isinstance(stage_index, (int, np.integer)) or not 0 <= stage_index < stages:
+            raise ValueError(f"stage_index {stage_index!r} does not exist; {loaded.name} has 0 to {stages - 1}")
+        return loaded, TaskStart(loaded, int(stage_index)), ranges
+    if stage_index:
+        raise ValueError(f"stage_index {stage_index!r} is for tasks; a scene with a goal is one stage")
     if goal is None:
         raise ValueError("a scene needs a goal; goal={'object': ..., 'target_pose': [x, y, z, qw, qx, qy, qz]}")
     scene, goal = as_contract(Scene, scene), as_contract(Goal, goal)

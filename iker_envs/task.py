@@ -183,7 +183,7 @@ def _half_height(model: ObjectModel, pose: np.ndarray) -> float:
 
 @dataclass(frozen=True, eq=False)
 class TaskStart:
-    """Episodes of a task: start poses from its ranges, the goal of one stage."""
+    """Episodes of one stage of a task: start poses from its ranges, with the earlier stages done."""
 
     task: Task
     stage: int = 0
@@ -197,11 +197,14 @@ class TaskStart:
     def num_configurations(self) -> int:
         return len(self.task.configurations)
 
-    def sample(self, rng: np.random.Generator, configuration: int | None = None) -> Start:
-        """Draw start poses; a random configuration unless one is given."""
-        if configuration is None:
+    def sample(self, rng: np.random.Generator | None, configuration: int | None = None) -> Start:
+        """Draw start poses; a random configuration unless one is given. Without a generator: no ranges, the first."""
+        if configuration is None and rng is not None:
             configuration = int(rng.integers(len(self.task.configurations)))
         scene = self.task.sample(rng, configuration)
+        for earlier in range(self.stage):
+            done = self.task.goal(earlier, scene, configuration)
+            scene = scene.with_poses({done.object: done.target_pose})
         return Start(scene, self.task.goal(self.stage, scene, configuration))
 
 

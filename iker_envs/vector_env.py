@@ -48,6 +48,7 @@ class StageVectorEnv(Snapshot, VectorEnv):
         goal: Any = None,
         randomisation: Any = None,
         *,
+        stage_index: int = 0,
         observation: str = "keypoints",
         episode_s: float = 6.0,
         free: str = "near",
@@ -60,7 +61,7 @@ class StageVectorEnv(Snapshot, VectorEnv):
         self.num_envs, self.random_first_age = num_envs, random_first_age
         self.autoreset_mode = _autoreset_mode(autoreset_mode)
         self.metadata = {**self.metadata, "autoreset_mode": self.autoreset_mode}
-        self.task, self.source, self.randomisation = make_source(task, scene, goal, randomisation)
+        self.task, self.source, self.randomisation = make_source(task, scene, goal, randomisation, stage_index)
         self.stage = make_stage(
             self.source,
             num_envs,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -91,8 +92,10 @@ def test_shipped_policies_are_found_by_name_and_observation(tmp_path, monkeypatc
     policy.save(tmp_path / "policies" / "push.safetensors")
     monkeypatch.setattr(shipped, "files", lambda _: tmp_path)
     assert shipped.shipped_names() == ["push"]
-    assert shipped.shipped_policy(shipped.family_of(False), Spec()).parameters == policy.parameters
-    assert shipped.shipped_policy(shipped.family_of(True), Spec()) is None
+    goal = task.goal(0, scene)
+    assert shipped.shipped_for(scene, goal).parameters == policy.parameters
+    assert shipped.shipped_for(scene, replace(goal, grasp=True)) is None
+    assert shipped.shipped_for(replace(scene, approach_cone_rad=0.1), goal) is None
     assert shipped.shipped_policy("push", Spec(observation="pose")) is None
 
 

@@ -249,3 +249,25 @@ def test_goals_can_be_reached_by_the_waypoint_learner(task):
     evaluation = evaluate(policy, num_envs=32, seed=100, task=task)
     assert evaluation.num_episodes == 32 and evaluation.success_rate_strict >= 0.8
     assert evaluation.interval_strict[0] < evaluation.success_rate_strict <= evaluation.interval_strict[1]
+
+
+def test_a_later_stage_begins_with_the_earlier_ones_done(make):
+    env = make("IKER-ShoeRack-v0", stage_index=2)
+    env.reset(seed=0, options={"configuration": 0})
+    assert env.stage.goal.object == "right_shoe" and env.stage.grasped.all()
+    names, rack = list(env.stage.sim.objects), env.stage.scene.object("rack").pose
+    box, left = (env.stage.start_pose[:, names.index(name), :3] for name in ("shoe_box", "left_shoe"))
+    np.testing.assert_allclose(box[:, 1] - rack[1], 0.20, atol=0.005)
+    assert (left[:, 2] > rack[2] + 0.05).all(), "the left shoe stands on the rack"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ({"task": "shoe_rack", "stage_index": 3}, "stage_index 3 does not exist; shoe_rack has 0 to 2"),
+        ({"task": "shoe_push", "stage_index": "all"}, "stage_index 'all' does not exist"),
+    ],
+)
+def test_a_stage_that_is_not_there_is_named(arguments, says):
+    with pytest.raises(ValueError, match=says):
+        gym.make_vec("IKER-Stage-v0", num_envs=2, **arguments)

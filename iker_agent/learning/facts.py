@@ -9,10 +9,11 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from iker_envs.spec import Spec
-from iker_envs.task import Task
+from iker_agent.learning.shipped import Stages
+from iker_envs.spec import spec_of
+from iker_envs.task import Task, load_task
 
-_PACKAGES = ("iker", "gymnasium", "mujoco", "numpy", "torch", "skrl")
+_PACKAGES = ("iker", "gymnasium", "mujoco", "numpy", "torch", "skrl", "openai")
 
 
 def task_facts(task: Task, observation: str) -> dict[str, Any]:
@@ -21,8 +22,19 @@ def task_facts(task: Task, observation: str) -> dict[str, Any]:
         "task": task.name,
         "id": task.id,
         "task_hash": fingerprint(task.to_dict()),
-        "spec_hash": Spec(observation=observation).spec_hash(),
+        "spec_hash": spec_of(task.sample(None), observation).spec_hash(),
         "versions": versions(),
+    }
+
+
+def stages_facts(stages: Stages, observation: str) -> dict[str, Any]:
+    """The facts of a task, or of the tasks that a family's stages come from, their fingerprints made into one."""
+    parts = [task_facts(load_task(name), observation) for name in dict.fromkeys(name for name, _ in stages)]
+    if len(parts) == 1:
+        return parts[0]
+    hashes = [part["task_hash"] for part in parts]
+    return {**parts[0], "task": [p["task"] for p in parts], "id": [p["id"] for p in parts]} | {
+        "task_hash": fingerprint([hashes, [index for _, index in stages]])
     }
 
 

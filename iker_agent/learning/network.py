@@ -106,7 +106,7 @@ class NetworkPolicy:
         """Write weights, normaliser, network shape, spec and training facts into one file."""
         arrays = {f"network.{k}": v.detach().numpy() for k, v in self.network.state_dict().items()}
         arrays |= {f"normaliser.{k}": v.numpy() for k, v in self.normaliser.state_dict().items()}
-        header = {**self.header, "hidden": list(HIDDEN), "observation": self.spec.observation}
+        header = {**self.header, "hidden": list(HIDDEN)}
         save_policy(path, "network", self.spec, arrays, header)
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -47,13 +48,13 @@ def register_kind(kind: str, build: Callable[[Mapping[str, np.ndarray], dict[str
 
 def save_policy(path: str | Path, kind: str, spec: Spec, arrays: Mapping[str, np.ndarray], header: Mapping[str, Any]):
     """Write arrays and a JSON-able header as one policy file."""
-    content = {"format": FORMAT, "kind": kind, "spec_hash": spec.spec_hash(), **header}
+    content = {"format": FORMAT, "kind": kind, "spec_hash": spec.spec_hash(), "spec": asdict(spec), **header}
     tensors = {name: np.ascontiguousarray(value) for name, value in arrays.items()}
     save_file(tensors, str(path), metadata={"iker": json.dumps(content)})
 
 
 def load_policy(path: str | Path, spec: Spec | None = None) -> Policy:
-    """Read a policy made for `spec` (default: whichever observation it was made for).
+    """Read a policy made for `spec` (default: whichever it was made for).
 
     ValueError says why a file cannot be used.
     """
@@ -64,7 +65,7 @@ def load_policy(path: str | Path, spec: Spec | None = None) -> Policy:
         raise ValueError(
             f"{str(path)!r} is no policy of this project (format {header.get('format')!r}, not {FORMAT!r})"
         )
-    spec = spec or Spec(observation=header.get("observation", "keypoints"))
+    spec = spec or Spec(**header.get("spec", {}))
     if header["spec_hash"] != spec.spec_hash():
         raise ValueError(
             f"{str(path)!r} was made for spec {header['spec_hash']}, this environment has {spec.spec_hash()}; "

@@ -19,10 +19,9 @@ from iker_agent.learning.evaluate import evaluate
 from iker_agent.learning.network import NetworkPolicy
 from iker_agent.learning.ppo_config import PPOConfig
 from iker_agent.learning.progress import Row
-from iker_agent.learning.shipped import family_of, shipped_policy
+from iker_agent.learning.shipped import shipped_for
 from iker_agent.learning.training import Judge, Training
 from iker_envs.scene import Goal, Scene
-from iker_envs.spec import Spec
 
 
 @dataclass(frozen=True)
@@ -47,7 +46,7 @@ class PPOLearner:
         torch.set_num_threads(1)  # two busy pools of threads on few cores slow each other down several times
         kwargs = {"scene": scene, "goal": goal, "randomisation": self.randomisation}
         make = {"num_threads": self.config.num_threads, **kwargs}
-        candidates = [init, shipped_policy(family_of(goal.grasp), Spec())] if self.config.warm_start else [init]
+        candidates = [init, shipped_for(scene, goal)] if self.config.warm_start else [init]
         env = gym.make_vec("IKER-Stage-v0", num_envs=self.config.num_envs, random_first_age=True, **make)
         try:
             judge = fresh_copies(self.config.eval_envs, make)

@@ -1,4 +1,4 @@
-"""One policy over all configurations of a task, in a folder that survives crashes: what `iker train` does.
+"""One policy for a task or a family of stages, in a folder that survives crashes: what `iker train` does.
 
     TaskTraining(settings, folder)  ->  run()  ->  policy.safetensors, metrics.csv, curve.png, config.yaml,
                                                    checkpoint.pt, events.out.tfevents... (TensorBoard)
@@ -16,23 +16,21 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import gymnasium as gym
 import torch
 import yaml
 
-import iker_envs  # noqa: F401 (registers the environments)
 from iker_agent.curve import draw_curve
 from iker_agent.learning import distributed
 from iker_agent.learning.checkpoint import read_checkpoint, replace_file, write_checkpoint
-from iker_agent.learning.facts import task_facts
+from iker_agent.learning.facts import stages_facts
+from iker_agent.learning.mixture import make_mixture, mixture_judge
 from iker_agent.learning.network import NetworkPolicy
-from iker_agent.learning.ppo import fresh_copies
 from iker_agent.learning.ppo_config import PPOConfig
 from iker_agent.learning.progress import Row, write_metrics
 from iker_agent.learning.scalars import Scalars
+from iker_agent.learning.shipped import stages_of
 from iker_agent.learning.training import Training
 from iker_envs.spec import Spec
-from iker_envs.task import load_task
 
 CHECKPOINT, CONFIG, POLICY, METRICS, CURVE = (
     "checkpoint.pt",
@@ -47,7 +45,7 @@ CHECKPOINT, CONFIG, POLICY, METRICS, CURVE = (
 class TrainSettings:
     """What `iker train` depends on, beside the code."""
 
-    task: str
+    task: str  # or a family
     observation: str = "keypoints"
     randomisation: Any = "on"  # on, off or ranges by row
     seed: int = 0
@@ -59,7 +57,7 @@ class TrainSettings:
 
 def write_settings(folder: Path, settings: TrainSettings) -> None:
     """config.yaml: the settings, and the facts of the task they were used on."""
-    content = {**asdict(settings), "facts": task_facts(load_task(settings.task), settings.observation)}
+    content = {**asdict(settings), "facts": stages_facts(stages_of(settings.task), settings.observation)}
     replace_file(folder / CONFIG, lambda path: path.write_text(yaml.safe_dump(content, sort_keys=False), "utf-8"))
 
 
@@ -89,12 +87,13 @@ class TaskTraining:
         learn, make = self.settings.learn, self._make()
         path = self.folder / CHECKPOINT
         state = read_checkpoint(path) if self.resume and path.exists() else None  # it may have ended before the first
-        env = gym.make_vec("IKER-Stage-v0", num_envs=learn.num_envs, random_first_age=True, **make)
+        stages = stages_of(self.settings.task)
+        env = make_mixture(stages, learn.num_envs, **make)
         try:
             training = Training(
                 env,
                 learn,
-                fresh_copies(learn.eval_envs, make),
+                mixture_judge(stages, learn.eval_envs, **make),
                 seed=self.settings.seed,
                 report=self._heard,
                 after_update=self._after_update,
@@ -110,7 +109,7 @@ class TaskTraining:
         s = self.settings
         threads = s.learn.num_threads or distributed.threads_per_process()
         kinds = {"observation": s.observation, "randomisation": s.randomisation}
-        return {"task": s.task, "num_threads": threads, **kinds}
+        return {"num_threads": threads, **kinds}
 
     def _train(self, training: Training) -> NetworkPolicy:
         if distributed.rank() == 0:

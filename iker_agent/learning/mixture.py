@@ -1,0 +1,84 @@
+"""Worlds of several stages side by side, as one vector environment: what a family's policy is trained in.
+
+stages, arguments  ->  make_mixture  ->  StageVectorEnv | Mixture            mixture_judge  ->  Judge
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from gymnasium.vector.utils import batch_space
+
+from iker_agent.learning.distributed import seed_for
+from iker_agent.learning.evaluate import evaluate
+from iker_agent.learning.network import NetworkPolicy
+from iker_agent.learning.shipped import Stages
+from iker_agent.learning.training import Judge
+from iker_envs.vector_env import StageVectorEnv
+
+
+class Mixture:
+    """Vector environments in a row, rows of one behind those of the other; `stage` is the first one's.
+
+    What training needs of a vector environment, no more.
+    """
+
+    def __init__(self, envs: Sequence[StageVectorEnv]) -> None:
+        self.envs, self.stage = list(envs), envs[0].stage
+        self.num_envs = sum(env.num_envs for env in self.envs)
+        self.single_observation_space = envs[0].single_observation_space
+        self.single_action_space = envs[0].single_action_space
+        self.observation_space = batch_space(self.single_observation_space, self.num_envs)
+        self.action_space = batch_space(self.single_action_space, self.num_envs)
+        self._ends = np.cumsum([env.num_envs for env in self.envs])[:-1]
+
+    def reset(self, *, seed: int) -> tuple[np.ndarray, dict[str, Any]]:
+        """Begin episodes everywhere, the seeds of one environment apart from those of the others."""
+        parts = [env.reset(seed=seed_for(seed, index))[0] for index, env in enumerate(self.envs)]
+        return np.concatenate(parts), {}
+
+    def step(self, actions: np.ndarray):
+        """One tick everywhere; actions (N, 6)."""
+        shares = np.split(actions, self._ends)
+        *columns, infos = zip(*(env.step(share) for env, share in zip(self.envs, shares, strict=True)), strict=True)
+        info = {name: np.concatenate([part[name] for part in infos]) for name in infos[0]}
+        return *map(np.concatenate, columns), info
+
+    def close(self) -> None:
+        """Free the simulations."""
+        for env in self.envs:
+            env.close()
+
+
+def make_mixture(stages: Stages, num_envs: int, **make: Any) -> StageVectorEnv | Mixture:
+    """Training worlds, as equally many of every stage as goes; ValueError where one policy cannot serve all."""
+    shares = [num_envs // len(stages) + (index < num_envs % len(stages)) for index in range(len(stages))]
+    envs = [_worlds(stage, share, make) for stage, share in zip(stages, shares, strict=True)]
+    specs = {env.stage.config.spec for env in envs}
+    if len(specs) > 1:
+        raise ValueError(
+            f"the stages {', '.join(name for name, _ in stages)} have {len(specs)} specs; a policy has one"
+        )
+    return envs[0] if len(envs) == 1 else Mixture(envs)
+
+
+def _worlds(stage: tuple[str, int], num_envs: int, make: dict[str, Any]) -> StageVectorEnv:
+    name, index = stage
+    return gym.make_vec("IKER-Stage-v0", num_envs=num_envs, task=name, stage_index=index, random_first_age=True, **make)
+
+
+def mixture_judge(stages: Stages, num_envs: int, **make: Any) -> Judge:
+    """Judges a policy by its mean deterministic strict success on fresh copies, as many of every stage."""
+
+    def judge(policy: NetworkPolicy, seed: int) -> float:
+        share = max(1, num_envs // len(stages))
+        rates = [
+            evaluate(policy, num_envs=share, seed=seed, task=name, stage_index=index, **make).success_rate_strict
+            for name, index in stages
+        ]
+        return float(np.mean(rates))
+
+    return judge
