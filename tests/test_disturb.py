@@ -36,7 +36,7 @@ STORIES = {
         [True, False, True],
         2,
     ),
-    "too_wide": (["push book"], [True], None),
+    "too_wide": (["push book", "grasp and place book"], [True, True], None),
     "new_instruction": (
         ["grasp and place right_shoe", "grasp and place right_shoe", "push left_shoe"],
         [True, True, True],
@@ -77,9 +77,9 @@ def test_the_plan_changes_with_what_is_seen_and_told(story):
     prompt = (folder / "stage_02" / "prompt.md").read_text()
     page = (folder / "report.html").read_text(encoding="utf-8")
     if name == "too_wide":
-        assert told["stages_succeeded"] == {"first_answer": 0, "repaired": 1}
-        assert "its narrowest side is 170 mm" in told["stages"][0]["refusals"][0]
-        assert "170 mm" in page and "Plan, changed since the book is too wide" in page
+        assert told["stages_succeeded"] == {"first_answer": 1, "repaired": 1}
+        assert "no room for the fingers beside platform" in told["stages"][0]["refusals"][0]
+        assert "no room for the fingers" in page and "Plan, changed since the book is too wide" in page
     if name == "new_instruction":
         assert "The instruction was then: Put the pair of shoes on the rack" in prompt
         assert "Instruction: Put the pair of shoes on the floor" in prompt
