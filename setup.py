@@ -71,7 +71,7 @@ setup(
         "examples": [*AGENT, *EXAMPLES],
         "mesh": MESH,
         "vlm": [*AGENT, *VLM],
-        "test": [*AGENT, *MESH, *VLM, *TEST],
+        "test": [*AGENT, *EXAMPLES, *MESH, *VLM, *TEST],
     },
     entry_points={"console_scripts": ["iker = iker_agent.cli:main"]},
 )

@@ -10,6 +10,7 @@ from types import ModuleType
 import gymnasium as gym
 import numpy as np
 import pytest
+from stable_baselines3.common.env_checker import check_env
 
 import iker_envs
 
@@ -27,11 +28,10 @@ def example(name: str) -> ModuleType:
 
 @pytest.mark.parametrize("env_id", iker_envs.TASKS)
 def test_stable_baselines3s_check_passes_without_a_warning(env_id):
-    checker = pytest.importorskip("stable_baselines3.common.env_checker")
     env = gym.make(env_id, episode_s=0.5)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        checker.check_env(env.unwrapped)
+        check_env(env.unwrapped)
     env.close()
 
 
@@ -42,7 +42,6 @@ def test_ppo_in_a_single_file():
 
 
 def test_stable_baselines3():
-    pytest.importorskip("stable_baselines3")
     module = example("stable_baselines3_ppo")
     agent = module.train(PUSH, num_envs=8, steps=8 * 64)
     assert agent.num_timesteps == 512 and len(agent.ep_info_buffer) == 0
@@ -65,7 +64,6 @@ def test_skrl():
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_torchrl():
-    pytest.importorskip("torchrl")
     data = example("torchrl_rollout").roll_out(PUSH, num_envs=4, steps=4 * 7, episode_s=0.3)
     assert data.shape == (4, 7) and data["next", "done"].sum() == 8, "two episodes end in every world"
     assert data["next", "truncated"][:, 2].all() and data["next", "reward"].isfinite().all()
