@@ -209,7 +209,7 @@ def _policy(
     """(configuration -> policy, spec, what a result file says about it)."""
     from iker_agent.learning.facts import fingerprint
     from iker_agent.learning.policy import load_policy
-    from iker_agent.learning.shipped import shipped_names, shipped_policy
+    from iker_agent.learning.shipped import family_of, shipped_names, shipped_policy
     from iker_agent.learning.waypoint import WaypointLearner
     from iker_envs.spec import spec_of
 
@@ -220,10 +220,12 @@ def _policy(
     if given:
         policy = load_policy(given)
         return lambda _: policy, policy.spec, {"policy": given, "policy_hash": fingerprint(Path(given))}
-    if (shipped := shipped_policy(task.name, spec)) is None:
-        known = ", ".join(shipped_names()) or "none yet"
-        raise ValueError(f"no policy is shipped for {task.name} ({observation}); give a policy file. Shipped: {known}")
-    return lambda _: shipped, spec, {"policy": f"shipped {task.name}"}
+    family = family_of(_stage(task, stage_index, 0)[1])
+    for name in (family,) if stage_index else (task.name, family):  # a task's own policy is for its first stage
+        if shipped := shipped_policy(name, spec):
+            return lambda _, policy=shipped: policy, spec, {"policy": f"shipped {name}"}
+    known = ", ".join(shipped_names()) or "none"
+    raise ValueError(f"no policy is shipped for {task.name} ({observation}); give a policy file. Shipped: {known}")
 
 
 def _stage(task: Task, stage_index: int, configuration: int) -> tuple[Scene, Goal]:

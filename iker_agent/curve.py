@@ -28,6 +28,11 @@ def draw_curve(path: str | Path, rows: Sequence[Row]) -> None:
         figure.text(0.5, 0.5, "no training: this policy is a fixed rule", ha="center", color=_GREY, fontsize=13)
         figure.savefig(path)
         return
+    if not rows[-1].steps:
+        best = f"no training was needed: a ready policy succeeds in {100 * rows[-1].eval_strict:.0f} % of fresh copies"
+        figure.text(0.5, 0.5, best, ha="center", color=_GREY, fontsize=12)
+        figure.savefig(path)
+        return
     success, error = figure.subplots(2, 1, sharex=True)
     _draw_success(success, rows)
     _draw_error(error, rows)

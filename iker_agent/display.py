@@ -43,7 +43,11 @@ class Screen:
         self.console.print(f"[bold]stage {number}[/bold]  {text}")
 
     def learning(self, row: Row) -> None:
-        """One update of the learner."""
+        """One update of the learner, or its look at a policy that was there before."""
+        if not row.steps:
+            rate = f"{100 * row.eval_strict:.0f} % strict success in fresh copies"
+            self.console.print(f"  tried a ready policy: {rate}", soft_wrap=True)
+            return
         if not self.console.is_terminal:
             if row.seconds - self._logged_s >= _LOG_EVERY_S:
                 self._logged_s = row.seconds

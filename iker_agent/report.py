@@ -196,7 +196,9 @@ def _stage(path: Path, record: dict[str, Any], run: Mapping[str, Any], faults: l
     stage.goal_words = _goal_in_words(stage.goal, source.json("poses.json"))
     rows = source.rows("metrics.csv")
     stage.learning = _learned(rows)
-    stage.untrained = source.has("metrics.csv") and not rows  # its curve.png would be an empty frame
+    stage.untrained = source.has("metrics.csv") and not (
+        rows and rows[-1].get("steps")
+    )  # curve.png shows no curve then
     stage.curve = "" if stage.untrained else source.image("curve.png")
     stage.marked = source.image("marked.png")
     stage.video, stage.poster = source.video("rollout.mp4"), source.poster("rollout.mp4")

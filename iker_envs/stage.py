@@ -309,7 +309,10 @@ class StageWorlds:
         return measure(poses, 0, start, self.target_pose, self.local_m)
 
     def lost(self, errors: Errors) -> np.ndarray:
-        """Worlds (N,) in which the object was dropped, tipped over or fell, or physics diverged."""
+        """Worlds (N,) in which the object was dropped, tipped over or fell, or physics diverged.
+
+        An object that stands at its target is not dropped by a hand that slides along it.
+        """
         pose, start = self._object_pose(), self.start_pose[self._rows, self.object_index]
         lowest = np.minimum(start[:, 2], self.target_pose[:, 2])
         start_tilt = tilt_angle(start[:, 3:], self.target_pose[:, 3:])
@@ -317,7 +320,8 @@ class StageWorlds:
         slipped = norm(subroutines.object_in_hand(self.state, self.object_index) - self.held_offset_m) > _DROPPED_M
         outside = np.abs(pose[:, :3]).max(axis=-1) > POSITION_BOUND_M
         fallen = pose[:, 2] < lowest - _FALLEN_M
-        return fallen | tipped | (slipped & self.goal.grasp) | outside | self.state.unstable
+        there = errors.success & (errors.tilt_rad <= _NEAR_TILT_RAD)
+        return fallen | tipped | (slipped & ~there & self.goal.grasp) | outside | self.state.unstable
 
     def finish(self) -> Errors:
         """Open, retreat, wait until still, measure. All worlds at once."""

@@ -15,7 +15,7 @@ from iker_agent.learning.conditions import SHIFTED_LATENCY, conditions, parse_co
 from iker_agent.learning.evaluate import evaluate_task, wilson
 from iker_agent.learning.waypoint import WaypointLearner
 from iker_envs.randomisation import DEFAULT_RANGES, ROWS
-from iker_envs.spec import Spec
+from iker_envs.spec import Spec, spec_of
 from iker_envs.task import load_task
 
 
@@ -62,8 +62,8 @@ def test_eval_writes_what_it_measured(tmp_path):
 
 
 def test_eval_says_when_no_policy_is_shipped():
-    with pytest.raises(ValueError, match="no policy is shipped for shoe_push"):
-        CliRunner().invoke(app, ["eval", "--task", "shoe_push"], catch_exceptions=False)
+    with pytest.raises(ValueError, match="no policy is shipped for book_stow"):
+        CliRunner().invoke(app, ["eval", "--task", "book_stow"], catch_exceptions=False)
 
 
 @pytest.mark.parametrize(
@@ -99,7 +99,14 @@ def test_shipped_policies_are_found_by_name_and_observation(tmp_path, monkeypatc
     assert shipped.shipped_policy("push", Spec(observation="pose")) is None
 
 
-def test_every_shipped_policy_can_be_loaded():
-    for name in shipped.shipped_names():
-        observation = "pose" if name.endswith("-pose") else "keypoints"
-        assert shipped.shipped_policy(name.removesuffix("-pose"), Spec(observation=observation)) is not None
+def test_every_family_and_single_stage_task_has_a_policy_that_fits_its_stages():
+    for name in (*shipped.FAMILIES, "shoe_place", "shoe_push", "book_push", "book_reorient"):
+        for task, _ in shipped.stages_of(name):
+            assert shipped.shipped_policy(name, spec_of(load_task(task).sample(None))) is not None
+
+
+@pytest.mark.parametrize("task", ["shoe_push", "shoe_place"])
+def test_eval_without_a_policy_measures_the_shipped_one(task, tmp_path):
+    arguments = ["eval", "--task", task, "--configurations", "0", "--num-envs", "32", "--json", str(tmp_path / "e")]
+    assert CliRunner().invoke(app, arguments, catch_exceptions=False).exit_code == 0
+    assert json.loads((tmp_path / "e").read_text())["success_rate"] > 0.8

@@ -315,6 +315,15 @@ def test_stages_are_ordered_by_number_and_other_folders_are_left_alone(tmp_path:
     assert "stage_old" not in words and "Stage 5" not in words
 
 
+def test_a_ready_policy_is_told_and_draws_no_curve(tmp_path: Path) -> None:
+    _run(tmp_path, [_record(1)])
+    stage = _stage(tmp_path, 1)
+    write_metrics(stage / "metrics.csv", [dataclasses.replace(ROW, steps=0, eval_strict=0.96)])
+    page = _page(tmp_path)
+    assert "a policy that was there before reached 96 %" in " ".join(_words(page).split())
+    assert "Learning</h3>" not in page
+
+
 def test_large_pictures_are_made_smaller(tmp_path: Path) -> None:
     _run(tmp_path, [_record(1)])
     stage = _stage(tmp_path, 1)

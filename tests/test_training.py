@@ -86,6 +86,7 @@ def test_a_candidate_that_will_do_is_taken_without_training(env):
     assert torch.equal(policy.network.trunk[0].weight, good.network.trunk[0].weight)
     assert policy.header["env_steps"] == 0 and policy.header["good_enough"]
     assert len(asked) == len(set(asked)) == 3  # the good one is confirmed on a second batch
+    assert [(r.steps, r.eval_strict) for r in training.progress.rows] == [(0, 0.3), (0, 0.97)]
 
 
 def test_training_starts_from_the_best_candidate_with_its_normaliser_frozen(env):

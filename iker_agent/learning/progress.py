@@ -86,6 +86,12 @@ class Progress:
         self._eval = success_strict
         self.best_eval = success_strict if np.isnan(self.best_eval) else max(self.best_eval, success_strict)
 
+    def tried(self) -> None:
+        """A row for the evaluation of a policy that was there before; there was no rollout yet."""
+        known = {"steps": self.steps, "seconds": self.seconds, "steps_per_s": 0.0, "eval_strict": self._eval}
+        unknown = {f.name: math.nan for f in fields(Row)}
+        self._add(Row(**{**unknown, **known, "seconds_left": max(0.0, self.budget_s - self.seconds)}))
+
     def log(self, agent) -> Row:
         """One row for the update that just happened."""
         ended = np.array(self._ended) if self._ended else np.full((1, 4), [0.0, 0.0, np.nan, 0.0])
@@ -107,11 +113,15 @@ class Progress:
             **asdict(agent.facts),
             **{name: float(np.mean(values)) for name, values in self._rewards.items()},
         )
+        self._rewards = {}
+        self._add(row)
+        return row
+
+    def _add(self, row: Row) -> None:
         self.rows.append(row)
-        self._rewards, self._eval = {}, float("nan")
+        self._eval = math.nan
         if self.report:
             self.report(row)
-        return row
 
     def state(self) -> dict[str, Any]:
         """Plain values from which `restore` goes on."""
@@ -133,10 +143,7 @@ class Progress:
     def close(self) -> None:
         """Add a last row if an evaluation came after the last update."""
         if self.rows and not np.isnan(self._eval):
-            row = replace(self.rows[-1], seconds=self.seconds, eval_strict=self._eval, seconds_left=0.0)
-            self.rows.append(row)
-            if self.report:
-                self.report(row)
+            self._add(replace(self.rows[-1], seconds=self.seconds, eval_strict=self._eval, seconds_left=0.0))
 
 
 def write_metrics(path: str | Path, rows: Sequence[Row]) -> None:

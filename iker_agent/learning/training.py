@@ -129,7 +129,9 @@ class Training:
         rates = []
         for candidate in self.candidates:
             self.adopt(candidate)
-            if self._good_enough():
+            good = self._good_enough()
+            self.progress.tried()
+            if good:
                 return True
             rates.append(self._last_rate)
         self.adopt(self.candidates[int(np.argmax(rates))])

@@ -1,0 +1,171 @@
+"""Write docs/results.md and docs/curves.png from trainings: `python docs/make_results.py RUNS`.
+
+RUNS/TASK/NAME is the folder of a training by `iker train TASK`, NAME its seed, `pose` or `off` (seed 0, trained with
+pose observations, without randomisation), with the results of `iker eval` in it: eval.json, eval_off.json (in a world
+without randomisation), shifted.json. What is missing there says "not run". The commands are on the page.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+import yaml
+from matplotlib.figure import Figure
+from matplotlib.ticker import EngFormatter, PercentFormatter
+
+from iker_agent.learning.progress import read_metrics
+
+PAGE, PICTURE = Path(__file__).with_name("results.md"), Path(__file__).with_name("curves.png")
+SEEDS = ("0", "1", "2")
+# Patel et al. (arXiv 2502.08643), annotated programs in simulation: keypoints, poses (Table I), keypoints without
+# randomisation (Table II, two tasks).
+PAPER: dict[str, tuple[float, float, float | None]] = {
+    "shoe_place": (0.945, 0.938, 0.964),
+    "shoe_push": (0.871, 0.850, 0.923),
+    "book_push": (0.901, 0.914, None),
+    "book_reorient": (0.848, 0.859, None),
+}
+NOT_RUN = "not run"
+
+
+def page(runs: Path) -> str:
+    """The whole page as Markdown."""
+    tables = (_by_seed(runs), _variants(runs), _origins(runs))
+    return _TEXT.format(main=tables[0], variants=tables[1], origins=tables[2])
+
+
+def _by_seed(runs: Path) -> str:
+    rows = [
+        "| task | paper | mean of seeds 0, 1, 2 | worst | strict, mean | env steps | minutes |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for task, (paper, _, _) in PAPER.items():
+        found = [r for seed in SEEDS if (r := _result(runs / task / seed, "eval")) is not None]
+        last = [read_metrics(runs / task / seed / "metrics.csv")[-1] for seed in SEEDS[: len(found)]]
+        if len(found) < len(SEEDS):
+            seeds = f"{_share(mean(r['success_rate'] for r in found))} (of {len(found)})" if found else NOT_RUN
+            rows.append(f"| {task} | {paper:.3f} | {seeds} | {NOT_RUN} | {NOT_RUN} | {_ranges(last)} |")
+            continue
+        rates, strict = ([r[key] for r in found] for key in ("success_rate", "success_rate_strict"))
+        cells = f"{_share(mean(rates))} | {_share(min(rates))} | {_share(mean(strict))}"
+        rows.append(f"| {task} | {paper:.3f} | {cells} | {_ranges(last)} |")
+    return "\n".join(rows)
+
+
+def _ranges(last: list[Any]) -> str:
+    if not last:
+        return f"{NOT_RUN} | {NOT_RUN}"
+    steps, minutes = sorted(r.steps / 1e6 for r in last), sorted(r.seconds / 60 for r in last)
+    return f"{steps[0]:.2f} to {steps[-1]:.2f} M | {minutes[0]:.1f} to {minutes[-1]:.1f}"
+
+
+def _variants(runs: Path) -> str:
+    rows = [
+        "| task | poses: paper | ours | no randomisation: paper | ours | shifted: trained with | trained without |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    places = (("0", "shifted"), ("off", "shifted"))
+    for task, (_, pose, off) in PAPER.items():
+        shifted = " | ".join(_interval(_result(runs / task / name, file)) for name, file in places)
+        ours = _interval(_result(runs / task / "pose", "eval")), _interval(_result(runs / task / "off", "eval_off"))
+        rows.append(
+            f"| {task} | {pose:.3f} | {ours[0]} | {'' if off is None else f'{off:.3f}'} | {ours[1]} | {shifted} |"
+        )
+    return "\n".join(rows)
+
+
+def _origins(runs: Path) -> str:
+    rows = ["| task | fingerprint of the task | of the spec | versions |", "|---|---|---|---|"]
+    for task in PAPER:
+        config = runs / task / SEEDS[0] / "config.yaml"
+        if config.exists():
+            facts = yaml.safe_load(config.read_text("utf-8"))["facts"]
+            versions = ", ".join(f"{n} {facts['versions'][n]}" for n in ("python", "mujoco", "numpy", "torch", "skrl"))
+            rows.append(f"| {task} | `{facts['task_hash']}` | `{facts['spec_hash']}` | {versions} |")
+    return "\n".join(rows)
+
+
+def _result(folder: Path, name: str) -> dict[str, Any] | None:
+    path = folder / f"{name}.json"
+    return json.loads(path.read_text("utf-8")) if path.exists() else None
+
+
+def _share(value: float) -> str:
+    return f"{value:.3f}"
+
+
+def _interval(result: dict[str, Any] | None) -> str:
+    if result is None:
+        return NOT_RUN
+    low, high = result["interval"]
+    return f"{_share(result['success_rate'])} [{low:.3f}, {high:.3f}]"
+
+
+def draw(runs: Path, path: Path) -> None:
+    """Strict success while exploring over environment steps, a panel for each task, a line for each seed."""
+    figure = Figure(figsize=(9.0, 2.6), dpi=120, layout="constrained")
+    for axis, task in zip(figure.subplots(1, len(PAPER), sharey=True), PAPER, strict=True):
+        for seed in SEEDS:
+            metrics = runs / task / seed / "metrics.csv"
+            if metrics.exists():
+                rows = read_metrics(metrics)
+                axis.plot([r.steps for r in rows], [r.success_strict for r in rows], lw=1.3, label=f"seed {seed}")
+        axis.set_title(task, loc="left", fontsize=10)
+        axis.set_ylim(-0.02, 1.02)
+        axis.yaxis.set_major_formatter(PercentFormatter(1.0, symbol=" %"))
+        axis.xaxis.set_major_formatter(EngFormatter(sep=""))
+        axis.grid(alpha=0.25)
+        axis.spines[["top", "right"]].set_visible(False)
+    figure.supxlabel("environment steps", fontsize=9)
+    figure.axes[0].legend(frameon=False, fontsize=8, loc="lower right")
+    figure.savefig(path)
+
+
+_TEXT = """# Results of learning
+
+Written by `python docs/make_results.py RUNS`. One policy per task over its ten configurations, which is harder than the
+paper's one policy per scene; the paper's measure (mean keypoint distance of at most 5 cm after `finish()`), 128 copies
+of each configuration, deterministic actions, human-annotated goals, two CPU cores. Brackets are Wilson's 95 % intervals
+of 1280 episodes. A training ends when its strict success was 0.97 on two fresh batches of 256 copies, or after 3
+million steps; its minutes are those of a machine that did other work beside it.
+
+{main}
+
+![Strict success over environment steps, one line a seed](curves.png)
+
+```
+for seed in 0 1 2; do
+  iker train TASK --seed $seed --out RUNS/TASK/$seed learn.stop_success=0.97 learn.max_steps=3000000
+  iker eval RUNS/TASK/$seed/policy.safetensors --task TASK --seed 100 --json RUNS/TASK/$seed/eval.json
+done
+```
+
+## Pose observations, no randomisation, a shifted world
+Seed 0 each. "No randomisation": trained and evaluated without it. "Shifted": a world that no policy was trained in (see
+[learning.md](learning.md)), for policies trained with and without randomisation.
+
+{variants}
+
+```
+iker train TASK --observation pose --out RUNS/TASK/pose learn.stop_success=0.97 learn.max_steps=3000000
+iker eval RUNS/TASK/pose/policy.safetensors --task TASK --seed 100 --json RUNS/TASK/pose/eval.json
+iker train TASK --randomisation off --out RUNS/TASK/off learn.stop_success=0.97 learn.max_steps=3000000
+iker eval RUNS/TASK/off/policy.safetensors --task TASK --seed 100 --randomisation off --json RUNS/TASK/off/eval_off.json
+for name in 0 off; do
+  cd RUNS/TASK/$name
+  iker eval policy.safetensors --task TASK --seed 100 --randomisation shifted --json shifted.json
+  cd -
+done
+```
+
+## Where the numbers come from
+{origins}
+"""
+
+if __name__ == "__main__":
+    PAGE.write_text(page(Path(sys.argv[1])), encoding="utf-8")
+    draw(Path(sys.argv[1]), PICTURE)
