@@ -74,6 +74,10 @@ The vector environment takes `configuration`, `reset_mask` (N bools: only these 
 per world, or target poses (N, 7), for goal-conditioned training. `get_state()` and `set_state(state)` of both forms
 save and restore all that the future depends on, to the last bit; both can be pickled.
 
+A task of several stages begins with its first one; `gym.make(id, stage_index=2)` begins with the third, the earlier
+ones done. A push begins with the hand 10 cm from the object, above pushing height and round to one side, where there is
+room; a carry begins with the object grasped in physics.
+
 Terminated: the object was dropped, fell, tipped over, or the simulation diverged. Truncated: the time limit. There is
 no termination on success. `finish()` opens the hand, retreats, waits until all is still and returns an `Outcome`.
 """
