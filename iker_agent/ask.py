@@ -73,6 +73,7 @@ def ask(
         stage.text("prompt.md", request.markdown())
         text, outcome = _reply(vlm, request)
         stage.text("reply.md", text)
+        (stage.path / "program.py").unlink(missing_ok=True)  # that of the answer before
         if not isinstance(outcome, Refusal):
             outcome = judge(text, seen, terms, stage)
         if isinstance(outcome, Answer):

@@ -142,6 +142,13 @@ def test_done_in_a_reply_that_may_be_cut_is_asked_again(tmp_path, seen):
     assert told == ["the program says done, but the code block is not closed: the reply may be cut"]
 
 
+def test_the_program_that_is_left_is_that_of_the_reply_that_is_left(tmp_path, seen):
+    vlm = Scripted(PUSH.format(dy=9, extra="pass"), "no code")
+    with pytest.raises(NoAnswer):
+        ask(vlm, build(seen, "multi_stage"), seen, Terms(repairs=1), Folder(tmp_path))
+    assert (tmp_path / "reply.md").read_text() == "no code" and not (tmp_path / "program.py").exists()
+
+
 def test_after_the_last_repair_there_is_a_clear_end(tmp_path, seen):
     vlm = Scripted(*[VLMEmpty("the reply has no text")] * 5)
     with pytest.raises(NoAnswer, match="no usable program after 5 answers: the reply has no text") as end:
