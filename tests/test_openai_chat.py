@@ -111,11 +111,6 @@ def test_a_long_wait_is_not_waited():
         assert len(server.requests) == 1
 
 
-def failure_body(code: int, error: object):
-    """An error whose inner part is given."""
-    return answer({"error": error}, code)
-
-
 def nested(depth: int) -> dict:
     """An error in an error in an error."""
     return {"error": nested(depth - 1)} if depth else {"message": "deep"}
@@ -136,7 +131,7 @@ UNREADABLE = [
     ("blank content", answer(completion(" \n")), VLMEmpty, "no text", 1),
     ("content of a wrong type", answer(completion([{"x": 1}])), VLMEmpty, "no text", 1),
     ("absurdly nested", broken("[" * 100_000), VLMUnavailable, "not JSON|cannot be read", 3),
-    ("nested error", failure_body(400, nested(200)), VLMConfigurationError, "status 400", 1),
+    ("nested error", answer(nested(200), 400), VLMConfigurationError, "status 400", 1),
     ("broken off", answer(completion("half", "error")), VLMUnavailable, "broke off the reply", 3),
     ("cut, in Google's words", answer(completion("half", "MAX_TOKENS")), VLMTruncated, "cut at the limit", 1),
     ("cut reply", answer(completion(TEXT[:20], "length")), VLMTruncated, "cut at the limit of 4096 tokens", 1),
@@ -161,7 +156,7 @@ UNREADABLE = [
     ("unknown model", failure(404, "model 'seer' not found"), VLMConfigurationError, "no model 'seer' at http", 1),
     (
         "quota in the type",
-        failure_body(429, {"message": "Too much", "type": "insufficient_quota"}),
+        answer({"error": {"message": "Too much", "type": "insufficient_quota"}}, 429),
         VLMConfigurationError,
         "quota of the key in OPENAI_API_KEY is used up: Too much",
         1,
