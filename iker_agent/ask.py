@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from iker_agent.goals import Refusal, check_goal, goal_notes
 from iker_agent.look import Look
 from iker_agent.program import extract_program, run_program
+from iker_agent.program.extract import CUT
 from iker_agent.prompts import REPAIR, object_poses
 from iker_agent.run_folder import Folder
 from iker_agent.vlm.errors import Unusable
@@ -72,6 +73,7 @@ def ask(
         stage.text("prompt.md", request.markdown())
         text, outcome = _reply(vlm, request)
         stage.text("reply.md", text)
+        (stage.path / "program.py").unlink(missing_ok=True)  # that of the answer before
         if not isinstance(outcome, Refusal):
             outcome = judge(text, seen, terms, stage)
         if isinstance(outcome, Answer):
@@ -99,6 +101,8 @@ def judge(text: str, seen: Look, terms: Terms, stage: Folder) -> Answer | Refusa
     result = run_program(code, _inputs(seen, terms.contract), terms.contract, check_targets=terms.project)
     notes = (*warnings, *result.warnings)
     if result.status == "done":
+        if CUT in warnings:
+            return Refusal(f"the program says done, but {CUT}")
         stage.json("goal.json", {"done": True})
         return Answer(None, code, notes=notes)
     if result.status != "ok":

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from iker_agent.config import CONTRACTS, RunConfig
@@ -31,14 +32,14 @@ def bench_vlm(config: RunConfig, names: Sequence[str], contract: str, samples: i
         for row in bench(tasks, CONTRACTS if contract == "both" else (contract,), samples, config, folder):
             rows.append(row)
             if not row.right:
-                console.print(f"[yellow]{_place(row)}[/yellow]: {row.reason}", soft_wrap=True)
+                console.print(f"[yellow]{escape(_place(row))}[/yellow]: {escape(row.reason)}", soft_wrap=True)
     except Unanswered as error:
         problem = str(error)
     path = folder.json("results.json", results(rows, config, samples))
     console.print(table(summarise(rows), config))
     if problem:
-        console.print(f"[red]ended after {len(rows)} questions[/red]: {problem}", soft_wrap=True)
-    console.print(f"results: {path}", soft_wrap=True)
+        console.print(f"[red]ended after {len(rows)} questions[/red]: {escape(problem)}", soft_wrap=True)
+    console.print(f"results: {escape(str(path))}", soft_wrap=True)
     return not problem
 
 
@@ -49,7 +50,7 @@ def _place(row: Row) -> str:
 def table(lines: Sequence[Summary], config: RunConfig) -> Table:
     """Rates of right targets with 95 % Wilson intervals."""
     who = config.ask.model or config.vlm
-    shown = Table(title=f"{who}: targets within 5 cm and 15 degrees of the annotated ones")
+    shown = Table(title=f"{escape(who)}: targets within 5 cm and 15 degrees of the annotated ones")
     for name, justify in (("contract", "left"), ("task", "left"), ("asked", "right")):
         shown.add_column(name, justify=justify)
     for name in ("first answer", "with repairs"):
@@ -57,7 +58,9 @@ def table(lines: Sequence[Summary], config: RunConfig) -> Table:
     for line in lines:
         rates = (_rate(line.first, line.asked), _rate(line.repaired, line.asked))
         style = "bold" if line.task == "all" else None
-        shown.add_row(line.contract, line.task, str(line.asked), *rates, style=style, end_section=line.task == "all")
+        shown.add_row(
+            line.contract, escape(line.task), str(line.asked), *rates, style=style, end_section=line.task == "all"
+        )
     return shown
 
 

@@ -25,12 +25,19 @@ app.command()(tasks)
 
 
 def main() -> None:
-    """Entry point: ValueErrors are usage errors, told in one sentence."""
+    """Entry point: ValueErrors are usage errors, and so are paths that cannot be used; both told in one sentence."""
     try:
         app()
     except ValueError as error:
-        typer.echo(f"iker: {error}", err=True)
-        raise SystemExit(USAGE) from None
+        problem = str(error)
+    except OSError as error:
+        if error.filename is None:
+            raise
+        problem = f"{str(error.filename)!r} cannot be used: {error.strerror}"
+    else:
+        return
+    typer.echo(f"iker: {problem}", err=True)
+    raise SystemExit(USAGE)
 
 
 bench_app = typer.Typer(no_args_is_help=True, help="Measure, and print a table.")
@@ -54,7 +61,13 @@ def _config(overrides: list[str] | None, preset: str, model, base_url, cassette,
 
     given = {"model": model, "base_url": base_url, "cassette": str(cassette) if cassette else None}
     asked = {name: value for name, value in given.items() if value is not None}
-    return make_config(overrides or (), preset, ask=asked or None, **top)
+    config = make_config(overrides or (), preset, ask=asked or None, **top)
+    for name in asked:
+        needed = "replay" if name == "cassette" else "openai"
+        if config.vlm != needed:
+            option = name.replace("_", "-")
+            raise ValueError(f"--{option} needs --vlm {needed}; {config.vlm} would not use it")
+    return config
 
 
 @app.command()
@@ -160,6 +173,7 @@ def envs() -> None:
     """List the environment ids, their spaces, and one line on each."""
     import gymnasium as gym
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     import iker_envs
@@ -173,7 +187,7 @@ def envs() -> None:
         assert id_ in gym.registry
         task = iker_envs.TASKS.get(id_)
         line = load_task(task).description if task else "Any scene and goal: gym.make(id, scene=..., goal=...)."
-        table.add_row(id_, *spaces, line)
+        table.add_row(id_, *spaces, escape(line))
     Console().print(table)
 
 
@@ -181,7 +195,9 @@ def envs() -> None:
 def check(task: Annotated[str, typer.Argument(help="Task name, or path of a task YAML.")]) -> None:
     """Check a task: it rests, is reachable and visible, its programs give its goals, a waypoint policy solves it."""
     from iker_agent.check import check_task
+    from iker_envs.task import find_task
 
+    find_task(task)
     faults = check_task(task)
     for fault in faults:
         typer.echo(f"fault: {fault}")

@@ -14,6 +14,7 @@ def tasks(
 ) -> None:
     """List the tasks, the package's own and those in the folders of IKER_TASKS; with --sheet FILE as pictures too."""
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     from iker_envs.task import load_task, task_names
@@ -23,7 +24,8 @@ def tasks(
     for name in chosen:
         task = load_task(name)
         stages = len(task.configuration(0).stages)
-        table.add_row(task.name, task.id, str(stages), str(len(task.configurations)), task.description)
+        counts = str(stages), str(len(task.configurations))
+        table.add_row(escape(task.name), escape(task.id), *counts, escape(task.description))
     Console().print(table)
     if sheet is not None:
         _write_sheet(chosen, sheet)

@@ -59,6 +59,8 @@ def train(
 
 def _train(task: str, overrides: Sequence[str], observation, randomisation, seed: int, out, resume) -> bool:
     """Train or go on; False when it was interrupted."""
+    from rich.markup import escape
+
     from iker_agent.display import Screen
     from iker_agent.learning import distributed
     from iker_agent.learning.task_training import TaskTraining, write_settings
@@ -70,16 +72,16 @@ def _train(task: str, overrides: Sequence[str], observation, randomisation, seed
         write_settings(folder, settings)
     with Screen(settings.learn.budget_s) as screen:
         if writer:
-            screen.console.print(f"[bold]{settings.task}[/bold]  {folder}", soft_wrap=True)
+            screen.console.print(f"[bold]{escape(settings.task)}[/bold]  {escape(str(folder))}", soft_wrap=True)
         if writer and changed:
             screen.note("the task has changed since this training began")
         run = TaskTraining(settings, folder, resume=resume is not None, report=screen.learning)
         policy = run.run()
         if writer:
             screen.note(_closing(policy.header, run.interrupted))
-            screen.console.print(f"  policy: {folder}/policy.safetensors", soft_wrap=True)
+            screen.console.print(f"  policy: {escape(str(folder))}/policy.safetensors", soft_wrap=True)
             if not policy.header["good_enough"]:
-                screen.console.print(f"  go on with: iker train --resume {folder}", soft_wrap=True)
+                screen.console.print(f"  go on with: iker train --resume {escape(str(folder))}", soft_wrap=True)
     return not run.interrupted
 
 
@@ -237,9 +239,10 @@ def _stage(task: Task, stage_index: int, configuration: int) -> tuple[Scene, Goa
 
 def _table(result: TaskEvaluation, title: str):
     from rich.box import SIMPLE_HEAD
+    from rich.markup import escape
     from rich.table import Table
 
-    table = Table(box=SIMPLE_HEAD, title=title)
+    table = Table(box=SIMPLE_HEAD, title=escape(title))
     for name in ("config", "episodes", "success", "95 %", "strict", "95 %", "error"):
         table.add_column(name, justify="right", no_wrap=True)
     for index, part in [*result.configurations.items(), ("all", result.overall)]:

@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from importlib.resources import files
 from typing import Any
 
+import yaml
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -75,6 +76,8 @@ class RunConfig:
         for name, value, known in choices:
             if value not in known:
                 raise ValueError(f"{name} {value!r} is unknown; known: {', '.join(known)}")
+        if self.seed < 0:
+            raise ValueError(f"seed is a whole number from 0, not {self.seed}")
         check_prompt(self.prompt, self.run.contract)
 
     def to_dict(self) -> dict[str, Any]:
@@ -110,7 +113,7 @@ def make_config(overrides: Sequence[str] = (), preset: str = "", **top: Any) -> 
 def _merged(config: Any, override: str) -> Any:
     try:
         return OmegaConf.merge(config, _checked(OmegaConf.from_dotlist([override])))
-    except OmegaConfBaseException as error:
+    except (OmegaConfBaseException, yaml.YAMLError) as error:
         raise ValueError(f"setting {override!r} cannot be used: {str(error).splitlines()[0]}") from None
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 
@@ -40,7 +41,7 @@ class Screen:
     def stage(self, number: int, text: str) -> None:
         """A stage begins."""
         self._logged_s = 0.0
-        self.console.print(f"[bold]stage {number}[/bold]  {text}")
+        self.console.print(f"[bold]stage {number}[/bold]  {escape(text)}")
 
     def learning(self, row: Row) -> None:
         """One update of the learner, or its look at a policy that was there before."""
@@ -70,7 +71,7 @@ class Screen:
         """A stage ended."""
         self._stop()
         if record.outcome is None:
-            self.console.print(f"  [red]not carried out[/red]: {record.problem}", soft_wrap=True)
+            self.console.print(f"  [red]not carried out[/red]: {escape(record.problem)}", soft_wrap=True)
             return
         trained = ""
         if record.env_steps:
@@ -79,24 +80,22 @@ class Screen:
         if record.ok:
             self.console.print(f"  [green]success[/green]: {error}", soft_wrap=True)
         else:
-            self.console.print(f"  [red]missed[/red]: {record.outcome.reason}{trained}", soft_wrap=True)
+            self.console.print(f"  [red]missed[/red]: {escape(record.outcome.reason)}{trained}", soft_wrap=True)
 
     def note(self, text: str) -> None:
         """Something worth knowing."""
-        self.console.print(f"  [yellow]{text}[/yellow]", soft_wrap=True)
+        self.console.print(f"  [yellow]{escape(text)}[/yellow]", soft_wrap=True)
 
     def closing(self, result: RunResult, report: str) -> None:
         """The table of all stages and where the report is."""
-        table = Table(
-            box=SIMPLE_HEAD,
-            title="task done" if result.success else f"task not done: {result.reason or 'not where it should be'}",
-        )
+        end = "task done" if result.success else f"task not done: {result.reason or 'not where it should be'}"
+        table = Table(box=SIMPLE_HEAD, title=escape(end))
         for name, justify in _COLUMNS:
             table.add_column(name, justify=justify, no_wrap=name == "action")
         for row in summary_rows(result):
-            table.add_row(*row)
+            table.add_row(*map(escape, row))
         self.console.print(table)
-        self.console.print(f"{result.seconds:.0f} s in all; report: {report}", soft_wrap=True)
+        self.console.print(f"{result.seconds:.0f} s in all; report: {escape(report)}", soft_wrap=True)
 
 
 _COLUMNS = (

@@ -63,7 +63,7 @@ def query(config: RunConfig, out: Path | None) -> Query:
 
 def show(result: Query, console: Console) -> None:
     """Print the marked image's path, the prompt, the reply, the program and the goal."""
-    console.print(f"[bold]marked image[/bold]  {result.folder / 'marked.png'}", soft_wrap=True)
+    console.print(f"[bold]marked image[/bold]  {escape(str(result.folder / 'marked.png'))}", soft_wrap=True)
     for title, name in (("prompt", "prompt.md"), ("reply", "reply.md")):
         console.rule(title)
         console.print(result.text(name) or "nothing", markup=False, soft_wrap=True)
@@ -83,4 +83,4 @@ def _verdict(result: Query) -> str:
 
 def _goal_line(goal: Goal) -> str:
     x, y, z = (f"{100 * v:.1f}" for v in goal.target_pose[:3])
-    return f"{'grasp and place' if goal.grasp else 'push'} {goal.object} to x {x}, y {y}, z {z} cm"
+    return f"{'grasp and place' if goal.grasp else 'push'} {escape(goal.object)} to x {x}, y {y}, z {z} cm"

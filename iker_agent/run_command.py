@@ -12,6 +12,8 @@ from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
+from rich.markup import escape
+
 from iker_agent.config import RunConfig, make_config
 from iker_agent.display import Screen
 from iker_agent.disturb import chosen_task
@@ -40,7 +42,7 @@ def start_run(config: RunConfig, out: Path | None) -> bool:
 def _run(config: RunConfig, folder: Folder, vlm: VLM, learner: Learner | None = None) -> RunResult | None:
     instruction = config.instruction or chosen_task(config).configuration(config.configuration).instruction
     with Screen(config.learn.budget_s) as screen:
-        screen.console.print(f"[bold]{instruction}[/bold]")
+        screen.console.print(f"[bold]{escape(instruction)}[/bold]")
         try:
             result = run_task(config, folder, screen, vlm, learner)
         except KeyboardInterrupt:
@@ -91,12 +93,12 @@ def _content(path: Path) -> bytes | None:
 def recorded_config(run: Path) -> RunConfig:
     """The settings in run.json of a run folder; ValueError if there are none."""
     try:
-        config = json.loads((run / "run.json").read_text(encoding="utf-8"))["config"]
-    except FileNotFoundError:
+        config = _known(json.loads((run / "run.json").read_text(encoding="utf-8"))["config"], RunConfig())
+    except (FileNotFoundError, NotADirectoryError):
         raise ValueError(f"{str(run)!r} is not a run folder: it has no run.json") from None
-    except (json.JSONDecodeError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):  # no JSON, or JSON of another form
         raise ValueError(f"run.json of {str(run)!r} cannot be read") from None
-    return make_config((), "", **_known(config, RunConfig()))
+    return make_config((), "", **config)
 
 
 def _known(values: Mapping[str, Any], default: Any) -> dict[str, Any]:

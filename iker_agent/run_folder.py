@@ -61,10 +61,10 @@ class Folder:
 
 
 def fresh_folder(out: str | Path | None, task: str) -> Path:
-    """`out`, or runs/TASK_NNN with the next free number; ValueError if `out` holds another run."""
+    """`out`, or runs/TASK_NNN with the next free number; ValueError if `out` holds another run or query."""
     if out is not None:
         path = Path(out)
-        if (path / "run.json").exists():
+        if any((path / name).exists() for name in ("run.json", "vlm/calls.jsonl")):
             raise ValueError(f"{str(path)!r} already holds a run; choose another folder or remove it")
         return path
     number = 1

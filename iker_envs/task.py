@@ -225,20 +225,26 @@ def load_task(name_or_path: str | Path) -> Task:
 
     Object models come from the package and from the objects.yaml beside the task's file.
     """
-    path = Path(name_or_path)
-    if path.suffix not in (".yaml", ".yml"):
-        found = [f / f"{name_or_path}.yaml" for f in task_folders() if (f / f"{name_or_path}.yaml").exists()]
-        if not found:
-            raise ValueError(f"no task {str(name_or_path)!r}; known: {', '.join(task_names())}, or a path to a .yaml")
-        path = found[0]
-    if not path.exists():
-        raise ValueError(f"the task file {str(path)!r} does not exist")
+    path = find_task(name_or_path)
     try:
         return parse_task(yaml.safe_load(path.read_text(encoding="utf-8")), path.parent)
     except yaml.YAMLError as error:
         raise ValueError(f"the task file {str(path)!r} is not YAML: {' '.join(str(error).split())}") from None
     except ValueError as error:
         raise ValueError(f"the task file {str(path)!r} is faulty: {error}") from None
+
+
+def find_task(name_or_path: str | Path) -> Path:
+    """The file of a task given by name or path; ValueError if there is none."""
+    path = Path(name_or_path)
+    if path.suffix not in (".yaml", ".yml"):
+        found = [f / f"{name_or_path}.yaml" for f in task_folders() if (f / f"{name_or_path}.yaml").exists()]
+        if not found:
+            raise ValueError(f"no task {str(name_or_path)!r}; known: {', '.join(task_names())}, or a path to a .yaml")
+        path = found[0]
+    if not path.is_file():
+        raise ValueError(f"the task file {str(path)!r} does not exist")
+    return path
 
 
 def parse_task(data: Mapping[str, Any], folder: Path | None = None) -> Task:

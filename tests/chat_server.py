@@ -109,6 +109,24 @@ def silence(seconds: float) -> Step:
     return wait
 
 
+def drip(seconds: float) -> Step:
+    """An answer that comes byte by byte."""
+
+    def send(handler: BaseHTTPRequestHandler) -> None:
+        handler.send_response(200)
+        handler.send_header("Content-Type", "application/json")
+        handler.send_header("Content-Length", "1000")
+        handler.end_headers()
+        try:
+            for _ in range(int(seconds / 0.02)):
+                time.sleep(0.02)
+                handler.wfile.write(b" ")
+        except OSError:
+            handler.close_connection = True
+
+    return send
+
+
 def hang_up(handler: BaseHTTPRequestHandler) -> None:
     """The connection ends without a word."""
     handler.connection.shutdown(socket.SHUT_RDWR)

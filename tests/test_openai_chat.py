@@ -15,6 +15,7 @@ from chat_server import (
     answer,
     broken,
     completion,
+    drip,
     failure,
     good,
     hang_up,
@@ -110,6 +111,11 @@ def test_a_long_wait_is_not_waited():
         assert len(server.requests) == 1
 
 
+def nested(depth: int) -> dict:
+    """An error in an error in an error."""
+    return {"error": nested(depth - 1)} if depth else {"message": "deep"}
+
+
 UNREADABLE = [
     ("500s", failure(500, "out of memory"), VLMUnavailable, "status 500: out of memory, after 3 attempts", 3),
     ("dropped connection", hang_up, VLMUnavailable, "no connection with http://127.0.0.1:.*after 3 attempts", 3),
@@ -124,6 +130,10 @@ UNREADABLE = [
     ("null content", answer(completion(None)), VLMEmpty, "no text", 1),
     ("blank content", answer(completion(" \n")), VLMEmpty, "no text", 1),
     ("content of a wrong type", answer(completion([{"x": 1}])), VLMEmpty, "no text", 1),
+    ("absurdly nested", broken("[" * 100_000), VLMUnavailable, "not JSON|cannot be read", 3),
+    ("nested error", answer(nested(200), 400), VLMConfigurationError, "status 400", 1),
+    ("broken off", answer(completion("half", "error")), VLMUnavailable, "broke off the reply", 3),
+    ("cut, in Google's words", answer(completion("half", "MAX_TOKENS")), VLMTruncated, "cut at the limit", 1),
     ("cut reply", answer(completion(TEXT[:20], "length")), VLMTruncated, "cut at the limit of 4096 tokens", 1),
     ("refusal", answer(completion(None, refusal="I cannot help")), VLMRefused, "declines to answer: I cannot help", 1),
     ("content filter", answer(completion("", "content_filter")), VLMRefused, "content filter stopped", 1),
@@ -134,6 +144,31 @@ UNREADABLE = [
         "filter does not let the request through: flagged",
         1,
     ),
+    (
+        "filtered image",
+        failure(400, "This image violates our policy", error_code="content_policy_violation"),
+        VLMRefused,
+        "filter does not let the request through: This image",
+        1,
+    ),
+    ("moderation", failure(403, "Your input was flagged"), VLMRefused, "filter does not let the request through", 1),
+    ("wrong address", failure(404, "Not Found"), VLMConfigurationError, r"nothing at http.*end in /v1: Not Found", 1),
+    ("unknown model", failure(404, "model 'seer' not found"), VLMConfigurationError, "no model 'seer' at http", 1),
+    (
+        "quota in the type",
+        answer({"error": {"message": "Too much", "type": "insufficient_quota"}}, 429),
+        VLMConfigurationError,
+        "quota of the key in OPENAI_API_KEY is used up: Too much",
+        1,
+    ),
+    (
+        "quota in Google's words",
+        answer([{"error": {"code": 429, "message": "You exceeded your quota", "status": "RESOURCE_EXHAUSTED"}}], 429),
+        VLMConfigurationError,
+        "quota of the key in OPENAI_API_KEY is used up: You exceeded",
+        1,
+    ),
+    ("control characters", failure(400, "no\x1b[2J\ud800\u202e way"), VLMConfigurationError, r"no \[2J\? way$", 1),
     ("wrong key", failure(401, "invalid key"), VLMConfigurationError, "not accept the key in OPENAI_API_KEY", 1),
     (
         "wrong model",
@@ -197,6 +232,29 @@ def test_a_server_that_does_not_answer_in_time():
         ask(server, timeout_s=0.1, retries=1)
 
 
+def test_a_server_that_drips_is_not_waited_for():
+    with ChatServer(drip(3.0)) as server, pytest.raises(VLMUnavailable, match=r"within 0\.3 s, after one attempt"):
+        ask(server, timeout_s=0.3, retries=0)
+    with ChatServer(drip(3.0), good(TEXT)) as server:
+        assert ask(server, timeout_s=1.0)[0].text == TEXT, "the next attempt has a connection of its own"
+
+
+def test_text_in_parts_is_joined_and_counts_that_are_none_are_left_out():
+    parts = [{"type": "text", "text": TEXT[:9]}, {"type": "image"}, "x", {"type": "text", "text": TEXT[9:]}]
+    body = {**completion(parts), "usage": {"prompt_tokens": 10**400, "completion_tokens": -3, "total_tokens": 7}}
+    with ChatServer(answer(body)) as server:
+        reply, _ = ask(server)
+    assert reply.text == TEXT and reply.usage == {"total_tokens": 7, "attempts": 1}
+
+
+@pytest.mark.parametrize("key", ["sk-secret\nagain", "sk-secret\u2026", "sk-secret\x00"])
+def test_a_key_that_cannot_be_one_is_told_without_it(monkeypatch, key):
+    monkeypatch.setattr("os.environ", {"OPENAI_API_KEY": key})
+    with pytest.raises(ValueError, match="the key in OPENAI_API_KEY holds a line break") as caught:
+        OpenAIChat(AskSettings(model="seer", base_url="http://127.0.0.1:9/v1"))
+    assert "secret" not in str(caught.value)
+
+
 def test_no_server_at_all():
     with ChatServer(good(TEXT)) as server:
         pass
@@ -253,6 +311,15 @@ def test_a_server_without_keys_gets_none(monkeypatch):
     [
         ({"model": ""}, "no model is named; add --model"),
         ({"base_url": "nowhere"}, "no address"),
+        ({"base_url": "http://127.0.0.1:abc/v1"}, "'http://127.0.0.1:abc/v1' is no address"),
+        ({"base_url": "http://127.0.0.1\n/v1"}, "no address"),
+        ({"base_url": "http://my host/v1"}, "'http://my host/v1' is no address"),
+        ({"base_url": "http://[::1/v1"}, "no address"),
+        ({"base_url": "http://[::1]x/v1"}, "no address"),
+        ({"base_url": "http://127.0.0.1../v1"}, "no address"),
+        ({"base_url": "http:///v1"}, "no address"),
+        ({"temperature": float("nan")}, "temperature must be a finite number, not nan"),
+        ({"timeout_s": float("inf")}, "timeout_s must be positive"),
         ({"base_url": "http://me:secret@host/v1"}, "user name, a password"),
         ({"key_env": KEY}, "name of the environment variable"),
         ({"token_param": "most"}, "known: auto, max_tokens"),

@@ -32,6 +32,7 @@ STATUS = {"reject": "refused", "limit": "limit", "invalid": "invalid", "error": 
 OTHERWISE = {
     # The language layer sees these before they could run or return.
     **dict.fromkeys(["except_all_loop", "yield_function", "complex_target"], "refused"),
+    "stopiteration": "error",  # so is a StopIteration
     "assert_false": "error",  # assert is allowed; a failing one is the program's own error
 }
 

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from iker_agent.program import ProgramResult, run_program, runner
 from iker_agent.program.answer import Invalid, read_answer
 from iker_agent.program.contracts import CONTRACTS
-from iker_agent.program.plain import Array, Other, Pairs, Unreadable, from_plain, to_plain
+from iker_agent.program.plain import Array, Other, Pairs, Unordered, Unreadable, from_plain, to_plain
 
 KEYPOINTS = {"1": (0.5, 0.0, 0.1), "2": (0.6, 0.0, 0.1)}
 CODE = "def get_interaction_data(kp):\n    return None\n"
@@ -192,7 +192,7 @@ def test_values_keep_their_meaning():
     value = ("box", [1, "2", None, True], {3: np.array([1, 2], dtype="i4"), "a": np.float32(0.5)}, range(2), {"b"})
     data = json.loads(json.dumps(to_plain(value)))
     mapping = Pairs(((3, Array("i", (2,), (1, 2))), ("a", 0.5)))
-    assert from_plain(data) == ("box", [1, "2", None, True], mapping, [0, 1], ["b"])
+    assert from_plain(data) == ("box", [1, "2", None, True], mapping, [0, 1], Unordered(("b",)))
     assert from_plain(to_plain(x for x in ())) == Other("generator")
     assert from_plain(to_plain(b"bytes")) == Other("bytes")
     assert from_plain(to_plain(1j)) == Other("complex")

@@ -13,6 +13,7 @@ from iker_agent.program import extract_program
 CODE = "import numpy as np\n\ndef get_interaction_data(kp):\n    x = 1\n\n    return None\n"
 OTHER = "def get_interaction_data(kp):\n    return 2\n"
 BARE = ("the code is not in a fenced block",)
+WHOLE = ("2 code blocks define get_interaction_data: the last whole one is used",)
 CUT = ("the code block is not closed: the reply may be cut",)
 
 
@@ -41,6 +42,15 @@ CUT = ("the code block is not closed: the reply may be cut",)
             ("2 code blocks define get_interaction_data: the last one is used",),
         ),
         (f"Here it is:\n```python\n{CODE}", CUT),
+        (f"```python\n{CODE.rstrip()}```", ()),
+        (f"```python\n{CODE.rstrip()}```\nAnd so:\n```text\ndone\n```", ()),
+        (f"<THINK>\n{OTHER}</Think>\n```python\n{CODE}```", ()),
+        (f"<thought>{OTHER}</thought><analysis>\n```python\n{OTHER}```\n</analysis>\n```python\n{CODE}```", ()),
+        (f"I do not need </think> here.\n```python\n{CODE}```\nNo <think> either.", ()),
+        (f"```python\n{OTHER}```\nSo that is it.</think>\n```python\n{CODE}```", ()),
+        (f"```python\n{CODE}```\n```python\ndef get_interaction_data(kp):\n    ...\n```", WHOLE),
+        (f'```python\n{CODE}```\n```python\ndef get_interaction_data(kp):\n    """As above."""\n    pass\n```', WHOLE),
+        (f"```python\n{CODE}```\nBetter:\n```python\n{OTHER}", WHOLE),
         (CODE, BARE),
         (f"Here is the program:\n\n{CODE}\nThis moves the box.", BARE),
         (f"{CODE}\nThe box moves by 0.1: that is enough.", BARE),
@@ -62,9 +72,22 @@ def test_indented_bare_code_is_dedented():
 
 
 def test_cut_in_the_middle_is_reported():
-    code, warnings = extract_program(f"```python\n{OTHER}```\n```python\n{CODE[:60]}")
+    code, warnings = extract_program(f"```python\nx = 1\n```\n```python\n{CODE[:60]}")
     assert code.strip() == CODE[:60].strip()
-    assert warnings[-1:] == CUT and len(warnings) == 2
+    assert warnings == CUT
+
+
+def test_what_stands_in_a_docstring_belongs_to_the_program():
+    text = '''    """
+    Plan:
+    ```
+    push, then
+</think>
+    ```
+    """
+'''
+    code = f"def get_interaction_data(kp):\n{text}    x = 'in # ```'\n    return None\n"
+    assert extract_program(f"```python\n{code}```") == (code, ())
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,8 @@ def run_poses(body: str) -> ProgramResult:
         "p['left shoe'] = [0.6, 0.1, 0.14, 0, 0, 0]\nreturn 'left shoe', True, p",
         "return 'left shoe', True, {'left shoe': np.array([0.6, 0.1, 0.14, 0.0, 0.0, 0.0])}",
         "p['left shoe'][:] = 0.6, 0.1, 0.14, 0, 0, 0\nreturn False, 'Left_Shoe', 'grasp', p",
+        "return 'Left Shoe', True, {'left_shoe': [0.6, 0.1, 0.14, 0, 0, 0]}",
+        "p['Left_Shoe'] = [0.6, 0.1, 0.14, 0, 0, 0]\nreturn 'left shoe', True, p",
         "p['shoe box'][5] += 2 * np.pi\np['left shoe'] = (0.6, 0.1, 0.14, 0, 0, 0)\nreturn ['left shoe', 1, p]",
     ],
 )
@@ -34,6 +36,9 @@ def test_poses(body):
     [
         ("return None", "done", ""),
         ("return True, None, False, p", "done", ""),
+        ("pass", "invalid", "the program ends without a return; return None if the instruction is fulfilled"),
+        ("p['left shoe'][0] += 0.1\nreturn", "invalid", "the program moves object left shoe but says done"),
+        ("p['left shoe'][5] = 7\nreturn 'left shoe', True, p", "invalid", "the angles of object left shoe must be"),
         ("return 'cup', True, p", "invalid", "unknown object 'cup'; the objects are 'shoe box', 'left shoe'"),
         ("p['shoe box'][0] += 1\nreturn 'left shoe', True, p", "invalid", "object shoe box would move as well"),
         ("p['left shoe'][5] = 90\nreturn 'left shoe', True, p", "invalid", "the angles of object left shoe must be"),

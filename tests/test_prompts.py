@@ -128,11 +128,25 @@ def test_the_repair_dialogue_grows_by_one_reason_each_time(tmp_path, seen):
     assert answer.goal.object == "left_shoe" and answer.answers == 5
     assert answer.refusals == told and [len(r.messages) for r in vlm.requests] == [1, 3, 5, 7, 9]
     for reason, words in zip(
-        told, ("cut at", "no code that defines", "line 4: NameError", "not a rigid motion"), strict=True
+        told, ("cut at", "no code that defines", "line 4: NameError", "keep the distances"), strict=True
     ):
         assert words in reason
     assert "Your answer cannot be used: line 4: NameError" in (tmp_path / "prompt.md").read_text()
     assert [m.role for m in vlm.requests[-1].messages] == ["user", *["assistant", "user"] * 4]
+
+
+def test_done_in_a_reply_that_may_be_cut_is_asked_again(tmp_path, seen):
+    cut = "I would push it.\n```python\ndef get_interaction_data(kp):\n    return"
+    vlm, told = Scripted(cut, cut + "\n```"), []
+    assert ask(vlm, build(seen, "multi_stage"), seen, Terms(), Folder(tmp_path), told.append).goal is None
+    assert told == ["the program says done, but the code block is not closed: the reply may be cut"]
+
+
+def test_the_program_that_is_left_is_that_of_the_reply_that_is_left(tmp_path, seen):
+    vlm = Scripted(PUSH.format(dy=9, extra="pass"), "no code")
+    with pytest.raises(NoAnswer):
+        ask(vlm, build(seen, "multi_stage"), seen, Terms(repairs=1), Folder(tmp_path))
+    assert (tmp_path / "reply.md").read_text() == "no code" and not (tmp_path / "program.py").exists()
 
 
 def test_after_the_last_repair_there_is_a_clear_end(tmp_path, seen):

@@ -145,6 +145,34 @@ def test_a_record_can_answer_a_query(tmp_path, monkeypatch, capsys):
     assert (first / "goal.json").read_bytes() == (second / "goal.json").read_bytes()
 
 
+def test_a_folder_holds_one_query(tmp_path, monkeypatch, capsys):
+    arguments = ("query", "--task", "shoe_push", "--out", str(tmp_path / "q"))
+    assert iker(monkeypatch, capsys, *arguments)[0] == 0
+    code, printed = iker(monkeypatch, capsys, *arguments)
+    assert code == 2 and "already holds a run" in printed
+
+
+def test_text_in_brackets_is_shown_as_it_is(tmp_path, monkeypatch, capsys):
+    """An instruction, a server's words and a program's may all look like the screen's own markup."""
+    instruction = ("--instruction", "put it [/bold] there [red]")
+    with ChatServer(
+        good("```python\ndef get_interaction_data(k):\n    raise ValueError('[/x] no [room]')\n```")
+    ) as server:
+        arguments = ("--vlm", "openai", "--model", "seer", "--base-url", server.url, "--learner", "waypoint")
+        settings = ("run.repairs=1", "run.retries=0", "run.video=false", "--out", str(tmp_path / "run"))
+        code, printed = iker(monkeypatch, capsys, "run", "--task", "shoe_push", *instruction, *arguments, *settings)
+    assert code == 1 and "put it [/bold] there [red]" in printed and printed.count("[/x] no [room]") >= 3
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"\xff\x00", b"[1]", b"{}", b'{"config": [1]}', b'{"config": {"ask": 3}}', b"[" * 100_000]
+)
+def test_a_broken_run_is_told(tmp_path, monkeypatch, capsys, content):
+    (tmp_path / "run.json").write_bytes(content)
+    code, printed = iker(monkeypatch, capsys, "replay", str(tmp_path))
+    assert code == 2 and f"run.json of {str(tmp_path)!r} cannot be read" in printed
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -162,6 +190,16 @@ def test_a_record_can_answer_a_query(tmp_path, monkeypatch, capsys):
         (("replay", "nowhere"), "'nowhere' is not a run folder: it has no run.json"),
         (("bench", "vlm", "--contract", "joints"), "known: keypoints, poses, both"),
         (("bench", "vlm", "--samples", "0"), "at least 1, not 0"),
+        (("run", "--model", "seer"), "--model needs --vlm openai; annotated would not use it"),
+        (("query", "--base-url", "http://127.0.0.1:9/v1", "--vlm", "replay"), "--base-url needs --vlm openai"),
+        (("bench", "vlm", "--model", "seer"), "--model needs --vlm openai"),
+        (("run", "--cassette", "runs/a"), "--cassette needs --vlm replay"),
+        (("query", "--seed", "-1"), "seed is a whole number from 0, not -1"),
+        (("query", "learn.budget_s=[1"), "setting 'learn.budget_s=[1' cannot be used"),
+        (("query", "--task", "shoe_push", "--out", "/dev/null/q"), "'/dev/null/q' cannot be used: Not a directory"),
+        (("query", "--task", "shoe_push", "--out", "/dev/null"), "'/dev/null' cannot be used: File exists"),
+        (("replay", "/dev/null"), "'/dev/null' is not a run folder"),
+        (("check", "nope"), "no task 'nope'; known:"),
     ],
 )
 def test_wrong_usage_is_one_sentence_and_leaves_nothing(tmp_path, monkeypatch, capsys, arguments, words):

@@ -97,6 +97,11 @@ def test_matching_by_order_counts_what_differs(record):
         (None, "holds no record"),
         ('{"key": ', "line 1 of .* not JSON"),
         ('{"key": "a"}', "line 1 of .* not a recorded call"),
+        ('{"key": 1, "text_key": "a", "reply": {"text": "", "backend": "b"}}', "line 1 of .* not a recorded call"),
+        ('{"key": "a", "text_key": "a", "reply": 3}', "line 1 of .* not a recorded call"),
+        ('{"key": "a", "text_key": "a", "reply": {"text": [1], "backend": "b"}}', "line 1 of .* not a recorded call"),
+        ('{"key": "a", "text_key": "a", "error": {"kind": ["x"]}}', "line 1 of .* not a recorded call"),
+        ("[" * 100_000, "line 1 of .* not JSON"),
     ],
 )
 def test_a_damaged_record_is_told(tmp_path, content, words):

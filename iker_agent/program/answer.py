@@ -14,12 +14,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from iker_agent.program.contracts import Contract, Rows
-from iker_agent.program.plain import Array, Other, Pairs
+from iker_agent.program.plain import Array, Other, Pairs, Unordered
 from iker_agent.program.result import clean_line
 
 STILL_M = 1e-3  # a row that changed by less than this (metres, radians) has not moved
 MAX_ABS_M = 100.0  # no table is further away; catches units gone wrong and runaway arithmetic
-MAX_ABS_RAD = 4 * math.pi  # beyond it an angle must be in degrees
+MAX_ABS_RAD = 2 * math.pi + 0.1  # a full turn and rounding; beyond it an angle must be in degrees
 MAX_OBJECT_LENGTH = 200
 
 _TRUTHS = {"true": True, "grasp": True, "yes": True, "false": False, "push": False, "no": False}
@@ -41,11 +41,17 @@ class Reading:
     warnings: list[str] = field(default_factory=list)
 
 
-def read_answer(value: Any, contract: Contract, originals: Rows) -> Reading:
-    """Reads a returned value; `originals` are the rows the program was given (label -> numbers)."""
+def read_answer(value: Any, contract: Contract, originals: Rows, argument: Any = None) -> Reading:
+    """Reads a returned value.
+
+    `originals` are the rows the program was given (label -> numbers), `argument` the dictionary they were in as the
+    program has left it: one that says done must not have moved anything.
+    """
     reading = Reading()
     values = _split(value, contract, reading)
     if reading.done:
+        for rows in (argument, *values[-1:]):
+            _check_unmoved(rows, contract, originals)
         return reading
     given = dict(zip(contract.returns, values, strict=True))
     reading.object = _read_object(given["object_to_interact"], reading)
@@ -84,6 +90,20 @@ def _split(value: Any, contract: Contract, reading: Reading) -> list[Any]:
     if not reading.done and len(values) != len(contract.returns):
         raise Invalid(f"{expected}; it returned {len(values)} values")
     return values
+
+
+def _check_unmoved(rows: Any, contract: Contract, originals: Rows) -> None:
+    """Whatever else is in the dictionary of a program that says done, nothing in it may have moved."""
+    for key, row in rows.items if isinstance(rows, Pairs) else ():
+        try:
+            label = _read_label(key, originals, contract.noun)
+            moved = row_distance(_read_row(row, label, contract), originals[label]) > STILL_M
+        except Invalid:
+            continue  # a helper of the program's own, no target
+        if moved:
+            raise Invalid(
+                f"the program moves {contract.noun} {label} but says done; return None only if nothing is left to move"
+            )
 
 
 def _read_object(value: Any, reading: Reading) -> str:
@@ -135,6 +155,8 @@ def _read_indices(value: Any, originals: Rows, reading: Reading) -> tuple[str, .
         value = [value]
     elif isinstance(value, Array) and len(value.shape) == 1:
         value = value.values
+    elif isinstance(value, Unordered):
+        value = value.items
     if not isinstance(value, list | tuple):
         raise Invalid(f"keypoint_indices_to_interact must be a list of labels, not {_kind(value)}")
     labels = tuple(dict.fromkeys(_read_label(label, originals, "keypoint") for label in value))
@@ -155,6 +177,8 @@ def _read_rows(value: Any, contract: Contract, originals: Rows, reading: Reading
     rows: Rows = {}
     for key, row in value.items:
         label = _read_label(key, originals, contract.noun)
+        if contract.noun == "object" and key != label:
+            reading.warnings.append(f"object {clean_line(str(key), 60)!r} read as {label!r}")
         numbers = _read_row(row, label, contract)
         if label not in rows:
             rows[label] = numbers
@@ -181,6 +205,9 @@ def _read_label(key: Any, originals: Rows, noun: str) -> str:
     bare = text.strip().strip("'\"").strip()
     if bare in originals:
         return bare
+    alike = [label for label in originals if _loose(label) == _loose(bare)] if noun == "object" else []
+    if len(alike) == 1:
+        return alike[0]
     if "keypoint_indices_to_interact" in text:
         raise Invalid(
             f"the key {clean_line(text, 60)!r} is text copied from the template: write the label, or use "
@@ -253,6 +280,8 @@ def _kind(value: Any) -> str:
         return clean_line(value.kind, 60)
     if isinstance(value, Pairs):
         return "a dictionary"
+    if isinstance(value, Unordered):
+        return "a set, which has no order"
     if isinstance(value, list | tuple):
         return f"a {type(value).__name__} of {len(value)}"
     return clean_line(repr(value), 60)

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from .facades import Printer, program_globals, warm_up
-from .language import FILENAME, Admitted
+from .language import FACADE, FELL_OFF, FILENAME, Admitted
 from .lockdown import lock_down
 from .plain import TooLarge, to_plain
 
@@ -53,14 +53,14 @@ def _run(
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         return {"status": "refused", "message": _refusal(error)}
     try:
-        return {"status": "returned", "value": to_plain(_call(code, function, scope, rows))}
+        return _told(_call(code, function, scope, rows), scope, rows)
     except TooLarge as error:
         return {"status": "invalid", "message": str(error)}
     except MemoryError as error:
         reserve.clear()
         return {"status": "limit", "message": _at_line(error) + "the program needs too much memory"}
     except Exception as error:  # whatever a program may raise
-        return {"status": "error", "message": f"{_at_line(error)}{type(error).__name__}: {_text(error)}"}
+        return {"status": "error", "message": f"{_at_line(error)}{_text(error)}"}
 
 
 def _call(code: CodeType, function: str, scope: dict[str, Any], rows: dict[str, np.ndarray]) -> Any:
@@ -69,6 +69,18 @@ def _call(code: CodeType, function: str, scope: dict[str, Any], rows: dict[str, 
     if not isinstance(scope.get(function), FunctionType):
         raise TypeError(f"{function} is not a function any more at the end of the program")
     return scope[function](rows)
+
+
+def _told(value: Any, scope: dict[str, Any], rows: dict[str, np.ndarray]) -> Answer:
+    """The returned value; with one that may say done also the argument, as the program has left it."""
+    if value is scope[FACADE][FELL_OFF]:
+        message = "the program ends without a return; return None if the instruction is fulfilled"
+        return {"status": "invalid", "message": message}
+    answer = {"status": "returned", "value": to_plain(value)}
+    first = value[0] if type(value) in (list, tuple) and value else value
+    if first is None or type(first) in (bool, np.bool_):
+        answer["argument"] = to_plain(rows)
+    return answer
 
 
 def _refusal(error: BaseException) -> str:
@@ -90,9 +102,10 @@ def _at_line(error: BaseException) -> str:
 
 def _text(error: BaseException) -> str:
     try:
-        return str(error)[:_MAX_EXCEPTION_TEXT]
+        text = str(error)[:_MAX_EXCEPTION_TEXT]
     except Exception:  # the program chose the arguments: too long an int, too deep a list
-        return "(its text cannot be shown)"
+        text = "(its text cannot be shown)"
+    return f"{type(error).__name__}: {text}" if text.strip() else type(error).__name__
 
 
 def _printing(printer: Printer) -> list[str]:

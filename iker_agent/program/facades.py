@@ -17,10 +17,10 @@ from typing import Any
 
 import numpy as np
 
-from .language import FACADE
+from .language import FACADE, FELL_OFF
 from .result import MAX_PRINTED
 from .rotation import Rotation
-from .vocabulary import BUILTINS, COPY, LINALG, MATH, MODULES, NUMPY, TYPING
+from .vocabulary import ARRAY_TYPING, BUILTINS, COPY, LINALG, MATH, MODULES, NUMPY, TYPING
 
 _MAX_PIECE = 500
 
@@ -89,7 +89,7 @@ def program_globals(printer: Printer) -> dict[str, Any]:
     return {
         "__builtins__": {**allowed, "print": printer, "__import__": _import_for_numpy},
         "__name__": "program",
-        FACADE: modules,
+        FACADE: {**modules, FELL_OFF: object()},
         "np": modules["numpy"],
         "numpy": modules["numpy"],
         "math": modules["math"],
@@ -105,6 +105,7 @@ def warm_up() -> None:
     for function in (np.median, np.unique, np.linalg.svd, np.linalg.norm, np.linalg.pinv, np.cov, str, repr):
         function(points)
     np.percentile(points, 50), np.clip(points, 0, 1), np.isin(points, [1]), np.array_equal(points, points)
+    np.einsum("ij,kj->ik", points, points), np.nansum(points), np.block([points, points]), np.split(points, 2)
     f"{points[0, 0]:.3f} {points.astype(int)} {np.float32(1)!r}"
 
 
@@ -119,6 +120,7 @@ def _modules() -> dict[str, Any]:
     modules = {
         "numpy": _facade("numpy", np, NUMPY, own),
         "numpy.linalg": linalg,
+        "numpy.typing": Facade("numpy.typing", dict.fromkeys(ARRAY_TYPING, typing)),
         "math": _facade("math", math, MATH),
         "copy": _facade("copy", copy, COPY),
         "typing": Facade("typing", dict.fromkeys(TYPING, typing)),

@@ -22,6 +22,7 @@ _MAX_DEPTH = 100
 
 FILENAME = "<program>"
 FACADE = "__facade__"  # the global through which rewritten imports reach `facades`; no program can write this name
+FELL_OFF = "__fell_off__"  # behind the facade: what a function returns that ends without a return
 
 _NODES = words("""
     Module FunctionDef Lambda arguments arg Return Assign AugAssign AnnAssign For While If Break Continue Pass Expr Try
@@ -65,7 +66,9 @@ def admit(source: str, function: str) -> Admitted:
     _check_definition(tree, function)
     _strip_annotations(tree)
     _check(tree)
-    tree = ast.fix_missing_locations(_BindImports().visit(tree))
+    tree = _BindImports().visit(tree)
+    _mark_the_end(tree, function)
+    tree = ast.fix_missing_locations(tree)
     return Admitted(tree, tuple(warnings))
 
 
@@ -73,11 +76,11 @@ def _parse(source: str) -> ast.Module:
     if len(source) > MAX_CHARACTERS:
         raise Refused(f"the program has {len(source)} characters; at most {MAX_CHARACTERS} are allowed")
     try:
-        tree = ast.parse(source, FILENAME)
+        tree = ast.parse(source.removeprefix("\ufeff"), FILENAME)
     except SyntaxError as error:
         raise Refused(f"line {error.lineno or 1}: syntax error: {error.msg}") from None
     except (ValueError, MemoryError, RecursionError) as error:  # null bytes, lone surrogates, absurd nesting
-        raise Refused(f"the program cannot be parsed: {error or type(error).__name__}") from None
+        raise Refused(f"the program cannot be parsed: {str(error) or type(error).__name__}") from None
     if any(i >= _MAX_NODES or depth > _MAX_DEPTH for i, (_, depth) in enumerate(_walk(tree))):
         raise Refused(f"the program is too large: at most {_MAX_NODES} nodes, {_MAX_DEPTH} deep")
     return tree
@@ -99,14 +102,25 @@ def _line(node: ast.AST) -> str:
 
 
 def _without_demonstrations(body: list[ast.stmt], function: str) -> tuple[list[ast.stmt], list[str]]:
-    """Drops main guards, bare expressions and example calls of the function at top level; they never run."""
-    kept, warnings = [], []
+    """Drops main guards, bare expressions, example calls of the function and what reads their results at top level."""
+    kept, warnings, gone = [], [], set()  # gone: names whose values only the dropped statements would have made
     for statement in body:
-        if not _demonstrates(statement, function):
+        nodes = [n for n, _ in _walk(statement)]
+        bound = {name for n in nodes for name in _bound_names(n)}
+        if not (_demonstrates(statement, function) or _reads(statement, nodes, gone)):
             kept.append(statement)
-        elif not _is_text(statement):
+            gone -= bound
+            continue
+        gone |= bound
+        if not _is_text(statement):
             warnings.append(f"{_line(statement)}: this statement outside {function} is ignored")
     return kept, warnings
+
+
+def _reads(statement: ast.stmt, nodes: list[ast.AST], names: set[str]) -> bool:
+    if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        return False  # it reads them when it is called, if ever
+    return any(isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load) and n.id in names for n in nodes)
 
 
 def _demonstrates(statement: ast.stmt, function: str) -> bool:
@@ -232,6 +246,13 @@ def _hint(name: str) -> str:
 # ------------------------------------------------------------------ what is rewritten
 
 
+def _mark_the_end(tree: ast.Module, function: str) -> None:
+    """Falling off the end of the function must not look like the explicit None that says done."""
+    for node, _ in _walk(tree):
+        if isinstance(node, ast.FunctionDef) and node.name == function:
+            node.body.append(ast.copy_location(ast.Return(_from_facade(FELL_OFF)), node.body[-1]))
+
+
 class _BindImports(ast.NodeTransformer):
     """`import numpy as np` becomes `np = __facade__["numpy"]` in the same scope: no import ever runs.
 
@@ -259,5 +280,8 @@ def _root(alias: ast.alias) -> str:
 
 
 def _assignment(node: ast.stmt, name: str, path: str) -> ast.stmt:
-    value = ast.Subscript(ast.Name(FACADE, ast.Load()), ast.Constant(path), ast.Load())
-    return ast.copy_location(ast.Assign(targets=[ast.Name(name, ast.Store())], value=value), node)
+    return ast.copy_location(ast.Assign(targets=[ast.Name(name, ast.Store())], value=_from_facade(path)), node)
+
+
+def _from_facade(path: str) -> ast.Subscript:
+    return ast.Subscript(ast.Name(FACADE, ast.Load()), ast.Constant(path), ast.Load())

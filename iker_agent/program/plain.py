@@ -2,7 +2,7 @@
 
 In the child: any Python value -> tagged JSON (`to_plain`), by exact type, bounded in size and depth, never pickled.
 In the parent: untrusted JSON -> values of a few harmless kinds (`from_plain`): None, bool, int, float, str, list,
-tuple, `Pairs`, `Array`, `Other`.
+tuple, `Pairs`, `Unordered`, `Array`, `Other`.
 """
 
 from __future__ import annotations
@@ -33,6 +33,13 @@ class Pairs:
     """A dict as it was returned, keys of any scalar kind."""
 
     items: tuple[tuple[Any, Any], ...]
+
+
+@dataclass(frozen=True)
+class Unordered:
+    """A set, its items in an order that says nothing."""
+
+    items: tuple[Any, ...]
 
 
 @dataclass(frozen=True)
@@ -81,7 +88,7 @@ class _Encoder:
             return _other(type(value).__name__)
         self._afford(value)
         items = [self.encode(item, depth + 1) for item in value]
-        return {"list": sorted(items, key=lambda item: (len(repr(item)), repr(item)))} if tag == "set" else {tag: items}
+        return {tag: sorted(items, key=lambda item: (len(repr(item)), repr(item))) if tag == "set" else items}
 
     def _array(self, array: np.ndarray, depth: int) -> Any:
         kind = array.dtype.kind
@@ -119,6 +126,8 @@ def from_plain(data: Any, depth: int = 0) -> Any:
             return [from_plain(item, depth + 1) for item in items]
         case {"tuple": [*items]}:
             return tuple(from_plain(item, depth + 1) for item in items)
+        case {"set": [*items]}:
+            return Unordered(tuple(from_plain(item, depth + 1) for item in items))
         case {"dict": [*items]} if all(isinstance(pair, list) and len(pair) == 2 for pair in items):
             return Pairs(tuple((from_plain(k, depth + 1), from_plain(v, depth + 1)) for k, v in items))
         case {"array": [*items], "kind": str(kind), "shape": [*shape]} if all(type(n) is int for n in shape):

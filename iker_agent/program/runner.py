@@ -197,7 +197,7 @@ def _judge(ending: _Ending, terms: Contract, originals: Rows, job: dict[str, Any
         "warnings": _texts(answer.get("warnings")),
     }
     if returned:
-        return _read_returned(answer["value"], terms, originals, told)
+        return _read_returned(answer, terms, originals, told)
     return ProgramResult(
         answer["status"], clean_line(str(answer.get("message"))).rstrip(".") or "no reason was given", **told
     )
@@ -221,9 +221,9 @@ def _texts(value: Any) -> tuple[str, ...]:
     return tuple(clean_line(text) for text in texts[:_MAX_WARNINGS])
 
 
-def _read_returned(value: Any, terms: Contract, originals: Rows, told: dict[str, Any]) -> ProgramResult:
+def _read_returned(answer: dict[str, Any], terms: Contract, originals: Rows, told: dict[str, Any]) -> ProgramResult:
     try:
-        reading = read_answer(from_plain(value), terms, originals)
+        reading = read_answer(from_plain(answer["value"]), terms, originals, from_plain(answer.get("argument")))
     except Invalid as error:
         return ProgramResult("invalid", clean_line(str(error)), **told)
     except Unreadable:

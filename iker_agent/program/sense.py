@@ -14,8 +14,9 @@ from iker_agent.program.answer import STILL_M, row_distance
 from iker_agent.program.contracts import Contract, Rows
 
 STRETCH_M = 0.05  # change of the distance between two keypoints of one object; less may be rounding
+STRETCH = 0.5  # the same for near keypoints, as a part of their distance
 BELOW_M = 0.05  # under the table, which is z = 0 of the base frame
-FAR_M = 1.0  # from the base; the xArm7 reaches 0.691 m from its shoulder (vendor's data sheet)
+FAR_M = 1.0  # from the base; the xArm7 reaches 0.691 m from its shoulder, 0.267 m above it (vendor's data sheet)
 
 
 def nonsense(targets: Rows, listed: Sequence[str], originals: Rows, contract: Contract) -> str:
@@ -25,17 +26,17 @@ def nonsense(targets: Rows, listed: Sequence[str], originals: Rows, contract: Co
     if not moving:
         return "nothing moves; return None if the instruction is fulfilled"
     for label in moving:
-        x, y, z = targets[label][:3]
-        if math.hypot(x, y) > FAR_M:
-            return f"the target of {noun} {label} is {math.hypot(x, y):.2f} m from the robot, out of its reach"
+        distance, z = math.hypot(*targets[label][:3]), targets[label][2]
+        if distance > FAR_M:
+            return f"the target of {noun} {label} is {distance:.2f} m from the robot, out of its reach"
         if z < -BELOW_M:
             return f"the target of {noun} {label} is {-100 * z:.0f} cm below the table"
     if noun == "keypoint":
-        for a, b in combinations(moving, 2):
+        for a, b in combinations(listed, 2):
             before, after = math.dist(originals[a], originals[b]), math.dist(targets[a], targets[b])
-            if abs(after - before) > STRETCH_M:
+            if abs(after - before) > min(STRETCH_M, STRETCH * before):
                 return (
                     f"keypoints {a} and {b} are {100 * before:.0f} cm apart and would end {100 * after:.0f} cm apart; "
-                    "the targets of one object keep the distances between them"
+                    "list the keypoints of one object only, and keep the distances between all of them"
                 )
     return ""

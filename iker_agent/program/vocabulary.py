@@ -26,6 +26,7 @@ NUMPY = words("""
     floating copy append insert delete diff cumsum cumprod unique average std var cov ptp tile repeat roll flip rot90
     array_equal count_nonzero nonzero argwhere isin mod fmod remainder fabs trace diag interp logical_and logical_or
     logical_not logical_xor broadcast_to nanmin nanmax nanmean nan_to_num take triu tril linalg
+    shape size ndim split einsum block fmin fmax asanyarray ascontiguousarray nansum
     """)
 LINALG = words(
     "norm inv pinv svd qr det solve lstsq eig eigh eigvals eigvalsh cross matrix_rank matrix_power LinAlgError"
@@ -42,6 +43,7 @@ TYPING = words("""
     Any Callable Dict Final FrozenSet Iterable Iterator List Literal Mapping MutableMapping Optional
     Sequence Set Tuple Type Union
     """)
+ARRAY_TYPING = words("NDArray ArrayLike")
 METHODS = words("""
     mean sum min max copy tolist astype reshape T dot shape ndim size dtype round flatten ravel item fill any all
     argmin argmax argsort std var clip squeeze transpose swapaxes cumsum cumprod prod ptp repeat trace take nonzero
@@ -51,19 +53,20 @@ METHODS = words("""
     difference symmetric_difference issubset issuperset isdisjoint discard args
     """)
 
-ATTRIBUTES = NUMPY | LINALG | MATH | COPY | ROTATION | METHODS | words("spatial transform Rotation")
+ATTRIBUTES = NUMPY | LINALG | MATH | COPY | ROTATION | METHODS | ARRAY_TYPING | words("spatial transform Rotation")
 
 BUILTINS = words("""
     abs all any bool dict divmod enumerate filter float frozenset int isinstance len list map max min next iter pow
     print range repr reversed round set slice sorted str sum tuple zip True False None
     Exception ArithmeticError AssertionError AttributeError IndexError KeyError LookupError NameError OverflowError
-    RuntimeError TypeError ValueError ZeroDivisionError
+    RuntimeError TypeError ValueError ZeroDivisionError NotImplementedError ImportError StopIteration
     """)
 
 # What an import statement may name, and the names that may be taken from it.
 MODULES: dict[str, frozenset[str]] = {
     "numpy": NUMPY,
     "numpy.linalg": LINALG,
+    "numpy.typing": ARRAY_TYPING,
     "math": MATH,
     "copy": COPY,
     "scipy": words("spatial"),

@@ -13,6 +13,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+from iker_agent.program.result import clean_line
 from iker_agent.vlm.errors import (
     VLMConfigurationError,
     VLMEmpty,
@@ -25,10 +26,15 @@ from iker_agent.vlm.settings import AskSettings
 from iker_agent.vlm.types import Reply
 
 _BLIND = re.compile(r"\bimages?\b|image_url|vision|multi-?modal|mmproj", re.IGNORECASE)
-_FILTERED = ("content_filter", "content_policy_violation", "moderation_blocked")
-_SPENT = ("insufficient_quota", "billing_hard_limit_reached", "billing_not_active")
+_FLAGGED = re.compile(r"moderation|flagged|content policy", re.IGNORECASE)
+_QUOTA = re.compile(r"\bquota\b|\bbilling\b", re.IGNORECASE)
+_FILTERED = {"content_filter", "content_policy_violation", "moderation_blocked"}
+_SPENT = {"insufficient_quota", "billing_hard_limit_reached", "billing_not_active"}
+_CUT = ("length", "max_tokens")  # finish reasons of different servers, in any case
 _UNSUPPORTED = ("unsupported_parameter", "unsupported_value", "unknown_parameter")
 _COUNTS = ("prompt_tokens", "completion_tokens", "total_tokens")
+_MAX_COUNT = 10**12  # tokens; more are no count
+_MAX_NESTING = 5  # of an error's body
 _MAX_QUOTE = 200  # characters of a server's own words
 _MAX_REPLY = 200_000  # characters; nothing that a program needs, and it would be sent again in a repair turn
 
@@ -49,9 +55,11 @@ def read_completion(answer: Any, settings: AskSettings, hide: Callable[[str], st
     if not isinstance(choices, list) or not choices:
         raise VLMEmpty("the server's answer holds no reply", blank)
     message, finish = getattr(choices[0], "message", None), _string(getattr(choices[0], "finish_reason", None))
-    text = hide(_string(getattr(message, "content", None)))
+    text = hide(_content(getattr(message, "content", None)))
     if len(text) > _MAX_REPLY:
         text, finish = text[:1000], "length"
+    if finish.lower() in _CUT:
+        finish = "length"
     reply = Reply(text, "openai", model, finish=finish or "stop", usage=usage)
     _check(reply, _string(getattr(message, "refusal", None)), settings, hide)
     return reply
@@ -62,6 +70,8 @@ def _check(reply: Reply, refusal: str, settings: AskSettings, hide: Callable[[st
         raise VLMRefused("the server's content filter stopped the reply", reply)
     if refusal:
         raise VLMRefused(f"the model declines to answer: {_quote(refusal, hide)}", reply)
+    if reply.finish == "error":
+        raise VLMUnavailable("the server broke off the reply with an error", reply)
     if reply.finish == "length":
         raise VLMTruncated(f"the reply was cut at the limit of {settings.max_tokens} tokens; write less", reply)
     if not reply.text.strip():
@@ -70,15 +80,19 @@ def _check(reply: Reply, refusal: str, settings: AskSettings, hide: Callable[[st
 
 def explain(error: Exception, settings: AskSettings, hide: Callable[[str], str]) -> VLMError:
     """Our error for an exception of the client library."""
-    status, code = getattr(error, "status_code", None), _string(getattr(error, "code", None))
+    status, labels = getattr(error, "status_code", None), _labels(error)
     words = _quote(_text_of(getattr(error, "body", None)) or str(error), hide)
     if status is None:
         return _unreached(error, settings, words)
+    if labels & _FILTERED or (status == 403 and _FLAGGED.search(words)):
+        return VLMRefused(f"the server's filter does not let the request through: {words}")
     if status in (401, 403):
         return VLMConfigurationError(f"the server does not accept the key in {settings.key_env}: {words}")
+    if status == 404 and "model_not_found" not in labels and settings.model.lower() not in words.lower():
+        return VLMConfigurationError(f"nothing at {settings.base_url}; most addresses end in /v1: {words}")
     if status == 404:
         return VLMConfigurationError(f"no model {settings.model!r} at {settings.base_url}: {words}")
-    if status == 429 and code in _SPENT:
+    if status == 429 and (labels & _SPENT or ("RESOURCE_EXHAUSTED" in labels and _QUOTA.search(words))):
         return VLMConfigurationError(f"the quota of the key in {settings.key_env} is used up: {words}")
     if status in (400, 413, 415, 422, 500) and _BLIND.search(words):
         return VLMConfigurationError(f"{settings.model!r} does not take the images: {words}")
@@ -86,8 +100,6 @@ def explain(error: Exception, settings: AskSettings, hide: Callable[[str], str])
         wait_s = _retry_after_s(error)
         asked = f" (and asks to wait {wait_s:.0f} s)" if wait_s else ""
         return VLMUnavailable(f"the server answers with status {status}{asked}: {words}", wait_s=wait_s)
-    if code in _FILTERED:
-        return VLMRefused(f"the server's filter does not let the request through: {words}")
     return VLMConfigurationError(f"the server does not accept the request (status {status}): {words}")
 
 
@@ -124,13 +136,35 @@ def _retry_after_s(error: Exception) -> float | None:
 
 def _usage(usage: Any) -> dict[str, float]:
     counts = {name: getattr(usage, name, None) for name in _COUNTS}
-    return {name: float(value) for name, value in counts.items() if isinstance(value, int) and value >= 0}
+    return {name: float(value) for name, value in counts.items() if type(value) is int and 0 <= value <= _MAX_COUNT}
+
+
+def _content(content: Any) -> str:
+    """A reply's text; some servers send it as a list of parts."""
+    if not isinstance(content, list):
+        return _string(content)
+    return "".join(_string(part.get("text")) for part in content if isinstance(part, dict))
+
+
+def _labels(error: Exception) -> set[str]:
+    """The code, type and status under which a server files an error; Google's sends its error in a list."""
+    body = getattr(error, "body", None)
+    for _ in range(_MAX_NESTING):
+        if isinstance(body, list) and body:
+            body = body[0]
+        elif isinstance(body, dict) and isinstance(body.get("error"), list | dict):
+            body = body["error"]
+    named = [body.get(name) for name in ("code", "type", "status")] if isinstance(body, dict) else []
+    return {_string(value) for value in (getattr(error, "code", None), *named)} - {""}
 
 
 def _text_of(body: Any) -> str:
     """The message in an error body, whatever its form."""
-    if isinstance(body, dict):
-        return _text_of(body.get("message") or body.get("error") or body.get("detail") or str(body))
+    for _ in range(_MAX_NESTING):
+        if isinstance(body, list) and body:
+            body = body[0]
+        elif isinstance(body, dict):
+            body = body.get("message") or body.get("error") or body.get("detail") or str(body)
     return "" if body is None else str(body)
 
 
@@ -140,6 +174,5 @@ def _string(value: Any) -> str:
 
 
 def _quote(text: str, hide: Callable[[str], str]) -> str:
-    """A server's words as one short line without tags, secrets and a full stop."""
-    line = " ".join(re.sub(r"<[^>]*>", " ", hide(text)).split())
-    return (line if len(line) <= _MAX_QUOTE else line[: _MAX_QUOTE - 3] + "...").rstrip(".") or "no reason is given"
+    """A server's words as one short printable line without tags, secrets and a full stop."""
+    return clean_line(re.sub(r"<[^<>]*>", " ", hide(text)), _MAX_QUOTE).rstrip(".") or "no reason is given"

@@ -11,6 +11,7 @@ from __future__ import annotations
 import base64
 import io
 import os
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -44,6 +45,10 @@ class OpenAIChat:
             raise ValueError("no model is named; add --model NAME (there is no default, since models come and go)")
         at_openai = urlsplit(settings.base_url).hostname == _OPENAI_HOST
         self._key = os.environ.get(settings.key_env, "").strip()
+        if not (self._key.isascii() and self._key.isprintable()):
+            raise ValueError(
+                f"the key in {settings.key_env} holds a line break or a letter that no key has; copy it again"
+            )
         if not self._key and at_openai:
             raise ValueError(f"{_OPENAI_HOST} wants a key: put it into the environment variable {settings.key_env}")
         self._client = self._connect()
@@ -60,12 +65,17 @@ class OpenAIChat:
             raise ValueError("the backend openai needs an extra: python -m pip install 'iker[vlm]'") from None
         self._api_error = openai.OpenAIError
         # Local servers want no key, the library wants some text. Retries are made here: a spent quota is not retried.
-        return openai.OpenAI(
-            api_key=self._key or "none",
-            base_url=self.settings.base_url,
-            timeout=self.settings.timeout_s,
-            max_retries=0,
-        )
+        try:
+            return openai.OpenAI(
+                api_key=self._key or "none",
+                base_url=self.settings.base_url,
+                timeout=self.settings.timeout_s,
+                max_retries=0,
+            )
+        except Exception as error:
+            if type(error).__name__ != "InvalidURL":  # of the library's HTTP client, which is not always the same one
+                raise
+            raise ValueError(f"ask.base_url {self.settings.base_url!r} is no address: {error}") from None
 
     def complete(self, request: Request) -> Reply:
         """Ask, and ask again while the server is busy or the connection breaks; VLMError when there is no answer."""
@@ -88,18 +98,39 @@ class OpenAIChat:
         """One attempt; a parameter that the server does not know is renamed or left out, and noted."""
         while True:
             try:
-                answer = self._client.chat.completions.create(
-                    model=self.settings.model, messages=messages, **self._parameters
+                answer = self._in_time(
+                    lambda: self._client.chat.completions.create(
+                        model=self.settings.model, messages=messages, **self._parameters
+                    )
                 )
+                return read_completion(answer, self.settings, self._hide)
             except self._api_error as error:
                 name = rejected_parameter(error)
                 if name not in self._parameters:
                     raise explain(error, self.settings, self._hide) from None
                 notes.append(self._without(name))
-            except ValueError as error:  # no JSON, although the status is 200
+            except (ValueError, RecursionError) as error:  # no JSON, although the status is 200, or nested without end
                 raise VLMUnavailable(f"the server's answer is not JSON ({self._hide(str(error))})") from None
-            else:
-                return read_completion(answer, self.settings, self._hide)
+
+    def _in_time(self, call: Callable[[], Any]) -> Any:
+        """What `call` gives within timeout_s: the library's own limit begins anew with every byte that drips in."""
+        ended, result, problems = threading.Event(), [], []
+
+        def work() -> None:
+            try:
+                result.append(call())
+            except Exception as problem:
+                problems.append(problem)
+            ended.set()
+
+        threading.Thread(target=work, daemon=True).start()
+        if not ended.wait(min(self.settings.timeout_s, threading.TIMEOUT_MAX)):
+            self._client.close()  # ends the thread with the next byte
+            self._client = self._connect()
+            raise VLMUnavailable(f"no answer from {self.settings.base_url} within {self.settings.timeout_s:g} s")
+        if problems:
+            raise problems[0]
+        return result[0]
 
     def _without(self, name: str) -> str:
         """Go on without a parameter, under its other name if it has one that was not tried; says what was done."""

@@ -88,12 +88,29 @@ def read_calls(folder: str | Path) -> list[dict[str, Any]]:
     if path is None:
         raise ValueError(f"{str(folder)!r} holds no record: neither {CALLS} nor vlm/{CALLS}")
     rows = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    for number, line in enumerate(path.read_bytes().splitlines(), start=1):
         try:
             row = json.loads(line)
-        except json.JSONDecodeError:
+        except (ValueError, RecursionError):
             raise ValueError(f"line {number} of {str(path)!r} is not JSON; the record is damaged") from None
-        if not isinstance(row, dict) or not {"key", "text_key"} <= set(row) or not ({"reply", "error"} & set(row)):
+        if not _is_call(row):
             raise ValueError(f"line {number} of {str(path)!r} is not a recorded call")
         rows.append(row)
     return rows
+
+
+def _is_call(row: Any) -> bool:
+    """Keys as text, and a reply, or an error with kind, message and perhaps a reply."""
+    if not isinstance(row, dict) or not all(isinstance(row.get(name), str) for name in ("key", "text_key")):
+        return False
+    error = row.get("error")
+    if "error" in row and not (isinstance(error, dict) and isinstance(error.get("kind"), str)):
+        return False
+    reply = error.get("reply") if error else row.get("reply")
+    if error and reply is None:
+        return True
+    try:
+        Reply.from_dict(reply)
+    except ValueError:
+        return False
+    return True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -37,8 +38,10 @@ class AskSettings:
                 raise ValueError(f"ask.{name} {getattr(self, name)!r} is unknown; known: {', '.join(known)}")
         self._check_address()
         for name in ("max_tokens", "timeout_s"):
-            if not getattr(self, name) > 0:
+            if not 0 < getattr(self, name) < math.inf:
                 raise ValueError(f"ask.{name} must be positive, not {getattr(self, name)!r}")
+        if not math.isfinite(self.temperature):
+            raise ValueError(f"ask.temperature must be a finite number, not {self.temperature!r}")
         for name in ("retries", "max_calls", "max_total_tokens", "max_usd", "usd_per_mtok_in", "usd_per_mtok_out"):
             if getattr(self, name) < 0:
                 raise ValueError(f"ask.{name} cannot be negative, not {getattr(self, name)!r}")
@@ -49,8 +52,12 @@ class AskSettings:
         """Nothing secret may enter the settings, since every run writes them down."""
         if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", self.key_env):
             raise ValueError("ask.key_env is the name of the environment variable that holds the key, not the key")
-        address = urlsplit(self.base_url)
-        if "@" in address.netloc or address.query:
+        if "@" in self.base_url or "?" in self.base_url:
             raise ValueError("ask.base_url holds a user name, a password or a query; put the key into ask.key_env")
-        if address.scheme not in ("http", "https") or not address.hostname:
+        try:
+            address = urlsplit(self.base_url)
+            good = address.scheme in ("http", "https") and address.port != 0 and address.hostname.encode("idna")
+        except (ValueError, AttributeError):  # a port that is none, brackets that do not close, no host
+            good = False
+        if not good or not self.base_url.isprintable() or " " in self.base_url:
             raise ValueError(f"ask.base_url {self.base_url!r} is no address; one is http://127.0.0.1:8000/v1")
