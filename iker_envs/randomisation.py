@@ -84,6 +84,8 @@ class Randomisation(Contract):
     ranges: dict[str, np.ndarray] = field(default_factory=lambda: dict(DEFAULT_RANGES))
 
     def __post_init__(self) -> None:
+        if not isinstance(self.ranges, Mapping):
+            raise ValueError(f"randomisation ranges are a mapping from rows to [low, high], not {self.ranges!r}")
         ranges = {}
         for name, value in self.ranges.items():
             if name not in ROWS:

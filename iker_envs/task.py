@@ -19,13 +19,16 @@ from typing import Any, ClassVar
 import numpy as np
 import yaml
 
-from iker_envs.contract import Contract
+from iker_envs.contract import Contract, check_number
 from iker_envs.geometry import pose_compose, rotation_matrix
 from iker_envs.library import OBJECTS_FILE, object_library
 from iker_envs.measure import measure
 from iker_envs.optics import default_cameras
 from iker_envs.scene import Goal, ObjectModel, Scene, SceneObject, turned_pose
+from iker_envs.spec import Spec
 from iker_envs.starts import Start
+
+_TICK_S = 1.0 / Spec.control_hz
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,10 +100,18 @@ class Task(Contract):
     approach_cone_deg: float = 40.0  # about it
     models: dict[str, ObjectModel] = field(default_factory=dict)  # of every object in any configuration, by model name
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_episode_time(self.episode_s)
+
     def configuration(self, index: int | None) -> Configuration:
         """A configuration by index (None for the first); ValueError names how many there are."""
         index = index or 0
-        if not isinstance(index, (int, np.integer)) or not 0 <= index < len(self.configurations):
+        if (
+            not isinstance(index, (int, np.integer))
+            or isinstance(index, bool)
+            or not 0 <= index < len(self.configurations)
+        ):
             raise ValueError(
                 f"configuration {index!r} does not exist; {self.name} has 0 to {len(self.configurations) - 1}"
             )
@@ -145,6 +156,13 @@ class Task(Contract):
         if near is not None and poses:
             return min(poses, key=lambda pose: float(np.linalg.norm(pose[:3] - near[:3])))
         return poses[-1] if poses else None
+
+
+def check_episode_time(episode_s: Any) -> float:
+    """A time limit in seconds; ValueError unless it is finite and at least one tick long."""
+    if check_number("episode_s", episode_s) < _TICK_S:
+        raise ValueError(f"episode_s is a time of at least one tick, {_TICK_S} s, not {episode_s!r}")
+    return float(episode_s)
 
 
 def task_success(task: Task, scene: Scene, configuration: int | None = None) -> bool:
