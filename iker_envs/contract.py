@@ -37,7 +37,7 @@ class Contract:
     def __post_init__(self) -> None:
         for name, annotation in _hints(type(self)).items():
             value, where = getattr(self, name), f"{type(self).__name__}.{name}"
-            if annotation in _SCALARS and value is not None:
+            if annotation in _SCALARS and (value is not None or annotation is _SCALARS[annotation]):
                 object.__setattr__(self, name, _scalar(_SCALARS[annotation], value, where))
             elif annotation in (np.ndarray, np.ndarray | None) and value is not None:
                 object.__setattr__(self, name, _frozen(value, where))

@@ -149,8 +149,10 @@ class Scene(Contract):
         super().__post_init__()
         names, cameras = [o.name for o in self.objects], [c.name for c in self.cameras]
         for name in names:
-            _check(names.count(name) == 1, "objects of a scene have different names", name)
-            _check(name not in RESERVED_NAMES, f"an object cannot be called {', '.join(RESERVED_NAMES)}", name)
+            if names.count(name) > 1:
+                raise ValueError(f"two objects of a scene are called {name!r}; give each its own name")
+            if name in RESERVED_NAMES:
+                raise ValueError(f"an object cannot be called {name!r}; taken: {', '.join(RESERVED_NAMES)}")
         known = f"query_camera is one of the scene's cameras ({', '.join(cameras) or 'there is none'})"
         _check(self.query_camera in cameras, known, self.query_camera)
         length = float(np.linalg.norm(self.approach_axis))

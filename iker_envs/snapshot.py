@@ -43,10 +43,11 @@ class Snapshot:
 
         The environment must have been made with the same arguments; ValueError if that cannot be.
         """
-        if not isinstance(state, Mapping) or set(state) != {"stage", "kept"} or set(state["kept"]) != set(self._KEPT):
+        kept = state.get("kept") if isinstance(state, Mapping) else None
+        if not isinstance(kept, Mapping) or set(kept) != set(self._KEPT) or "stage" not in state:
             raise ValueError(f"a state is what get_state() of this form of environment gave, not {_short(state)}")
         self.stage.set_state(state["stage"])
-        for name, value in copy.deepcopy(state["kept"]).items():
+        for name, value in copy.deepcopy(dict(kept)).items():
             setattr(self, name, value)
 
     def _check_action(self, action: Any, what: str) -> np.ndarray:

@@ -17,17 +17,17 @@ from string import Template
 from typing import Any, ClassVar
 
 import numpy as np
-import yaml
 
 from iker_envs.contract import Contract, check_number
 from iker_envs.geometry import pose_compose, rotation_matrix
-from iker_envs.library import OBJECTS_FILE, object_library
+from iker_envs.library import OBJECTS_FILE, object_library, read_yaml
 from iker_envs.measure import measure
 from iker_envs.optics import default_cameras
 from iker_envs.scene import Goal, ObjectModel, Scene, SceneObject, turned_pose
 from iker_envs.spec import Spec
 from iker_envs.starts import Start
 
+_SHARED = ("objects", "instruction", "stages", "values")  # of the top: every configuration inherits them
 _TICK_S = 1.0 / Spec.control_hz
 
 
@@ -50,6 +50,12 @@ class Placement(Contract):
     yaw_range_deg: float = 0.0
     roll_deg: float = 0.0
     pitch_deg: float = 0.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        ranges = [*self.position_range_m, self.yaw_range_deg]
+        if min(ranges) < 0:
+            raise ValueError(f"position_range_m and yaw_range_deg of {self.model!r} are at least 0, not {ranges!r}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -251,10 +257,9 @@ def load_task(name_or_path: str | Path) -> Task:
         path = found[0]
     if not path.exists():
         raise ValueError(f"the task file {str(path)!r} does not exist")
+    data = read_yaml(path)
     try:
-        return parse_task(yaml.safe_load(path.read_text(encoding="utf-8")), path.parent)
-    except yaml.YAMLError as error:
-        raise ValueError(f"the task file {str(path)!r} is not YAML: {' '.join(str(error).split())}") from None
+        return parse_task(data, path.parent)
     except ValueError as error:
         raise ValueError(f"the task file {str(path)!r} is faulty: {error}") from None
 
@@ -268,20 +273,46 @@ def parse_task(data: Mapping[str, Any], folder: Path | None = None) -> Task:
     if not isinstance(data, Mapping):
         raise ValueError(f"a task is a mapping with {', '.join(f.name for f in fields(Task))}, not {data!r}")
     data = dict(data)
-    shared = {key: data.pop(key) for key in ("objects", "instruction", "stages", "values") if key in data}
-    configurations = [_configuration(shared, c) for c in data.pop("configurations", None) or [{}]]
+    known = [f.name for f in fields(Task) if f.name != "models"] + list(_SHARED)
+    if unknown := [key for key in data if key not in known]:
+        raise ValueError(f"Task has no field {unknown[0]!r}; it has: {', '.join(known)}")
+    shared = {key: data.pop(key) for key in _SHARED if key in data}
+    changes = data.pop("configurations", None) or [{}]
+    if not isinstance(changes, list):
+        raise ValueError(f"configurations is a list of what each changes, not {changes!r}")
+    configurations = [_configuration(shared, c) for c in changes]
     library = object_library([folder] if folder else [])
-    used = {p["model"] for c in configurations for p in c.get("objects", {}).values() if "model" in p}
-    if unknown := sorted(name for name in used if name not in library):
+    used = [p["model"] for c in configurations for p in c.get("objects", {}).values() if "model" in p]
+    if unknown := [name for name in used if not isinstance(name, str) or name not in library]:
         raise ValueError(f"no object model {unknown[0]!r}; known: {', '.join(library)}")
-    models = {name: library[name] for name in sorted(used)}
-    return Task.from_dict({**data, "configurations": configurations, "models": models})
+    models = {name: library[name] for name in sorted(set(used))}
+    task = Task.from_dict({**data, "configurations": configurations, "models": models})
+    _check_content(task)
+    return task
+
+
+def _check_content(task: Task) -> None:
+    """ValueError for what a task may not leave out."""
+    for name in ("name", "id"):
+        if not getattr(task, name).strip():
+            raise ValueError(f"the task's {name} is empty")
+    for index, configuration in enumerate(task.configurations):
+        if not any(placement.movable for placement in configuration.objects.values()):
+            raise ValueError(f"configuration {index} has nothing that can be moved; `movable: true` is the default")
+        if not configuration.stages:
+            raise ValueError(f"configuration {index} has no stages; a stage has a goal and programs")
 
 
 def _configuration(shared: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
     """One configuration's fields: what is shared, what it changes, its values filled in."""
     if not isinstance(change, Mapping):
         raise ValueError(f"a configuration is a mapping of what it changes, not {change!r}")
+    known = [*(f.name for f in fields(Configuration)), "values"]
+    if unknown := [key for key in change if key not in known]:
+        raise ValueError(f"Configuration has no field {unknown[0]!r}; it has: {', '.join(known)}")
+    for key, content in ((k, part[k]) for part in (shared, change) for k in ("objects", "values") if k in part):
+        if not isinstance(content, Mapping):
+            raise ValueError(f"{key} is a mapping from names, not {content!r}")
     objects, changes = shared.get("objects", {}), change.get("objects", {})
     for name, fields_of in {**objects, **changes}.items():
         if not isinstance(fields_of, Mapping):
@@ -310,6 +341,10 @@ def _filled(content: Any, values: Mapping[str, Any]) -> Any:
         return values[content[1:]]
     try:
         return Template(content).substitute(values)
-    except (KeyError, ValueError) as error:
-        known = ", ".join(values) or "none"
-        raise ValueError(f"{str(error).strip(chr(39))!r} has no value in this configuration; values: {known}") from None
+    except KeyError as error:
+        known = ", ".join(map(str, values)) or "none"
+        raise ValueError(f"{error.args[0]!r} has no value in this configuration; values: {known}") from None
+    except ValueError:
+        raise ValueError(
+            f"the text {content!r} has a $ that begins no name: $name stands for a value, $$ for the sign itself"
+        ) from None
