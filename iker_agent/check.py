@@ -34,6 +34,7 @@ from iker_envs.variants import make_variants
 
 REPRODUCE_M = 0.001
 PENETRATION_M = 0.002
+_CORNER_PENETRATION_M = 0.005  # at the corners of start ranges; boxes about round parts reach a little further
 _TRIES = 3
 CONTRACTS = ("keypoints", "poses")
 
@@ -46,10 +47,11 @@ def check_task(name_or_path: str, *, solve: bool = True) -> list[str]:
         return [str(error)]
     where: dict[str, list[int]] = {}
     for index in range(len(task.configurations)):
-        for fault in dict.fromkeys(_faults(task, index, solve)):
+        faults = list(_faults(task, index, solve)) or list(_range_faults(task, index))
+        for fault in dict.fromkeys(faults):
             where.setdefault(fault, []).append(index)
     told = [f"{_which(indices, len(task.configurations))}: {fault}" for fault, indices in where.items()]
-    return told or _mixed(task)
+    return [*told, *(fault for fault in _mixed(task) if not any(fault in other for other in told))]
 
 
 def _mixed(task: Task) -> list[str]:
@@ -57,8 +59,8 @@ def _mixed(task: Task) -> list[str]:
     try:
         for stage in range(min(len(c.stages) for c in task.configurations)):
             make_variants(TaskStart(task, stage), Randomisation.off(), "all")
-    except ValueError as error:
-        return [str(error)]
+    except (ValueError, KeyError) as error:
+        return [_words(error)]
     return []
 
 
@@ -88,7 +90,6 @@ def _faults(task: Task, index: int, solve: bool) -> Iterator[str]:
     except (ValueError, KeyError) as error:
         yield _words(error)
         return
-    yield from _range_faults(task, index)
     for number, stage in enumerate(task.configuration(index).stages):
         try:
             goal = task.goal(number, scene, index)
@@ -120,7 +121,7 @@ def _range_faults(task: Task, index: int) -> Iterator[str]:
 
 def _start_fault(scene: Scene, name: str, goal: Goal) -> str:
     obj = scene.object(name)
-    if overlap := _penetration(scene, [name]):
+    if overlap := _penetration(scene, [name], _CORNER_PENETRATION_M):
         return overlap
     if not obj.movable:
         return ""
@@ -138,16 +139,16 @@ def _start_fault(scene: Scene, name: str, goal: Goal) -> str:
     return ""
 
 
-def _penetration(scene: Scene, names: Collection[str] | None = None) -> str:
+def _penetration(scene: Scene, names: Collection[str] | None = None, tolerance_m: float = PENETRATION_M) -> str:
     """Which object (of those named; default: all) starts inside another or the table, in words."""
     for obj in scene.objects:
         if names is not None and obj.name not in names:
             continue
         boxes = object_boxes(obj.model, obj.pose)
         depth, whom = deepest_overlap(boxes, scene_boxes(scene, skip=[obj.name]))
-        if depth > PENETRATION_M:
+        if depth > tolerance_m:
             return f"{obj.name} starts {1000 * depth:.0f} mm inside {whom}"
-        if (low := min(b.corners()[:, 2].min() for b in boxes)) < -PENETRATION_M:
+        if (low := min(b.corners()[:, 2].min() for b in boxes)) < -tolerance_m:
             return f"{obj.name} starts {-1000 * low:.0f} mm below the table"
     return ""
 

@@ -181,8 +181,8 @@ def evaluate(
         raise ValueError(f"there is no policy file {policy!r}; give a .safetensors file, waypoint, or nothing")
     loaded = load_task(task)
     chosen = parse_configurations(configurations, len(loaded.configurations))
-    policy_of, spec, source = _policy(policy, loaded, observation, stage_index)
     ranges, world_seed = _conditions(randomisation, seed)
+    policy_of, spec, source = _policy(policy, loaded, observation, stage_index)
     console, stderr = Console(highlight=False), Console(highlight=False, stderr=True)
     result = evaluate_task(
         policy_of,

@@ -98,4 +98,6 @@ def _with_mesh(name: str, entry: dict[str, Any], folder: Path) -> dict[str, Any]
     from iker_envs.own_mesh import mesh_size_m  # an optional extra: only whoever has a mesh needs it
 
     scale = check_number(f"mesh_scale of object model {name!r}", entry.get("mesh_scale", 1.0))
+    if scale <= 0:
+        raise ValueError(f"mesh_scale of object model {name!r} is above 0, not {scale!r}")
     return {**entry, "mesh": str(path.resolve()), "size_m": mesh_size_m(str(path.resolve()), scale)}

@@ -53,7 +53,7 @@ class Placement(Contract):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        ranges = [*self.position_range_m, self.yaw_range_deg]
+        ranges = [*map(float, self.position_range_m), self.yaw_range_deg]
         if min(ranges) < 0:
             raise ValueError(f"position_range_m and yaw_range_deg of {self.model!r} are at least 0, not {ranges!r}")
 
