@@ -57,8 +57,7 @@ def check_task(name_or_path: str, *, solve: bool = True) -> list[str]:
 def _mixed(task: Task) -> list[str]:
     """Why the configurations cannot share the worlds of one environment."""
     try:
-        for stage in range(min(len(c.stages) for c in task.configurations)):
-            make_variants(TaskStart(task, stage), Randomisation.off(), "all")
+        make_variants(TaskStart(task), Randomisation.off(), "all")
     except (ValueError, KeyError) as error:
         return [_words(error)]
     return []

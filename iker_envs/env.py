@@ -19,6 +19,7 @@ import mujoco
 import numpy as np
 
 from iker_envs.camera import render
+from iker_envs.grasps import check_grasp
 from iker_envs.measure import make_outcome
 from iker_envs.mujoco_model import build_variants
 from iker_envs.observation_docs import document
@@ -141,7 +142,7 @@ class StageEnv(Snapshot, gym.Env):
         goal = as_contract(Goal, options.get("goal", self.goal))
         grasp = as_contract(Grasp, options["grasp"]) if options.get("grasp") is not None else None
         if grasp is not None:
-            self.stage.check_grasp(grasp)
+            check_grasp(grasp, self.stage.workspace_m)
         self._grasp_failure = self.stage.keep(goal, grasp)
 
     def _check_ready(self, what: str) -> None:

@@ -144,7 +144,9 @@ def _ranges_of_file(path: Path) -> Any:
     try:
         return _file_content(path)
     except ValueError as error:
-        raise ValueError(f"randomisation is 'on', 'off', 'all', a file or a mapping of ranges; {error}") from None
+        raise ValueError(
+            f"randomisation is 'on', 'off', 'all', a file or a mapping of ranges, not {str(path)!r}; {error}"
+        ) from None
 
 
 def episode_time(episode_s: Any, task: Task | None) -> float:

@@ -21,12 +21,10 @@ from iker_envs import subroutines
 from iker_envs.arrangements import Arrangement, Arrangements
 from iker_envs.geometry import norm, pose_apply, tilt_angle
 from iker_envs.grasp_bank import GraspBank
-from iker_envs.gripper import MAX_OPENING_M
 from iker_envs.measure import Errors, measure
 from iker_envs.mujoco_sim import MujocoSim
 from iker_envs.physics import Physics
 from iker_envs.randomisation import Randomisation
-from iker_envs.reach import reach_margin
 from iker_envs.rewards import RewardConfig, State, compute_rewards
 from iker_envs.scene import HOME_GRIPPER_QUATERNION, Goal, Grasp, Scene
 from iker_envs.sensing import Sensing
@@ -39,7 +37,6 @@ _DROPPED_M = 0.05  # the object slipped this far in the hand
 _FALLEN_M = 0.05  # below both its start and its target
 _TIPPED_RAD = np.deg2rad(60.0)
 _NEAR_TILT_RAD = np.deg2rad(15.0)  # an object that leans further does not count as near its target
-_FAR_M = 0.05  # a grasp so far outside the workspace or the arm's reach is a mistake
 _POSE_ERROR_M_PER_RAD = 0.1  # of the alignment row under the pose observation
 
 
@@ -156,19 +153,6 @@ class StageWorlds:
         if other := [g.object for g in own if goal.grasp and g.object != goal.object]:
             raise ValueError(
                 f"the goal's object is {goal.object!r}, but the hand begins with {other[0]!r}; make another environment"
-            )
-
-    def check_grasp(self, grasp: Grasp) -> None:
-        """ValueError if the hand cannot try this grasp: too wide, or far from where it may go."""
-        if not 0.0 <= grasp.width_m <= MAX_OPENING_M:
-            raise ValueError(f"the grasp's width_m is between 0 and {MAX_OPENING_M} m, not {grasp.width_m!r}")
-        position = np.array(grasp.tcp_pose[:3])
-        outside = float(norm(position - np.clip(position, *self.workspace_m)))
-        if outside > _FAR_M or reach_margin(grasp.tcp_pose) < -_FAR_M:
-            low, high = (np.round(corner, 3).tolist() for corner in self.workspace_m)
-            raise ValueError(
-                f"the grasp at {np.round(position, 3).tolist()} is far from where the hand can go: the workspace, "
-                f"{low} to {high} m, and what the arm reaches"
             )
 
     def give_goals(self, worlds: np.ndarray, goals: Sequence[Goal | None]) -> None:
@@ -405,18 +389,6 @@ class StageWorlds:
 
 
 _ARRAYS = (
-    "object_index",
-    "configuration",
-    "local_m",
-    "targets_m",
-    "target_pose",
-    "commanded_pose",
-    "start_pose",
-    "furniture_pose",
-    "step_count",
-    "success_steps",
-    "opening_command_m",
-    "held_offset_m",
-    "grasped",
-    "error_m",
+    *("object_index", "configuration", "local_m", "targets_m", "target_pose", "commanded_pose", "start_pose"),
+    *("furniture_pose", "step_count", "success_steps", "opening_command_m", "held_offset_m", "grasped", "error_m"),
 )
