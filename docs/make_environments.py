@@ -97,6 +97,10 @@ uniformly, per world and episode. `scale` multiplies the nominal value, `add` is
 are not on by default; `Randomisation().scaled(factor)` makes all ranges wider or narrower. Under grasp goals what is
 physical stays with a world, because its grasped states were made with it.
 
+`object_position` and `object_yaw` are for fixed scenes (`IKER-Stage-v0` with `scene`). A task has start ranges of its
+own and draws from them whatever the randomisation is, `"off"` too. `geometry_scale` compiles 5 sizes of the manipulated
+object, 3 where a task has more than 6 different sets of objects; the nominal size is among them.
+
 MuJoCo knows no coefficient of restitution: `restitution` scales the damping ratio of the contact's spring (nominal 1),
 `compliance` its time constant (nominal 20 ms, two physics steps, the shortest that is stable).
 

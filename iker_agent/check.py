@@ -6,8 +6,9 @@ of both contracts reproduce the goals and are idempotent, a waypoint policy solv
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
+from itertools import product
 from typing import Any
 
 import gymnasium as gym
@@ -23,14 +24,17 @@ from iker_envs.collision import deepest_overlap, object_boxes, scene_boxes
 from iker_envs.geometry import pose_apply
 from iker_envs.grasps import propose_grasps
 from iker_envs.measure import STRICT_M, keypoint_error
+from iker_envs.randomisation import Randomisation
 from iker_envs.scene import Goal, Scene
 from iker_envs.starts import push_start
 from iker_envs.still import still_view
-from iker_envs.task import StageSpec, Task, load_task
+from iker_envs.task import StageSpec, Task, TaskStart, load_task
 from iker_envs.transfer import SceneNotAtRest, settle
+from iker_envs.variants import make_variants
 
 REPRODUCE_M = 0.001
 PENETRATION_M = 0.002
+_CORNER_PENETRATION_M = 0.005  # at the corners of start ranges; boxes about round parts reach a little further
 _TRIES = 3
 CONTRACTS = ("keypoints", "poses")
 
@@ -43,9 +47,25 @@ def check_task(name_or_path: str, *, solve: bool = True) -> list[str]:
         return [str(error)]
     where: dict[str, list[int]] = {}
     for index in range(len(task.configurations)):
-        for fault in dict.fromkeys(_faults(task, index, solve)):
+        faults = list(_faults(task, index, solve)) or list(_range_faults(task, index))
+        for fault in dict.fromkeys(faults):
             where.setdefault(fault, []).append(index)
-    return [f"{_which(indices, len(task.configurations))}: {fault}" for fault, indices in where.items()]
+    told = [f"{_which(indices, len(task.configurations))}: {fault}" for fault, indices in where.items()]
+    return [*told, *(fault for fault in _mixed(task) if not any(fault in other for other in told))]
+
+
+def _mixed(task: Task) -> list[str]:
+    """Why the configurations cannot share the worlds of one environment."""
+    try:
+        make_variants(TaskStart(task), Randomisation.off(), "all")
+    except (ValueError, KeyError) as error:
+        return [_words(error)]
+    return []
+
+
+def _words(error: Exception) -> str:
+    """The sentence of an error; that of a KeyError is quoted when it is printed."""
+    return str(error.args[0]) if isinstance(error, KeyError) else str(error)
 
 
 def _which(indices: list[int], count: int) -> str:
@@ -67,14 +87,14 @@ def _faults(task: Task, index: int, solve: bool) -> Iterator[str]:
         yield f"the scene is not at rest: {str(error).split(';')[0]}"
         return
     except (ValueError, KeyError) as error:
-        yield str(error).strip("'")
+        yield _words(error)
         return
     for number, stage in enumerate(task.configuration(index).stages):
         try:
             goal = task.goal(number, scene, index)
             faults = list(_stage_faults(stage, scene, goal))
         except (KeyError, ValueError) as error:
-            yield f"stage {number + 1}: {str(error).strip(chr(34))}"
+            yield f"stage {number + 1}: {_words(error)}"
             return
         yield from (f"stage {number + 1}: {fault}" for fault in faults)
         if solve and not faults and (fault := _unsolved(scene, goal)):
@@ -82,13 +102,52 @@ def _faults(task: Task, index: int, solve: bool) -> Iterator[str]:
         scene = scene.with_poses({goal.object: goal.target_pose})
 
 
-def _penetration(scene: Scene) -> str:
+def _range_faults(task: Task, index: int) -> Iterator[str]:
+    """The first thing that is wrong at a corner of each object's start range, the others at the centre of theirs."""
+    configuration = task.configuration(index)
+    for name, placement in configuration.objects.items():
+        reach = (*placement.position_range_m, placement.yaw_range_deg)
+        corners = product(*((-r, r) if r else (0.0,) for r in reach)) if any(reach) else ()
+        for x, y, yaw in corners:
+            position = placement.position_m + np.array([x, y, 0.0])
+            moved = replace(placement, position_m=position, yaw_deg=placement.yaw_deg + yaw)
+            changed = replace(configuration, objects={**configuration.objects, name: moved})
+            scene = replace(task, configurations=(changed,)).sample(None)
+            if fault := _start_fault(scene, name, task.goal(0, scene, index)):
+                yield f"at {100 * x:+.1f}, {100 * y:+.1f} cm, {yaw:+.0f} degrees of its start range {fault}"
+                break
+
+
+def _start_fault(scene: Scene, name: str, goal: Goal) -> str:
+    obj = scene.object(name)
+    if overlap := _penetration(scene, [name], _CORNER_PENETRATION_M):
+        return overlap
+    if not obj.movable:
+        return ""
+    low, high = scene.workspace_m[:, :2]
+    if np.any(obj.pose[:2] < low) or np.any(obj.pose[:2] > high):
+        return f"{name} starts outside the workspace"
+    if name == goal.object and not goal.grasp:
+        try:
+            push_start(scene, goal)
+        except ValueError as error:
+            return str(error)
+    if name == goal.object and goal.grasp:
+        proposals = propose_grasps(scene, name, goal.target_pose)
+        return "" if proposals.grasps else f"{name} cannot be grasped: {proposals.reason}"
+    return ""
+
+
+def _penetration(scene: Scene, names: Collection[str] | None = None, tolerance_m: float = PENETRATION_M) -> str:
+    """Which object (of those named; default: all) starts inside another or the table, in words."""
     for obj in scene.objects:
+        if names is not None and obj.name not in names:
+            continue
         boxes = object_boxes(obj.model, obj.pose)
         depth, whom = deepest_overlap(boxes, scene_boxes(scene, skip=[obj.name]))
-        if depth > PENETRATION_M:
+        if depth > tolerance_m:
             return f"{obj.name} starts {1000 * depth:.0f} mm inside {whom}"
-        if (low := min(b.corners()[:, 2].min() for b in boxes)) < -PENETRATION_M:
+        if (low := min(b.corners()[:, 2].min() for b in boxes)) < -tolerance_m:
             return f"{obj.name} starts {-1000 * low:.0f} mm below the table"
     return ""
 
@@ -113,6 +172,8 @@ def _stage_faults(stage: StageSpec, scene: Scene, goal: Goal) -> Iterator[str]:
     if drawn < MIN_DRAWN_PER_OBJECT:
         yield f"only {drawn} keypoints of {goal.object} are visible; at least {MIN_DRAWN_PER_OBJECT} are needed"
     inputs = program_inputs(scene, keypoints)
+    if unknown := [contract for contract in stage.programs if contract not in CONTRACTS]:
+        yield f"a program is for {' or '.join(CONTRACTS)}, not for {unknown[0]!r}"
     for contract in CONTRACTS:
         if contract not in stage.programs:
             yield f"there is no program for the {contract} contract"
@@ -187,7 +248,10 @@ def _drift_m(again: ProgramResult, result: ProgramResult, scene: Scene, goal: Go
 def _unsolved(scene: Scene, goal: Goal) -> str:
     """Why a waypoint policy does not solve a stage in three tries with default randomisation; empty when it does."""
     reason = ""
-    env = gym.make("IKER-Stage-v0", scene=scene, goal=replace(goal, annotated_pose=None)).unwrapped
+    try:
+        env = gym.make("IKER-Stage-v0", scene=scene, goal=replace(goal, annotated_pose=None)).unwrapped
+    except ValueError as error:
+        return str(error)
     policy = WaypointLearner().learn(scene, goal)
     try:
         for seed in range(_TRIES):

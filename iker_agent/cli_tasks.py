@@ -21,23 +21,38 @@ def tasks(
 
     chosen = names or task_names()
     table = Table("task", "id", "stages", "configurations", "what it is")
+    if sheet is not None:
+        _check_sheet(sheet)
+    shown = []
     for name in chosen:
-        task = load_task(name)
+        try:
+            task = load_task(name)
+        except ValueError as error:
+            if names:
+                raise
+            typer.echo(f"{name}: {error}", err=True)  # one faulty file does not hide the others
+            continue
+        shown.append(name)
         stages = len(task.configuration(0).stages)
         counts = str(stages), str(len(task.configurations))
         table.add_row(escape(task.name), escape(task.id), *counts, escape(task.description))
     Console().print(table)
     if sheet is not None:
-        _write_sheet(chosen, sheet)
+        _write_sheet(shown, sheet)
 
 
-def _write_sheet(names: list[str], path: Path) -> None:
+def _check_sheet(path: Path) -> None:
     from PIL import Image
-
-    from iker_agent.sheet import contact_sheet
 
     known = Image.registered_extensions()
     if path.suffix.lower() not in known:
         raise ValueError(f"a contact sheet is a picture, such as tasks.png or tasks.jpg, not {str(path)!r}")
+    if not path.absolute().parent.is_dir():
+        raise ValueError(f"the folder of {str(path)!r} does not exist; make it first")
+
+
+def _write_sheet(names: list[str], path: Path) -> None:
+    from iker_agent.sheet import contact_sheet
+
     contact_sheet(names).save(path, quality=82)
     typer.echo(f"contact sheet: {path}")

@@ -166,15 +166,25 @@ def evaluate(
     """Measure a policy: deterministic episodes, finish() included, both measures of success with 95 % intervals."""
     from rich.console import Console
 
-    from iker_agent.learning.conditions import conditions, parse_configurations
+    from iker_agent.learning.conditions import parse_configurations
     from iker_agent.learning.evaluate import evaluate_task
     from iker_agent.learning.facts import task_facts
     from iker_envs.task import load_task
 
+    if num_envs < 1 or episodes < 1 or seed < 0:
+        raise ValueError(
+            f"--num-envs and --episodes are at least 1, --seed at least 0, not {num_envs}, {episodes}, {seed}"
+        )
+    if json_path is not None and (json_path.is_dir() or not json_path.absolute().parent.is_dir()):
+        raise ValueError(f"--json is a file in a folder that exists, not {str(json_path)!r}")
+    if policy == "waypoint" and observation != "keypoints":
+        raise ValueError(f"waypoint reads keypoints, not {observation!r}; leave --observation out")
+    if policy and policy != "waypoint" and not Path(policy).is_file():
+        raise ValueError(f"there is no policy file {policy!r}; give a .safetensors file, waypoint, or nothing")
     loaded = load_task(task)
     chosen = parse_configurations(configurations, len(loaded.configurations))
+    ranges, world_seed = _conditions(randomisation, seed)
     policy_of, spec, source = _policy(policy, loaded, observation, stage_index)
-    ranges, world_seed = conditions(randomisation, seed)
     console, stderr = Console(highlight=False), Console(highlight=False, stderr=True)
     result = evaluate_task(
         policy_of,
@@ -199,6 +209,15 @@ def evaluate(
             "num_envs": num_envs,
         }
         json_path.write_text(json.dumps({**result.to_dict(), **facts, **asked, "episodes": episodes}, indent=2) + "\n")
+
+
+def _conditions(randomisation: str, seed: int) -> tuple[Randomisation, int]:
+    from iker_agent.learning.conditions import conditions
+
+    try:
+        return conditions(randomisation, seed)
+    except ValueError as error:
+        raise ValueError(f"--randomisation is on, off, shifted or a YAML file; {error}") from None
 
 
 def _plain(ranges: Randomisation) -> dict[str, list[float]]:

@@ -31,10 +31,6 @@ class Arrangement:
     furniture_pose: np.ndarray
     hand_pose: np.ndarray | None
 
-    def with_goal(self, goal: Goal) -> Arrangement:
-        """The same start of another goal of the same object."""
-        return replace(self, goal=goal)
-
 
 class Arrangements:
     """The arrangements of N worlds; `bank` is how many a world draws before it repeats them, 0 for no end."""
@@ -59,6 +55,12 @@ class Arrangements:
         if self._size:
             self._bank[world][configuration] = (*drawn, arrangement)
         return arrangement
+
+    def with_goal(self, arrangement: Arrangement, goal: Goal) -> Arrangement:
+        """The same start of another goal of the same object."""
+        scene = self.variants.starts[arrangement.configuration].scene
+        scaled = _scaled_goal(goal, scene.object(goal.object).model, arrangement.scale)
+        return replace(arrangement, goal=scaled)
 
     def get_state(self) -> list[dict[int | None, tuple[Arrangement, ...]]]:
         """What has been drawn so far."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import dataclasses
 import io
+import math
 import types
 import typing
 from collections.abc import Mapping
@@ -21,24 +22,30 @@ import numpy as np
 _INLINE_SIZE = 512  # larger arrays (images) travel as base64 .npy, not as lists of numbers
 
 
+_SCALARS = {kind: kind for kind in (float, int, str, bool)} | {float | None: float, int | None: int, str | None: str}
+
+
 class Contract:
     """Base of all contracts: read-only arrays and one `to_dict`/`from_dict` pair.
 
-    `SHAPES` fixes the shapes of array fields; such arrays are finite, and a pose's quaternion is of unit length.
+    `SHAPES` fixes the shapes of array fields; such arrays are finite, and a pose's quaternion is of unit length. No
+    number is nan, and a number, text or truth value is one.
     """
 
     SHAPES: ClassVar[Mapping[str, tuple[int, ...]]] = {}
 
     def __post_init__(self) -> None:
         for name, annotation in _hints(type(self)).items():
-            value = getattr(self, name)
-            if annotation in (np.ndarray, np.ndarray | None) and value is not None:
-                object.__setattr__(self, name, _frozen(value))
+            value, where = getattr(self, name), f"{type(self).__name__}.{name}"
+            if annotation in _SCALARS and (value is not None or annotation is _SCALARS[annotation]):
+                object.__setattr__(self, name, _scalar(_SCALARS[annotation], value, where))
+            elif annotation in (np.ndarray, np.ndarray | None) and value is not None:
+                object.__setattr__(self, name, _frozen(value, where))
             elif isinstance(value, list):
                 object.__setattr__(self, name, tuple(value))
             elif isinstance(value, dict):
                 arrays = annotation == dict[str, np.ndarray]
-                frozen = {key: _frozen(item) if arrays else item for key, item in value.items()}
+                frozen = {key: _frozen(item, where) if arrays else item for key, item in value.items()}
                 object.__setattr__(self, name, types.MappingProxyType(frozen))
         for name, shape in self.SHAPES.items():
             value = getattr(self, name)
@@ -93,8 +100,18 @@ def _check_shape(where: str, array: np.ndarray, shape: tuple[int, ...]) -> None:
         raise ValueError(f"{where} ends in a unit quaternion (w, x, y, z), not in {array[3:].tolist()!r}")
 
 
-def _frozen(value: Any) -> np.ndarray:
+def check_number(where: str, value: Any) -> float:
+    """A finite number as a float; ValueError otherwise."""
+    number = value.item() if isinstance(value, np.generic) else value
+    if not isinstance(number, (int, float)) or isinstance(number, bool) or not math.isfinite(number):
+        raise ValueError(f"{where} is a finite number, not {value!r}")
+    return float(number)
+
+
+def _frozen(value: Any, where: str) -> np.ndarray:
     array = np.array(value)
+    if array.dtype.kind == "f" and np.isnan(array).any():
+        raise ValueError(f"{where} holds numbers, not nan")
     if array.dtype.kind in "iu" and array.dtype != np.uint8:
         array = array.astype(np.float64)
     array.setflags(write=False)
@@ -141,10 +158,13 @@ def _from_plain(annotation: Any, value: Any, where: str) -> Any:
 
 
 def _scalar(annotation: Any, value: Any, where: str) -> Any:
+    value = value.item() if isinstance(value, np.generic) else value
     if annotation is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if annotation in (float, int, str, bool) and type(value) is not annotation:
         raise ValueError(f"{where} is of type {annotation.__name__}, not {value!r}")
+    if isinstance(value, float) and math.isnan(value):
+        raise ValueError(f"{where} is a number, not nan")
     return value
 
 

@@ -19,11 +19,12 @@ import mujoco
 import numpy as np
 
 from iker_envs.camera import render
+from iker_envs.grasps import check_grasp
 from iker_envs.measure import make_outcome
 from iker_envs.mujoco_model import build_variants
 from iker_envs.observation_docs import document
 from iker_envs.scene import Goal, Grasp, Image, Outcome, Scene, View
-from iker_envs.setup import as_contract, check_configuration, make_source, make_stage
+from iker_envs.setup import as_contract, check_configuration, check_options, episode_time, make_source, make_stage
 from iker_envs.snapshot import Snapshot
 from iker_envs.stage import StageWorlds
 from iker_envs.viewer import RenderModes, Viewer, check_display
@@ -36,12 +37,12 @@ class StageEnv(Snapshot, gym.Env):
     """One stage: bring the keypoints of one object to their targets.
 
     Args:
-        task: name or path of a task YAML; or
+        task: name or path of a task YAML, or a Task; or
         scene, goal: a Scene and a Goal (object, dictionary, or path to JSON/YAML).
         stage_index: which stage of the task, counted from 0; the earlier ones are done when an episode begins.
         randomisation: a Randomisation, its dictionary, "on", "off", "all", or None for the default ranges.
         observation: "keypoints" (38 numbers) or "pose" (21).
-        episode_s: time limit in seconds.
+        episode_s: time limit in seconds; None for the task's own (6 s without a task).
         free: "all" movable objects are simulated (default), or "near" ones only.
         render_mode: None, "rgb_array" (ray-cast side camera) or "human" (a window; needs a display).
 
@@ -60,7 +61,7 @@ class StageEnv(Snapshot, gym.Env):
         *,
         stage_index: int = 0,
         observation: str = "keypoints",
-        episode_s: float = 6.0,
+        episode_s: float | None = None,
         free: str = "all",
         render_mode: str | None = None,
     ) -> None:
@@ -77,7 +78,7 @@ class StageEnv(Snapshot, gym.Env):
             1,
             self.randomisation,
             observation=observation,
-            episode_s=episode_s,
+            episode_s=episode_time(episode_s, self.task),
             free=free,
             num_threads=1,
             grasp_bank=1,
@@ -103,10 +104,8 @@ class StageEnv(Snapshot, gym.Env):
 
     def reset(self, *, seed: int | None = None, options: Mapping[str, Any] | None = None):
         """Begin an episode; see the module docstring for `options`. Returns (observation, info)."""
+        options = check_options(options, _OPTIONS)
         super().reset(seed=seed)
-        options = dict(options or {})
-        if unknown := [k for k in options if k not in _OPTIONS]:
-            raise ValueError(f"reset option {unknown[0]!r} is unknown; known: {', '.join(_OPTIONS)}")
         world = options.get("world", "new")
         if world not in ("new", "keep"):
             raise ValueError(f"options['world'] is 'new' or 'keep', not {world!r}")
@@ -131,7 +130,7 @@ class StageEnv(Snapshot, gym.Env):
             self.stage.seed([int(self.np_random.integers(2**31))] if seed is None else [seed])
         self._close_pictures()
         look = bool(options.get("look", False))
-        self.stage.grasps.forget()
+        self.stage.grasps.forget(np.arange(1))
         self.stage.reset(np.arange(1), options.get("configuration"), look=look)
         missed = self.goal.grasp and not look and not self.stage.grasped[0]
         self._grasp_failure = f"the hand did not lift {self.goal.object}" if missed else ""
@@ -142,15 +141,18 @@ class StageEnv(Snapshot, gym.Env):
             raise ValueError("options['configuration'] needs options['world'] = 'new'; a kept world stays as it is")
         goal = as_contract(Goal, options.get("goal", self.goal))
         grasp = as_contract(Grasp, options["grasp"]) if options.get("grasp") is not None else None
+        if grasp is not None:
+            check_grasp(grasp, self.stage.workspace_m)
         self._grasp_failure = self.stage.keep(goal, grasp)
+
+    def _check_ready(self, what: str) -> None:
+        if not self._ready and self.stage.num_worlds:  # a closed environment says that it is closed
+            raise ValueError(f"call reset() before {what}()")
 
     def step(self, action):
         """One tick of 0.1 s. Returns (observation, reward, terminated, truncated, info)."""
-        action = np.asarray(action, dtype=float)
-        if action.shape != self.action_space.shape or not np.all(np.isfinite(action)):
-            raise ValueError(f"an action is {self.action_space.shape[0]} finite numbers in [-1, 1], not {action!r}")
-        if not self._ready:
-            raise ValueError("call reset() before the first step()")
+        self._check_ready("step")
+        action = self._check_action(action, f"an action is {self.action_space.shape[0]}").astype(float)
         rows, lost = self.stage.step(action[None])
         truncated = self.stage.step_count[0] >= self.stage.config.max_steps
         errors = self.stage.errors()
@@ -163,6 +165,7 @@ class StageEnv(Snapshot, gym.Env):
 
     def finish(self) -> Outcome:
         """Open the hand, retreat, wait until still (at most 3 s) and measure."""
+        self._check_ready("finish")
         steps = int(self.stage.step_count[0])
         errors = self.stage.finish()
         poses = {o.name: np.array(o.pose) for o in self.scene.objects}
@@ -217,4 +220,4 @@ class StageEnv(Snapshot, gym.Env):
     def close(self) -> None:
         """Free the simulation and the window."""
         self._close_pictures()
-        self.stage.close()
+        self._close_worlds()

@@ -5,7 +5,7 @@ worlds  ->  grasp in physics, several times, once  ->  pick(worlds)  ->  rows to
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,50 +18,70 @@ if TYPE_CHECKING:
     from iker_envs.stage import StageWorlds
 
 _COLUMNS = ("gripper_pose", "opening_m", "object_pose", "opening_command_m", "furniture_pose")
-States = dict[int | None, tuple[subroutines.GraspedStates, ...]]
+
+
+@dataclass(frozen=True, eq=False)
+class WorldBank:
+    """One world's grasped states, and the physical parameters they were made with (row -> (O, size))."""
+
+    rows: tuple[dict[str, np.ndarray], ...]
+    starts: tuple[Arrangement, ...]
+    held: tuple[bool, ...]
+    drawn: dict[str, np.ndarray]
+
+    def choose(self, rng: np.random.Generator) -> int:
+        """A random state that holds the object if there is any."""
+        good = [k for k, held in enumerate(self.held) if held]
+        return int(rng.choice(good or range(len(self.held))))
 
 
 class GraspBank:
-    """Grasped states by configuration, `size` for every world."""
+    """Grasped states by world and configuration, `size` of each."""
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, num_worlds: int) -> None:
         self._size = size
-        self._states: States = {}
+        self._bank: list[dict[int | None, WorldBank]] = [{} for _ in range(num_worlds)]
 
-    def forget(self) -> None:
-        """Grasp anew when states are wanted again."""
-        self._states = {}
+    def forget(self, worlds: np.ndarray) -> None:
+        """Grasp anew when states of the worlds (M,) are wanted again."""
+        for world in worlds:
+            self._bank[world] = {}
 
     def pick(
         self, stage: StageWorlds, worlds: np.ndarray, configuration: int | None
     ) -> tuple[list[Arrangement], WorldReset, np.ndarray]:
         """For the worlds (M,): the starts that their states came from, the states, and whether the hand holds (M,)."""
-        if configuration not in self._states:
-            self._fill(stage, configuration, keep=len(worlds) < stage.num_worlds)
-        bank = self._states[configuration]
-        pairs = [(bank[_choose(bank, w, stage.rngs[w])], w) for w in worlds]
-        columns = [np.array([getattr(entry.rows, name)[w] for entry, w in pairs]) for name in _COLUMNS]
-        return [e.starts[w] for e, w in pairs], WorldReset(*columns), np.array([e.held[w] for e, w in pairs])
+        if missing := [w for w in worlds if configuration not in self._bank[w]]:
+            self._fill(stage, configuration, np.array(missing))
+        banks = [self._bank[w][configuration] for w in worlds]
+        chosen = [(bank, bank.choose(stage.rngs[w])) for bank, w in zip(banks, worlds, strict=True)]
+        for bank, w in zip(banks, worlds, strict=True):
+            stage.physics.take(w, bank.drawn)
+        rows = WorldReset(*(np.array([bank.rows[k][name] for bank, k in chosen]) for name in _COLUMNS))
+        return [bank.starts[k] for bank, k in chosen], rows, np.array([bank.held[k] for bank, k in chosen])
 
-    def _fill(self, stage: StageWorlds, configuration: int | None, *, keep: bool) -> None:
-        """Grasp in physics in all worlds; with `keep`, afterwards they are where they were."""
-        before = stage.get_state() if keep else None
+    def _fill(self, stage: StageWorlds, configuration: int | None, worlds: np.ndarray) -> None:
+        """Grasp in physics in all worlds, for the chosen ones (M,); afterwards the others are where they were."""
+        before = stage.get_state() if len(worlds) < stage.num_worlds else None
         stage.physics.draw(np.arange(stage.num_worlds), stage.rngs)
-        states = tuple(subroutines.grasped_states(stage, configuration) for _ in range(self._size))
+        states = [subroutines.grasped_states(stage, configuration) for _ in range(self._size)]
+        drawn = stage.physics.get_state()
         if before is not None:
+            after = stage.get_state()
+            for name in ("rngs", "arrangements"):  # the chosen worlds have drawn, whatever stands beside them
+                for w in worlds:
+                    before[name][w] = after[name][w]
             stage.set_state(before)
-        self._states[configuration] = states
+        for w in worlds:
+            rows = tuple({name: getattr(s.rows, name)[w] for name in _COLUMNS} for s in states)
+            starts, held = tuple(s.starts[w] for s in states), tuple(bool(s.held[w]) for s in states)
+            bank = WorldBank(rows, starts, held, {name: values[w] for name, values in drawn.items()})
+            self._bank[w] = {**self._bank[w], configuration: bank}
 
-    def get_state(self) -> States:
+    def get_state(self) -> list[dict[int | None, WorldBank]]:
         """All states."""
-        return dict(self._states)
+        return [dict(banks) for banks in self._bank]
 
-    def set_state(self, state: States) -> None:
+    def set_state(self, state: list[dict[int | None, WorldBank]]) -> None:
         """Go back to an earlier `get_state`."""
-        self._states = dict(state)
-
-
-def _choose(bank: Sequence[subroutines.GraspedStates], world: int, rng: np.random.Generator) -> int:
-    """A random entry of the world's bank, one that holds the object if there is any."""
-    good = [k for k, entry in enumerate(bank) if entry.held[world]]
-    return int(rng.choice(good or range(len(bank))))
+        self._bank = [dict(banks) for banks in state]

@@ -16,13 +16,14 @@ import numpy as np
 from iker_envs.collision import OrientedBox, deepest_overlap, gripper_boxes, object_boxes, scene_boxes
 from iker_envs.geometry import body_axis, pose_compose, pose_inverse, quaternion_from_matrix
 from iker_envs.gripper import FINGERTIP_M, MAX_OPENING_M
-from iker_envs.reach import reachable
+from iker_envs.reach import reach_margin, reachable
 from iker_envs.scene import Grasp, Scene
 
 MAX_WIDTH_M = 0.08
 _DEPTH_M = 0.025  # how far the tool centre goes below the top of the part
 _EDGE_M = 0.015  # fingers stay this far inside the part's edge
 _TOLERANCE_M = 0.002
+_FAR_M = 0.05  # a grasp so far outside the workspace or the arm's reach is a mistake
 _DOWN, _FORWARD = np.array([0.0, 0.0, -1.0]), np.array([1.0, 0.0, 0.0])
 
 
@@ -58,6 +59,20 @@ def propose_grasps(scene: Scene, name: str, target_pose: np.ndarray | None = Non
     if not kept:
         return GraspProposals((), reasons[0])
     return GraspProposals(tuple(sorted(kept, key=lambda g: -g.score)))
+
+
+def check_grasp(grasp: Grasp, workspace_m: np.ndarray) -> None:
+    """ValueError if the hand cannot try this grasp: too wide, or far from the workspace (2, 3) or the arm's reach."""
+    if not 0.0 <= grasp.width_m <= MAX_OPENING_M:
+        raise ValueError(f"the grasp's width_m is between 0 and {MAX_OPENING_M} m, not {grasp.width_m!r}")
+    position = np.array(grasp.tcp_pose[:3])
+    outside = float(np.linalg.norm(position - np.clip(position, *workspace_m)))
+    if outside > _FAR_M or reach_margin(grasp.tcp_pose) < -_FAR_M:
+        low, high = (np.round(corner, 3).tolist() for corner in workspace_m)
+        raise ValueError(
+            f"the grasp at {np.round(position, 3).tolist()} is far from where the hand can go: the workspace, "
+            f"{low} to {high} m, and what the arm reaches"
+        )
 
 
 def _within_cone(scene: Scene, approach: np.ndarray) -> bool:

@@ -15,6 +15,7 @@ from typing import Any
 
 import yaml
 
+from iker_envs.contract import check_number
 from iker_envs.scene import ObjectModel
 
 OBJECTS_FILE = "objects.yaml"
@@ -24,6 +25,30 @@ SPLITS = ("train", "test")
 def own_folder() -> Path:
     """The folder of the package's own data."""
     return Path(str(files("iker_cfg")))
+
+
+class _UniqueKeys(yaml.SafeLoader):
+    """YAML in which a key that stands twice in one mapping is a fault, not a value that is lost."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode) and key.value != "<<"]
+        if twice := [key for key in keys if keys.count(key) > 1]:
+            raise ValueError(f"{twice[0]!r} stands twice in one mapping, line {node.start_mark.line + 1} on")
+        return super().construct_mapping(node, deep)
+
+
+def read_yaml(path: Path) -> Any:
+    """What a YAML file holds; ValueError names a file that cannot be read."""
+    try:
+        return yaml.load(path.read_text(encoding="utf-8"), _UniqueKeys)
+    except yaml.YAMLError as error:
+        raise ValueError(f"{str(path)!r} is not YAML: {' '.join(str(error).split())}") from None
+    except UnicodeDecodeError:
+        raise ValueError(f"{str(path)!r} is not a text file") from None
+    except OSError as error:
+        raise ValueError(f"{str(path)!r} cannot be read: {error.strerror}") from None
+    except ValueError as error:
+        raise ValueError(f"{str(path)!r}: {error}") from None
 
 
 def object_library(folders: Iterable[Path] = ()) -> dict[str, ObjectModel]:
@@ -44,10 +69,7 @@ def _entries(folder: Path) -> dict[str, Any]:
     path = Path(folder) / OBJECTS_FILE
     if not path.exists():
         return {}
-    try:
-        entries = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        raise ValueError(f"{str(path)!r} is not YAML: {' '.join(str(error).split())}") from None
+    entries = read_yaml(path)
     if not isinstance(entries, Mapping) or not all(isinstance(e, Mapping) for e in entries.values()):
         raise ValueError(f"{str(path)!r} holds a mapping from model names to their fields")
     return dict(entries)
@@ -75,5 +97,7 @@ def _with_mesh(name: str, entry: dict[str, Any], folder: Path) -> dict[str, Any]
         raise ValueError(f"object model {name!r}: there is no mesh file {str(path)!r}")
     from iker_envs.own_mesh import mesh_size_m  # an optional extra: only whoever has a mesh needs it
 
-    scale = float(entry.get("mesh_scale", 1.0))
+    scale = check_number(f"mesh_scale of object model {name!r}", entry.get("mesh_scale", 1.0))
+    if scale <= 0:
+        raise ValueError(f"mesh_scale of object model {name!r} is above 0, not {scale!r}")
     return {**entry, "mesh": str(path.resolve()), "size_m": mesh_size_m(str(path.resolve()), scale)}

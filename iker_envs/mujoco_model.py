@@ -51,9 +51,6 @@ def build_variants(
     models = [_compile(v, k, slots, free, visuals=visuals) for k, v in enumerate(variants)]
     if any(m.signature != models[0].signature for m in models):
         raise ValueError("the variants of a scene did not compile to one layout")
-    if any(not np.array_equal(m.bvh_nodeid, models[0].bvh_nodeid) for m in models):
-        for model in models:  # the trees that sort out far pairs of geoms cannot differ between the worlds of a batch
-            model.opt.disableflags |= mujoco.mjtDisableBit.mjDSBL_MIDPHASE
     return models
 
 
@@ -109,6 +106,8 @@ def _compile(
     option.integrator = mujoco.mjtIntegrator.mjINT_IMPLICITFAST
     option.cone = mujoco.mjtCone.mjCONE_ELLIPTIC
     option.jacobian = mujoco.mjtJacobian.mjJAC_DENSE  # small models; 4.0.0's sparse factorisation has a bug
+    if not visuals:  # the trees that sort out far pairs of geoms go with the nominal shapes and centres of mass
+        option.disableflags |= mujoco.mjtDisableBit.mjDSBL_MIDPHASE
     spec.worldbody.add_geom(
         type=mujoco.mjtGeom.mjGEOM_PLANE,
         size=[3, 3, 0.1],

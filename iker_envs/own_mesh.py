@@ -33,8 +33,8 @@ def _load(path: str, scale: float) -> Any:
 
     try:
         mesh = trimesh.load(path, force="mesh")
-    except (ValueError, IndexError, KeyError, TypeError) as error:
-        raise ValueError(f"the mesh {path!r} cannot be read: {error}") from None
+    except Exception as error:  # whatever a broken file provokes in one of trimesh's many readers
+        raise ValueError(f"the mesh {path!r} cannot be read: {' '.join(str(error).split())}") from None
     if len(mesh.faces) == 0:
         raise ValueError(f"the mesh {path!r} has no faces")
     mesh.merge_vertices()

@@ -5,7 +5,7 @@ Randomisation + a world's generator  ->  Physics.draw  ->  Physics.apply(worlds,
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -60,6 +60,11 @@ class Physics:
         randomize("com_offset", worlds, np.clip(drawn["com_offset"], -limit, limit))
         randomize("restitution", worlds, CONTACT_DAMPING * drawn["restitution"][..., 0])
         randomize("compliance", worlds, CONTACT_TIME_S * drawn["compliance"][..., 0])
+
+    def take(self, world: int, drawn: Mapping[str, np.ndarray]) -> None:
+        """Parameters (O, size) by row for one world, in the place of what was drawn for it last."""
+        for name, values in drawn.items():
+            self.drawn[name][world] = values
 
     def get_state(self) -> dict[str, np.ndarray]:
         """What has been drawn."""

@@ -32,9 +32,9 @@ ROWS: Mapping[str, Row] = {
     "com_offset": Row("add", 3, "m", "centre of mass of each free object, body axes, at most 1/4 of its half size"),
     "restitution": Row("scale", 1, "", "damping ratio of each free object's contacts; below 1 they bounce"),
     "compliance": Row("scale", 1, "", "time constant of each free object's contacts; longer is softer"),
-    "geometry_scale": Row("scale", 1, "", "size of the manipulated object, the nearest of 5 compiled sizes"),
-    "object_position": Row("add", 2, "m", "start of the manipulated object, x and y"),
-    "object_yaw": Row("add", 1, "rad", "start heading of the manipulated object"),
+    "geometry_scale": Row("scale", 1, "", "size of the manipulated object, the nearest of 5 compiled ones (or 3)"),
+    "object_position": Row("add", 2, "m", "start of the manipulated object, x and y (fixed scenes only)"),
+    "object_yaw": Row("add", 1, "rad", "start heading of the manipulated object (fixed scenes only)"),
     "gripper_position": Row("add", 3, "m", "start of the tool centre (push)"),
     "grasp_position": Row("add", 3, "m", "where the hand grasps (grasp)"),
     "grasp_rotation": Row("add", 1, "rad", "tool yaw of the grasp"),
@@ -84,6 +84,8 @@ class Randomisation(Contract):
     ranges: dict[str, np.ndarray] = field(default_factory=lambda: dict(DEFAULT_RANGES))
 
     def __post_init__(self) -> None:
+        if not isinstance(self.ranges, Mapping):
+            raise ValueError(f"randomisation ranges are a mapping from rows to [low, high], not {self.ranges!r}")
         ranges = {}
         for name, value in self.ranges.items():
             if name not in ROWS:

@@ -21,12 +21,22 @@ from iker_envs.contract import Contract
 from iker_envs.geometry import IDENTITY_QUATERNION, pose_apply
 
 POSE_DIM = 7
+_GRIPPER_JOINTS = ("x", "y", "z", "pitch", "roll", "tool_yaw")
+RESERVED_NAMES = (  # of bodies and joints in every model
+    *("world", "hand", "finger_left", "finger_right", *_GRIPPER_JOINTS),
+    *(f"gripper_{joint}" for joint in _GRIPPER_JOINTS),
+)
 HOME_GRIPPER_QUATERNION = (
     0.0,
     1.0,
     0.0,
     0.0,
 )  # tool straight down, closing direction along the base's y axis
+
+
+def _check(is_so: bool, what: str, value: object) -> None:
+    if not is_so:
+        raise ValueError(f"{what}, not {value!r}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,6 +61,16 @@ class ObjectModel(Contract):
     mesh: str = ""  # path of an .obj or .stl, for shape "mesh" only
     mesh_scale: float = 1.0  # metres per unit of the mesh
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check(bool(self.name.strip()), "an object's name is a text that is not empty", self.name)
+        what = f"of {self.name!r}"
+        _check(np.all(self.size_m > 0), f"size_m {what} is above 0 in every direction", self.size_m.tolist())
+        _check(0 <= self.mass_kg < np.inf, f"mass_kg {what} is a finite number of at least 0", self.mass_kg)
+        _check(0 <= self.friction < np.inf, f"friction {what} is a finite number of at least 0", self.friction)
+        _check(np.all((self.rgba >= 0) & (self.rgba <= 1)), f"rgba {what} is in [0, 1]", self.rgba.tolist())
+        _check(0 < self.mesh_scale < np.inf, f"mesh_scale {what} is a finite number above 0", self.mesh_scale)
+
     def control_keypoints_m(self) -> np.ndarray:
         """The 4 control keypoints (4, 3) in the body frame: the ends of the two longest axes through the centre."""
         longest, second = sorted(np.argsort(-self.size_m, kind="stable")[:2])
@@ -69,6 +89,11 @@ class SceneObject(Contract):
     model: ObjectModel
     pose: np.ndarray
     movable: bool = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        light = f"mass_kg of {self.name!r}, which is movable, is above 0"
+        _check(self.model.mass_kg > 0 or not self.movable, light, self.model.mass_kg)
 
     @property
     def name(self) -> str:
@@ -90,6 +115,12 @@ class Camera(Contract):
     width: int = 640
     height: int = 480
     fov_y_rad: float = 1.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        size = f"width and height of camera {self.name!r} are above 0"
+        _check(self.width > 0 and self.height > 0, size, (self.width, self.height))
+        _check(0 < self.fov_y_rad < np.pi, f"fov_y_rad of camera {self.name!r} is between 0 and pi", self.fov_y_rad)
 
     def intrinsics(self) -> np.ndarray:
         """K (3, 3) in pixels; pixel centres are at half-integers."""
@@ -113,6 +144,22 @@ class Scene(Contract):
     query_camera: str = "front"
     approach_axis: np.ndarray = field(default_factory=lambda: np.array([0.0, 0.0, -1.0]))
     approach_cone_rad: float = float(np.deg2rad(40.0))
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        names, cameras = [o.name for o in self.objects], [c.name for c in self.cameras]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"two objects of a scene are called {name!r}; give each its own name")
+            if name in RESERVED_NAMES:
+                raise ValueError(f"an object cannot be called {name!r}; taken: {', '.join(RESERVED_NAMES)}")
+        known = f"query_camera is one of the scene's cameras ({', '.join(cameras) or 'there is none'})"
+        _check(self.query_camera in cameras, known, self.query_camera)
+        length = float(np.linalg.norm(self.approach_axis))
+        _check(abs(length - 1) < 1e-3, "approach_axis is a unit vector", self.approach_axis.tolist())
+        _check(0 < self.approach_cone_rad <= np.pi, "the approach cone is above 0 up to pi", self.approach_cone_rad)
+        low, high = self.workspace_m
+        _check(np.all(low < high), "workspace_m is [low, high] with low < high", self.workspace_m.tolist())
 
     @property
     def movable(self) -> tuple[str, ...]:

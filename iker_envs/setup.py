@@ -6,7 +6,7 @@ task | scene + goal, randomisation  ->  make_source  ->  make_stage  ->  StageWo
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -14,14 +14,15 @@ from typing import Any
 import numpy as np
 import yaml
 
-from iker_envs.contract import Contract
+from iker_envs.contract import Contract, check_number
 from iker_envs.randomisation import Randomisation
 from iker_envs.rewards import RewardConfig
 from iker_envs.scene import Goal, Scene
 from iker_envs.spec import spec_of
 from iker_envs.stage import StageConfig, StageWorlds
 from iker_envs.starts import FixedStart, StartSource
-from iker_envs.task import Task, TaskStart, load_task
+from iker_envs.task import Task, TaskStart, check_episode_time, load_task
+from iker_envs.transfer import check_at_rest
 
 
 def make_source(
@@ -32,9 +33,13 @@ def make_source(
     if (task is None) == (scene is None):
         raise ValueError("an environment is made from a task, or from a scene and a goal; give one of the two")
     if task is not None:
+        if goal is not None:
+            raise ValueError("a task has its own goals; give scene and goal without a task, or goals to reset()")
+        if not isinstance(task, (Task, str, Path)):
+            raise ValueError(f"a task is given by its name or as a file, not as {task!r}")
         loaded = task if isinstance(task, Task) else load_task(task)
         stages = min(len(c.stages) for c in loaded.configurations)
-        if not isinstance(stage_index, (int, np.integer)) or not 0 <= stage_index < stages:
+        if not is_whole(stage_index) or not 0 <= stage_index < stages:
             raise ValueError(f"stage_index {stage_index!r} does not exist; {loaded.name} has 0 to {stages - 1}")
         return loaded, TaskStart(loaded, int(stage_index)), ranges
     if stage_index:
@@ -48,6 +53,7 @@ def make_source(
         raise ValueError(error.args[0]) from None
     if not target.movable:
         raise ValueError(f"the goal's object {goal.object!r} is furniture; movable: {', '.join(scene.movable)}")
+    check_at_rest(scene)
     return None, FixedStart(scene, goal, ranges), ranges
 
 
@@ -65,13 +71,14 @@ def make_stage(
     start_bank: int = 32,
 ) -> StageWorlds:
     """N worlds of a source."""
-    if num_worlds < 1:
-        raise ValueError(f"num_envs is at least 1, not {num_worlds}")
-    if not episode_s > 0:
-        raise ValueError(f"episode_s is a time above 0 s, not {episode_s!r}")
+    check_whole("num_threads", num_threads, 0)
+    if rewards is not None and not isinstance(rewards, Mapping):
+        raise ValueError(f"rewards is a mapping from fields of RewardConfig to numbers, not {rewards!r}")
     known = [f.name for f in fields(RewardConfig)]
     if unknown := [name for name in rewards or {} if name not in known]:
         raise ValueError(f"the rewards have no {unknown[0]!r}; they have: {', '.join(known)}")
+    for name, value in (rewards or {}).items():
+        check_number(f"rewards[{name!r}]", value)
     if free not in ("near", "all"):
         raise ValueError(f"free is 'near' or 'all', not {free!r}")
     config = StageConfig(
@@ -89,9 +96,7 @@ def make_stage(
 def check_configuration(configuration: Any, source: StartSource) -> None:
     """ValueError unless it is None or one of the source's arrangements."""
     known = source.num_configurations
-    if configuration is not None and not (
-        isinstance(configuration, (int, np.integer)) and 0 <= int(configuration) < known
-    ):
+    if configuration is not None and not (is_whole(configuration) and 0 <= int(configuration) < known):
         raise ValueError(f"configuration {configuration!r} does not exist; there are 0 to {known - 1}")
 
 
@@ -101,24 +106,72 @@ def as_contract(kind: type[Contract], value: Any) -> Any:
         return value
     if not isinstance(value, (str, Path, Mapping)):
         raise ValueError(f"a {kind.__name__.lower()} is given as itself, as a mapping or as a file, not as {value!r}")
-    if isinstance(value, (str, Path)):
-        text = Path(value).read_text()
-        value = json.loads(text) if str(value).endswith(".json") else yaml.safe_load(text)
-    return kind.from_dict(value)
+    return kind.from_dict(value if isinstance(value, Mapping) else _file_content(Path(value)))
+
+
+def _file_content(path: Path) -> Any:
+    """What a JSON or YAML file holds; ValueError names a path that cannot be read."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise ValueError(f"{str(path)!r} is not a text file") from None
+    except (OSError, ValueError) as error:  # a path with a null byte is a ValueError
+        raise ValueError(f"{str(path)!r} cannot be read: {getattr(error, 'strerror', None) or error}") from None
+    try:
+        return json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
+    except (yaml.YAMLError, json.JSONDecodeError) as error:
+        kind = "JSON" if path.suffix == ".json" else "YAML"
+        raise ValueError(f"{str(path)!r} is not {kind}: {' '.join(str(error).split())}") from None
 
 
 def as_randomisation(value: Any) -> Randomisation:
     """A Randomisation from itself, its ranges, "on", "off", "all" or None (the default ranges)."""
-    if value is None or value == "on":
-        return Randomisation()
     if isinstance(value, Randomisation):
         return value
-    if value == "off":
-        return Randomisation.off()
-    if value == "all":
-        return Randomisation.all()
-    if isinstance(value, Mapping):
-        return Randomisation(dict(value.get("ranges", value)))
-    if isinstance(value, (str, Path)) and Path(value).exists():
-        return as_randomisation(yaml.safe_load(Path(value).read_text()))
-    raise ValueError(f"randomisation is 'on', 'off', 'all', a file or a mapping of ranges, not {value!r}")
+    named = {"on": Randomisation, "off": Randomisation.off, "all": Randomisation.all}
+    if value is None or (isinstance(value, str) and value in named):
+        return named[value or "on"]()
+    if isinstance(value, (str, Path)):
+        path, value = value, _ranges_of_file(Path(value))
+        if not isinstance(value, Mapping):
+            raise ValueError(f"{str(path)!r} holds no mapping from rows to ranges, but {value!r}")
+    if not isinstance(value, Mapping):
+        raise ValueError(f"randomisation is 'on', 'off', 'all', a file or a mapping of ranges, not {value!r}")
+    return Randomisation(value.get("ranges", value))
+
+
+def _ranges_of_file(path: Path) -> Any:
+    try:
+        return _file_content(path)
+    except ValueError as error:
+        raise ValueError(
+            f"randomisation is 'on', 'off', 'all', a file or a mapping of ranges, not {str(path)!r}; {error}"
+        ) from None
+
+
+def episode_time(episode_s: Any, task: Task | None) -> float:
+    """The time limit in seconds: as asked for, else the task's, else 6 s."""
+    if episode_s is None:
+        return task.episode_s if task is not None else StageConfig.episode_s
+    return check_episode_time(episode_s)
+
+
+def check_options(options: Any, known: Sequence[str]) -> dict[str, Any]:
+    """The options of a reset as a dictionary; ValueError names one that is unknown."""
+    if options is not None and not isinstance(options, Mapping):
+        raise ValueError(f"reset options are a mapping with {', '.join(known)}, not {options!r}")
+    if unknown := [k for k in options or {} if k not in known]:
+        raise ValueError(f"reset option {unknown[0]!r} is unknown; known: {', '.join(known)}")
+    return dict(options or {})
+
+
+def is_whole(value: Any) -> bool:
+    """Is it an integer, and not a truth value?"""
+    return isinstance(value, (int, np.integer)) and not isinstance(value, (bool, np.bool_))
+
+
+def check_whole(name: str, value: Any, least: int) -> int:
+    """An integer of at least `least`; ValueError otherwise."""
+    if not is_whole(value) or value < least:
+        raise ValueError(f"{name} is a whole number of at least {least}, not {value!r}")
+    return int(value)

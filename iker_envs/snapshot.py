@@ -3,9 +3,22 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
+import numpy as np
+
 from iker_envs.stage import StageWorlds
+
+
+class ClosedWorlds:
+    """What stands in the place of the worlds of an environment that was closed: any use says so."""
+
+    def __getattr__(self, name: str) -> Any:
+        raise ValueError("the environment is closed; make another one")
+
+    def close(self) -> None:
+        """Closing twice is no fault."""
 
 
 class Snapshot:
@@ -21,17 +34,39 @@ class Snapshot:
 
     def get_state(self) -> dict[str, Any]:
         """Everything that the future depends on, random generators included; can be pickled."""
+        stage = self.stage.get_state()
         kept = {name: getattr(self, name) for name in self._KEPT}
-        return {"stage": self.stage.get_state(), "kept": copy.deepcopy(kept)}
+        return {"stage": stage, "kept": copy.deepcopy(kept)}
 
     def set_state(self, state: dict[str, Any]) -> None:
         """Go on from where `get_state` was called, to the last bit.
 
         The environment must have been made with the same arguments; ValueError if that cannot be.
         """
+        kept = state.get("kept") if isinstance(state, Mapping) else None
+        if not isinstance(kept, Mapping) or set(kept) != set(self._KEPT) or "stage" not in state:
+            raise ValueError(f"a state is what get_state() of this form of environment gave, not {_short(state)}")
         self.stage.set_state(state["stage"])
-        for name, value in copy.deepcopy(state["kept"]).items():
+        for name, value in copy.deepcopy(dict(kept)).items():
             setattr(self, name, value)
+
+    def _check_action(self, action: Any, what: str) -> np.ndarray:
+        """The action(s) as an array; ValueError unless it has the space's shape and all numbers are finite."""
+        try:
+            array = np.asarray(action)
+        except ValueError:  # rows of different lengths
+            array = np.array(None)
+        if array.dtype.kind not in "iuf":
+            raise ValueError(f"{what} finite numbers in [-1, 1], not {_short(action)}")
+        if array.shape != self.action_space.shape:
+            raise ValueError(f"{what} finite numbers in [-1, 1], not {array.shape}")
+        if not np.all(np.isfinite(array)):
+            raise ValueError(f"{what} finite numbers in [-1, 1], not nan or infinite ones")
+        return array
+
+    def _close_worlds(self) -> None:
+        self.stage.close()
+        self.stage = ClosedWorlds()
 
     def __getstate__(self) -> dict[str, Any]:
         return {"arguments": self._arguments, "spec": self.spec, "state": self.get_state()}
@@ -40,3 +75,8 @@ class Snapshot:
         self.__init__(**saved["arguments"])
         self.spec = saved["spec"]
         self.set_state(saved["state"])
+
+
+def _short(value: Any) -> str:
+    text = " ".join(repr(value).split())
+    return text if len(text) <= 80 else f"{text[:77]}..."

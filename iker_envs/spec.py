@@ -75,7 +75,7 @@ class Spec:
             if isinstance(value, (int, np.floating)):
                 object.__setattr__(self, name, float(value))
         object.__setattr__(self, "approach_axis", tuple(float(v) for v in self.approach_axis))
-        if self.observation not in LAYOUTS:
+        if not isinstance(self.observation, str) or self.observation not in LAYOUTS:
             raise ValueError(f"observation {self.observation!r} is unknown; known: {', '.join(LAYOUTS)}")
 
     @property

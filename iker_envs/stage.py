@@ -8,8 +8,11 @@ world i comes from its own generator, so a world behaves the same whatever the n
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -73,7 +76,7 @@ class StageWorlds:
         self.sensing = Sensing(randomisation, num_worlds, config.max_steps)
         self.substeps = round(1.0 / config.spec.control_hz / self.sim.substep_s)
         self.workspace_m = np.array(self.variants.scene.workspace_m)
-        self.grasps = GraspBank(config.grasp_bank)
+        self.grasps = GraspBank(config.grasp_bank, num_worlds)
         self._given: list[Goal | None] = [None] * num_worlds
         self._allocate(num_worlds)
         self.state: WorldState = self.sim.state()
@@ -118,7 +121,7 @@ class StageWorlds:
     def seed(self, seeds: Sequence[int], worlds: np.ndarray | None = None) -> None:
         """One generator per world, new ones where the mask `worlds` (N,) says so.
 
-        Grasped states made with other generators are forgotten, unless some worlds keep theirs.
+        Arrangements and grasped states that they drew with other generators are forgotten.
         """
         everyone = worlds is None or worlds.all()
         chosen = np.ones(self.num_worlds, dtype=bool) if everyone else worlds
@@ -126,8 +129,7 @@ class StageWorlds:
         self.rngs = [np.random.default_rng(s) if new else g for s, new, g in zip(seeds, chosen, old, strict=True)]
         for world in np.flatnonzero(chosen):
             self.arrangements.forget(world)
-        if everyone:
-            self.grasps.forget()
+        self.grasps.forget(np.flatnonzero(chosen))
 
     # -- beginning an episode ------------------------------------------------------------------------------------
 
@@ -142,15 +144,22 @@ class StageWorlds:
                 f"the goal's object {goal.object!r} is welded here; free: {free}, or make it with free='all'"
             )
 
+    def _check_given(self, goal: Goal) -> None:
+        """ValueError unless the worlds can begin with this goal in the place of their own."""
+        self.check_goal(goal)
+        own = [start.goal for start in self.variants.starts]
+        if goal.grasp != own[0].grasp:
+            raise ValueError("a goal of these worlds has `grasp` as their task has it; make another environment")
+        if other := [g.object for g in own if goal.grasp and g.object != goal.object]:
+            raise ValueError(
+                f"the goal's object is {goal.object!r}, but the hand begins with {other[0]!r}; make another environment"
+            )
+
     def give_goals(self, worlds: np.ndarray, goals: Sequence[Goal | None]) -> None:
         """Goals of the worlds (M,) from their next reset on, in the place of the source's own (None: its own again)."""
         for goal in goals:
             if goal is not None:
-                self.check_goal(goal)
-                if goal.grasp != self.variants.starts[0].goal.grasp:
-                    raise ValueError(
-                        "a goal of these worlds has `grasp` as their task has it; make another environment"
-                    )
+                self._check_given(goal)
         for world, goal in zip(worlds, goals, strict=True):
             if goal is not self._given[world]:
                 self._given[world] = goal
@@ -172,9 +181,10 @@ class StageWorlds:
         self.place(worlds, drawn, hands, closed)
         self.begin(worlds, closed)
 
-    def draw(self, worlds: np.ndarray, configuration: int | None) -> list[Arrangement]:
-        """The next start of each of the worlds (M,)."""
-        return [self.arrangements.draw(w, self.rngs[w], configuration, self._given[w]) for w in worlds]
+    def draw(self, worlds: np.ndarray, configuration: int | None, *, own_goals: bool = False) -> list[Arrangement]:
+        """The next start of each of the worlds (M,), with the goal given to it or, with `own_goals`, the source's."""
+        given = [None] * self.num_worlds if own_goals else self._given
+        return [self.arrangements.draw(w, self.rngs[w], configuration, given[w]) for w in worlds]
 
     def arrange(self, worlds: np.ndarray, drawn: Sequence[Arrangement]) -> None:
         """Give the worlds (M,) the variants, furniture and goals of their starts."""
@@ -210,7 +220,8 @@ class StageWorlds:
     def _reset_grasped(self, worlds: np.ndarray, configuration: int | None) -> None:
         starts, rows, held = self.grasps.pick(self, worlds, configuration)
         given = [self._given[w] for w in worlds]
-        self.arrange(worlds, [s if g is None else s.with_goal(g) for s, g in zip(starts, given, strict=True)])
+        with_goal = self.arrangements.with_goal
+        self.arrange(worlds, [s if g is None else with_goal(s, g) for s, g in zip(starts, given, strict=True)])
         self.sim.reset(worlds, rows)
         self.begin(worlds, rows.opening_command_m)
         self.grasped[worlds] = held
@@ -330,9 +341,16 @@ class StageWorlds:
 
     # -- all of it -----------------------------------------------------------------------------------------------
 
+    @cached_property
+    def fingerprint(self) -> str:
+        """What the worlds are made of, in short: equal for stages whose states fit each other."""
+        starts = [(s.scene.to_dict(), s.goal.to_dict()) for s in self.variants.starts]
+        return hashlib.sha256(json.dumps(starts).encode()).hexdigest()
+
     def get_state(self) -> dict[str, Any]:
         """Everything that the future of the worlds depends on; can be pickled. See `set_state`."""
         return {
+            "fingerprint": self.fingerprint,
             "arrays": {name: getattr(self, name).copy() for name in _ARRAYS},
             "world_state": self.state,
             "goals": list(self.goals),
@@ -347,6 +365,10 @@ class StageWorlds:
 
     def set_state(self, state: dict[str, Any]) -> None:
         """Go on from where `get_state` was called on worlds of the same making, to the last bit."""
+        if not isinstance(state, Mapping) or "fingerprint" not in state:
+            raise ValueError(f"a state is what get_state() gave, not {type(state).__name__}")
+        if state["fingerprint"] != self.fingerprint:
+            raise ValueError("the state is one of another task, scene or goal; make the environment that it came from")
         if len(state["goals"]) != self.num_worlds:
             raise ValueError(f"the state is one of {len(state['goals'])} worlds, these are {self.num_worlds}")
         for name, values in state["arrays"].items():
@@ -367,18 +389,6 @@ class StageWorlds:
 
 
 _ARRAYS = (
-    "object_index",
-    "configuration",
-    "local_m",
-    "targets_m",
-    "target_pose",
-    "commanded_pose",
-    "start_pose",
-    "furniture_pose",
-    "step_count",
-    "success_steps",
-    "opening_command_m",
-    "held_offset_m",
-    "grasped",
-    "error_m",
+    *("object_index", "configuration", "local_m", "targets_m", "target_pose", "commanded_pose", "start_pose"),
+    *("furniture_pose", "step_count", "success_steps", "opening_command_m", "held_offset_m", "grasped", "error_m"),
 )

@@ -59,7 +59,7 @@ def place_hand(worlds: StageWorlds, pose: np.ndarray, opening_m: float) -> None:
 def grasped_states(worlds: StageWorlds, configuration: int | None) -> GraspedStates:
     """Draw an episode for every world, grasp in physics and return where that left things."""
     everyone = np.arange(worlds.num_worlds)
-    starts = worlds.draw(everyone, configuration)
+    starts = worlds.draw(everyone, configuration, own_goals=True)  # a given one may change while the states are kept
     worlds.arrange(everyone, starts)
     poses = np.array([s.object_pose for s in starts])
     local, width = (np.array(column) for column in zip(*map(worlds.arrangements.grasp, starts), strict=True))

@@ -17,15 +17,18 @@ from string import Template
 from typing import Any, ClassVar
 
 import numpy as np
-import yaml
 
-from iker_envs.contract import Contract
+from iker_envs.contract import Contract, check_number
 from iker_envs.geometry import pose_compose, rotation_matrix
-from iker_envs.library import OBJECTS_FILE, object_library
+from iker_envs.library import OBJECTS_FILE, object_library, read_yaml
 from iker_envs.measure import measure
 from iker_envs.optics import default_cameras
 from iker_envs.scene import Goal, ObjectModel, Scene, SceneObject, turned_pose
+from iker_envs.spec import Spec
 from iker_envs.starts import Start
+
+_SHARED = ("objects", "instruction", "stages", "values")  # of the top: every configuration inherits them
+_TICK_S = 1.0 / Spec.control_hz
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,6 +50,12 @@ class Placement(Contract):
     yaw_range_deg: float = 0.0
     roll_deg: float = 0.0
     pitch_deg: float = 0.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        ranges = [*map(float, self.position_range_m), self.yaw_range_deg]
+        if min(ranges) < 0:
+            raise ValueError(f"position_range_m and yaw_range_deg of {self.model!r} are at least 0, not {ranges!r}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,10 +106,18 @@ class Task(Contract):
     approach_cone_deg: float = 40.0  # about it
     models: dict[str, ObjectModel] = field(default_factory=dict)  # of every object in any configuration, by model name
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_episode_time(self.episode_s)
+
     def configuration(self, index: int | None) -> Configuration:
         """A configuration by index (None for the first); ValueError names how many there are."""
         index = index or 0
-        if not isinstance(index, (int, np.integer)) or not 0 <= index < len(self.configurations):
+        if (
+            not isinstance(index, (int, np.integer))
+            or isinstance(index, bool)
+            or not 0 <= index < len(self.configurations)
+        ):
             raise ValueError(
                 f"configuration {index!r} does not exist; {self.name} has 0 to {len(self.configurations) - 1}"
             )
@@ -145,6 +162,13 @@ class Task(Contract):
         if near is not None and poses:
             return min(poses, key=lambda pose: float(np.linalg.norm(pose[:3] - near[:3])))
         return poses[-1] if poses else None
+
+
+def check_episode_time(episode_s: Any) -> float:
+    """A time limit in seconds; ValueError unless it is finite and at least one tick long."""
+    if check_number("episode_s", episode_s) < _TICK_S:
+        raise ValueError(f"episode_s is a time of at least one tick, {_TICK_S} s, not {episode_s!r}")
+    return float(episode_s)
 
 
 def task_success(task: Task, scene: Scene, configuration: int | None = None) -> bool:
@@ -226,10 +250,9 @@ def load_task(name_or_path: str | Path) -> Task:
     Object models come from the package and from the objects.yaml beside the task's file.
     """
     path = find_task(name_or_path)
+    data = read_yaml(path)
     try:
-        return parse_task(yaml.safe_load(path.read_text(encoding="utf-8")), path.parent)
-    except yaml.YAMLError as error:
-        raise ValueError(f"the task file {str(path)!r} is not YAML: {' '.join(str(error).split())}") from None
+        return parse_task(data, path.parent)
     except ValueError as error:
         raise ValueError(f"the task file {str(path)!r} is faulty: {error}") from None
 
@@ -256,20 +279,46 @@ def parse_task(data: Mapping[str, Any], folder: Path | None = None) -> Task:
     if not isinstance(data, Mapping):
         raise ValueError(f"a task is a mapping with {', '.join(f.name for f in fields(Task))}, not {data!r}")
     data = dict(data)
-    shared = {key: data.pop(key) for key in ("objects", "instruction", "stages", "values") if key in data}
-    configurations = [_configuration(shared, c) for c in data.pop("configurations", None) or [{}]]
+    known = [f.name for f in fields(Task) if f.name != "models"] + list(_SHARED)
+    if unknown := [key for key in data if key not in known]:
+        raise ValueError(f"Task has no field {unknown[0]!r}; it has: {', '.join(known)}")
+    shared = {key: data.pop(key) for key in _SHARED if key in data}
+    changes = data.pop("configurations", None) or [{}]
+    if not isinstance(changes, list):
+        raise ValueError(f"configurations is a list of what each changes, not {changes!r}")
+    configurations = [_configuration(shared, c) for c in changes]
     library = object_library([folder] if folder else [])
-    used = {p["model"] for c in configurations for p in c.get("objects", {}).values() if "model" in p}
-    if unknown := sorted(name for name in used if name not in library):
+    used = [p["model"] for c in configurations for p in c.get("objects", {}).values() if "model" in p]
+    if unknown := [name for name in used if not isinstance(name, str) or name not in library]:
         raise ValueError(f"no object model {unknown[0]!r}; known: {', '.join(library)}")
-    models = {name: library[name] for name in sorted(used)}
-    return Task.from_dict({**data, "configurations": configurations, "models": models})
+    models = {name: library[name] for name in sorted(set(used))}
+    task = Task.from_dict({**data, "configurations": configurations, "models": models})
+    _check_content(task)
+    return task
+
+
+def _check_content(task: Task) -> None:
+    """ValueError for what a task may not leave out."""
+    for name in ("name", "id"):
+        if not getattr(task, name).strip():
+            raise ValueError(f"the task's {name} is empty")
+    for index, configuration in enumerate(task.configurations):
+        if not any(placement.movable for placement in configuration.objects.values()):
+            raise ValueError(f"configuration {index} has nothing that can be moved; `movable: true` is the default")
+        if not configuration.stages:
+            raise ValueError(f"configuration {index} has no stages; a stage has a goal and programs")
 
 
 def _configuration(shared: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
     """One configuration's fields: what is shared, what it changes, its values filled in."""
     if not isinstance(change, Mapping):
         raise ValueError(f"a configuration is a mapping of what it changes, not {change!r}")
+    known = [*(f.name for f in fields(Configuration)), "values"]
+    if unknown := [key for key in change if key not in known]:
+        raise ValueError(f"Configuration has no field {unknown[0]!r}; it has: {', '.join(known)}")
+    for key, content in ((k, part[k]) for part in (shared, change) for k in ("objects", "values") if k in part):
+        if not isinstance(content, Mapping):
+            raise ValueError(f"{key} is a mapping from names, not {content!r}")
     objects, changes = shared.get("objects", {}), change.get("objects", {})
     for name, fields_of in {**objects, **changes}.items():
         if not isinstance(fields_of, Mapping):
@@ -298,6 +347,10 @@ def _filled(content: Any, values: Mapping[str, Any]) -> Any:
         return values[content[1:]]
     try:
         return Template(content).substitute(values)
-    except (KeyError, ValueError) as error:
-        known = ", ".join(values) or "none"
-        raise ValueError(f"{str(error).strip(chr(39))!r} has no value in this configuration; values: {known}") from None
+    except KeyError as error:
+        known = ", ".join(map(str, values)) or "none"
+        raise ValueError(f"{error.args[0]!r} has no value in this configuration; values: {known}") from None
+    except ValueError:
+        raise ValueError(
+            f"the text {content!r} has a $ that begins no name: $name stands for a value, $$ for the sign itself"
+        ) from None

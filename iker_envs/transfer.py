@@ -10,16 +10,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import mujoco
 import numpy as np
 
 from iker_envs.collision import object_boxes, scene_boxes
+from iker_envs.mujoco_model import build_model
 from iker_envs.mujoco_sim import MujocoSim
-from iker_envs.scene import HOME_GRIPPER_QUATERNION, Scene
+from iker_envs.scene import HOME_GRIPPER_QUATERNION, RESERVED_NAMES, Scene
 from iker_envs.sim import WorldReset
 
 SETTLE_S = 0.5
 MAX_MOVE_M = 0.02
 _GAP_M = 0.001
+_OVERLAP_M, _REST_M = 0.005, 0.01  # of a scene that claims to be at rest
 
 
 class SceneNotAtRest(ValueError):
@@ -55,7 +58,33 @@ def scene_from_poses(template: Scene, poses: Mapping[str, np.ndarray]) -> Scene:
     return settle(scene.with_poses(lifted))
 
 
-def settle(scene: Scene, seconds: float = SETTLE_S) -> Scene:
+def deepest_contact(scene: Scene, tolerance_m: float) -> str:
+    """Which object is how far inside which other or the table, in words; empty when none is further than that."""
+    model = build_model(scene)
+    data = mujoco.MjData(model)
+    mujoco.mj_forward(model, data)
+    deepest, sentence = tolerance_m, ""
+    for contact in data.contact:
+        names = [model.body(model.geom_bodyid[geom]).name for geom in contact.geom]
+        things = [name for name in names if name not in RESERVED_NAMES]
+        of_the_scene = all(name in (*things, "world") for name in names)  # the hand stands anywhere here
+        if -contact.dist > deepest and of_the_scene:
+            deepest, (one, other) = -contact.dist, (*things, "the table")[:2]
+            sentence = f"{one} is {1000 * deepest:.0f} mm inside {other}"
+    return sentence
+
+
+def check_at_rest(scene: Scene) -> None:
+    """ValueError names what stands more than 5 mm inside something, or moves more than 1 cm within half a second."""
+    if overlap := deepest_contact(scene, _OVERLAP_M):
+        raise ValueError(f"the scene is not at rest: {overlap}")
+    try:
+        settle(scene, max_move_m=_REST_M)
+    except SceneNotAtRest as error:
+        raise ValueError(f"the scene is not at rest: {str(error).split(' of its')[0]}; let it settle first") from None
+
+
+def settle(scene: Scene, seconds: float = SETTLE_S, max_move_m: float = MAX_MOVE_M) -> Scene:
     """Let all movable objects come to rest; SceneNotAtRest names the one that moved more than 2 cm."""
     sim = MujocoSim(scene, 1, num_threads=1)
     hand = np.array([[scene.workspace_m[0, 0], 0.0, scene.workspace_m[1, 2] + 0.2, *HOME_GRIPPER_QUATERNION]])
@@ -67,7 +96,7 @@ def settle(scene: Scene, seconds: float = SETTLE_S) -> Scene:
     sim.close()
     moved = np.linalg.norm(state.object_pose[0, :, :3] - start[0, :, :3], axis=-1)
     worst = int(np.argmax(moved))
-    if state.unstable[0] or moved[worst] > MAX_MOVE_M:
+    if state.unstable[0] or moved[worst] > max_move_m:
         how_far = "without end" if state.unstable[0] else f"by {100 * moved[worst]:.1f} cm"
         raise SceneNotAtRest(
             f"{sim.objects[worst]} moved {how_far} within {seconds} s of its estimated pose; estimate the poses again"

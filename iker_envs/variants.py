@@ -20,8 +20,8 @@ from iker_envs.randomisation import Randomisation
 from iker_envs.scene import ObjectModel, Scene
 from iker_envs.starts import Start, StartSource
 
-MAX_VARIANTS = 16
-_SIZES = 5  # of the manipulated object, over the range of geometry_scale
+MAX_VARIANTS = 32  # of one environment whose geometry is randomised
+_SIZES = (5, 3)  # of the manipulated object, over the range of geometry_scale: 5 where they fit, else 3
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,17 +64,27 @@ def make_variants(source: StartSource, randomisation: Randomisation, free: str) 
     near = {name for s in starts for name in free_objects(s.scene, s.goal)} if free == "near" else set(movable)
     keys = [json.dumps([o.model.to_dict() for o in s.scene.objects]) + s.goal.object for s in starts]
     distinct = list(dict.fromkeys(keys))
-    scales = _scales(randomisation, MAX_VARIANTS // len(distinct))
+    scales = _scales(randomisation, len(distinct))
     chosen = [starts[keys.index(key)] for key in distinct]
     items = tuple(Variant(s.scene, s.goal.object, float(scale)) for s in chosen for scale in scales)
     first = tuple(distinct.index(key) * len(scales) for key in keys)
     return Variants(starts, tuple(n for n in movable if n in near), items, first, scales)
 
 
-def _scales(randomisation: Randomisation, most: int) -> np.ndarray:
+def _scales(randomisation: Randomisation, num_sets: int) -> np.ndarray:
+    """Sizes (S,) of each of so many sets of objects; the nominal one is the middle one where the range holds it."""
     if "geometry_scale" not in randomisation.ranges:
         return np.ones(1)
-    return np.linspace(*randomisation.ranges["geometry_scale"], max(1, min(_SIZES, most)))
+    count = next((n for n in _SIZES if n * num_sets <= MAX_VARIANTS), None)
+    if count is None:
+        raise ValueError(
+            f"geometry_scale makes {_SIZES[-1]} sizes of each of {num_sets} different sets of objects; at most "
+            f"{MAX_VARIANTS // _SIZES[-1]} sets fit; use fewer configurations, or randomise without geometry_scale"
+        )
+    low, high = randomisation.ranges["geometry_scale"]
+    middle = 1.0 if low < 1.0 < high else (low + high) / 2
+    half = count // 2 + 1
+    return np.unique(np.concatenate([np.linspace(low, middle, half), np.linspace(middle, high, half)]))
 
 
 def _check_alike(starts: Sequence[Start]) -> None:

@@ -8,6 +8,7 @@ step. World i depends on its own seed only (seed + i), not on how many worlds th
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -17,7 +18,15 @@ from gymnasium.vector.utils import batch_space
 
 from iker_envs.measure import Errors
 from iker_envs.scene import Goal
-from iker_envs.setup import as_contract, check_configuration, make_source, make_stage
+from iker_envs.setup import (
+    as_contract,
+    check_configuration,
+    check_options,
+    check_whole,
+    episode_time,
+    make_source,
+    make_stage,
+)
 from iker_envs.snapshot import Snapshot
 
 _OPTIONS = ("configuration", "goals", "reset_mask")
@@ -50,7 +59,7 @@ class StageVectorEnv(Snapshot, VectorEnv):
         *,
         stage_index: int = 0,
         observation: str = "keypoints",
-        episode_s: float = 6.0,
+        episode_s: float | None = None,
         free: str = "near",
         autoreset_mode: str | AutoresetMode = "same_step",
         random_first_age: bool = False,
@@ -58,16 +67,16 @@ class StageVectorEnv(Snapshot, VectorEnv):
         num_threads: int = 0,
     ) -> None:
         self._arguments = {name: value for name, value in locals().items() if name not in ("self", "__class__")}
-        self.num_envs, self.random_first_age = num_envs, random_first_age
+        self.num_envs, self.random_first_age = check_whole("num_envs", num_envs, 1), random_first_age
         self.autoreset_mode = _autoreset_mode(autoreset_mode)
         self.metadata = {**self.metadata, "autoreset_mode": self.autoreset_mode}
         self.task, self.source, self.randomisation = make_source(task, scene, goal, randomisation, stage_index)
         self.stage = make_stage(
             self.source,
-            num_envs,
+            self.num_envs,
             self.randomisation,
             observation=observation,
-            episode_s=episode_s,
+            episode_s=episode_time(episode_s, self.task),
             free=free,
             rewards=rewards,
             num_threads=num_threads,
@@ -83,17 +92,14 @@ class StageVectorEnv(Snapshot, VectorEnv):
 
     def reset(self, *, seed: int | Sequence[int] | None = None, options: Mapping[str, Any] | None = None):
         """Begin episodes in all worlds, or in those of `options["reset_mask"]`; seed an int or one per world."""
-        options = dict(options or {})
-        if unknown := [k for k in options if k not in _OPTIONS]:
-            raise ValueError(f"reset option {unknown[0]!r} is unknown; known: {', '.join(_OPTIONS)}")
-        mask = np.asarray(options.get("reset_mask", np.ones(self.num_envs, dtype=bool)))
-        if mask.shape != (self.num_envs,) or mask.dtype != bool:
-            raise ValueError(f"options['reset_mask'] is ({self.num_envs},) bool, not {mask.dtype} {mask.shape}")
+        options = check_options(options, _OPTIONS)
+        mask = _mask(options.get("reset_mask", np.ones(self.num_envs, dtype=bool)), self.num_envs)
         check_configuration(options.get("configuration"), self.source)
+        seeds = self._seeds(seed) if seed is not None or not self.stage.rngs else None
         if "goals" in options:
             self._give_goals(options["goals"], np.flatnonzero(mask))
-        if seed is not None or not self.stage.rngs:
-            self.stage.seed(self._seeds(seed), mask if self.stage.rngs else None)
+        if seeds is not None:
+            self.stage.seed(seeds, mask if self.stage.rngs else None)
         self._configuration = options.get("configuration")
         self._reset(mask)
         if self.random_first_age and mask.all():
@@ -104,24 +110,31 @@ class StageVectorEnv(Snapshot, VectorEnv):
     def _give_goals(self, goals: Any, worlds: np.ndarray) -> None:
         if goals is None:
             goals = [None] * self.num_envs
+        if isinstance(goals, (str, Path, Mapping)) or not isinstance(goals, (Sequence, np.ndarray)):
+            raise ValueError(f"options['goals'] is one goal per world, or target poses (N, 7), not {goals!r}")
         if len(goals) != self.num_envs:
             raise ValueError(
                 f"options['goals'] holds {len(goals)} goals for {self.num_envs} worlds; give one per world"
             )
-        if isinstance(goals, np.ndarray):
-            own = self.stage.variants.starts[0].goal
-            goals = [Goal(own.object, pose, own.grasp, own.instruction) for pose in goals]
-        goals = [None if goal is None else as_contract(Goal, goal) for goal in goals]
+        goals = [self._goal(goal) for goal in goals]
         self.stage.give_goals(worlds, [goals[w] for w in worlds])
+
+    def _goal(self, goal: Any) -> Goal | None:
+        """A world's goal from itself, its dictionary or a target pose (7,) of the task's object."""
+        if isinstance(goal, (Sequence, np.ndarray)) and not isinstance(goal, str):
+            own = self.stage.variants.starts[0].goal
+            given = {"object": own.object, "target_pose": goal, "grasp": own.grasp, "instruction": own.instruction}
+            return Goal.from_dict(given)
+        return None if goal is None else as_contract(Goal, goal)
 
     def _seeds(self, seed: int | Sequence[int] | None) -> list[int]:
         if seed is None:
             return [int(s) for s in np.random.SeedSequence().generate_state(self.num_envs)]
-        if isinstance(seed, (int, np.integer)):
-            return [int(seed) + i for i in range(self.num_envs)]
+        if not isinstance(seed, (Sequence, np.ndarray)) or isinstance(seed, str):
+            return [check_whole("seed", seed, 0) + i for i in range(self.num_envs)]
         if len(seed) != self.num_envs:
             raise ValueError(f"{len(seed)} seeds were given for {self.num_envs} worlds; give one int or one per world")
-        return [int(s) for s in seed]
+        return [check_whole("each seed", s, 0) for s in seed]
 
     def _reset(self, mask: np.ndarray) -> None:
         if mask.any():
@@ -130,22 +143,20 @@ class StageVectorEnv(Snapshot, VectorEnv):
 
     def step(self, actions):
         """One tick of 0.1 s in all worlds; actions (N, 6) in [-1, 1]."""
-        actions = np.asarray(actions)
-        if actions.shape != self.action_space.shape or not np.all(np.isfinite(actions)):
-            what = actions.shape if actions.shape != self.action_space.shape else "nan or infinite ones"
-            raise ValueError(f"actions are {self.action_space.shape} finite numbers in [-1, 1], not {what}")
+        self._check_ready("step")
+        actions = self._check_action(actions, f"actions are {self.action_space.shape}")
         fresh = self._done if self.autoreset_mode == AutoresetMode.NEXT_STEP else np.zeros(self.num_envs, dtype=bool)
         rows, lost = self.stage.step(np.where(fresh[:, None], 0.0, actions))
         self._reset(fresh.copy())  # next_step mode: this step is spent on the reset of worlds that had ended
         errors = self.stage.errors()
         terminated, truncated = lost & ~fresh, (self.stage.step_count >= self.stage.config.max_steps) & ~fresh
         reward = sum(rows.values())
-        info = {f"reward/{name}": value for name, value in rows.items()}
+        info = {f"reward/{name}": np.where(fresh, 0.0, value) for name, value in rows.items()}
         info |= {"is_success": errors.success, "is_success_strict": errors.strict, "goal_error_m": errors.goal_m}
         observation = self.stage.observe()
         self._done = terminated | truncated
         if self.autoreset_mode == AutoresetMode.SAME_STEP:
-            info["final_obs"] = observation
+            info["final_obs"] = observation.copy()
             info["_final_obs"] = self._done.copy()
             if self._done.any():
                 self._reset(self._done.copy())
@@ -154,17 +165,32 @@ class StageVectorEnv(Snapshot, VectorEnv):
 
     def finish(self) -> Errors:
         """Open all hands, retreat, wait until still and measure: Errors with (N,) arrays."""
+        self._check_ready("finish")
         return self.stage.finish()
+
+    def _check_ready(self, what: str) -> None:
+        if not self.stage.rngs:
+            raise ValueError(f"call reset() before {what}()")
 
     def close_extras(self, **kwargs: Any) -> None:
         """Free the simulation."""
-        self.stage.close()
+        self._close_worlds()
+
+
+def _mask(value: Any, num_envs: int) -> np.ndarray:
+    try:
+        mask = np.asarray(value)
+    except ValueError:  # rows of different lengths
+        mask = np.array(None)
+    if mask.shape != (num_envs,) or mask.dtype != bool:
+        raise ValueError(f"options['reset_mask'] is ({num_envs},) bool, not {mask.dtype} {mask.shape}")
+    return mask
 
 
 def _autoreset_mode(value: str | AutoresetMode) -> AutoresetMode:
     modes = {mode.name.lower(): mode for mode in AutoresetMode}
     if isinstance(value, AutoresetMode):
         return value
-    if value not in modes:
+    if not isinstance(value, str) or value not in modes:
         raise ValueError(f"autoreset_mode {value!r} is unknown; known: {', '.join(modes)}")
     return modes[value]

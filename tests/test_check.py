@@ -80,6 +80,19 @@ FAULTS = {
     ),
     "no instruction": (_set("instruction", " "), "the instruction is empty"),
     "a value without a number": (_set("values", {"x": 0.0}), "'y' has no value in this configuration; values: x"),
+    "an unknown contract": (lambda data: _programs(data).update(six="x"), "for keypoints or poses, not for 'six'"),
+    "a range out of the workspace": (
+        _set("objects", "left_shoe", "position_range_m", [0.5, 0.0]),
+        "of its start range left_shoe starts outside the workspace",
+    ),
+    "a range into the rack": (
+        _set("objects", "left_shoe", "position_range_m", [0.15, 0.0]),
+        r"of its start range left_shoe (starts \d+ mm inside rack|starts outside|cannot be grasped)",
+    ),
+    "a reserved name": (
+        lambda data: data["objects"].update(hand={"model": "book_red", "position_m": [0.4, -0.3, 0.0]}),
+        "an object cannot be called 'hand'",
+    ),
     "unknown model": (_set("objects", "left_shoe", "model", "clog"), "no object model 'clog'"),
 }
 
@@ -116,6 +129,13 @@ def test_a_task_that_a_simple_policy_cannot_solve_is_told(tmp_path, monkeypatch)
 def test_equal_faults_of_configurations_are_told_once(tmp_path):
     data = copy.deepcopy(SOUND) | {"instruction": "", "configurations": [{}, {}, {"instruction": "Put it there"}]}
     assert _check(data, tmp_path, solve=False) == ["configurations 0, 1: the instruction is empty"]
+
+
+def test_configurations_that_cannot_share_worlds_are_told(tmp_path):
+    stages = copy.deepcopy(SOUND["stages"])
+    stages[0]["goal"]["grasp"] = False
+    data = copy.deepcopy(SOUND) | {"configurations": [{}, {"stages": stages}]}
+    assert any("all grasp or all push" in fault for fault in _check(data, tmp_path, solve=False))
 
 
 @pytest.mark.slow

@@ -22,8 +22,10 @@ from iker_agent.disturb import Disturbance
 from iker_agent.keypoints import Keypoints
 from iker_agent.vlm.types import Message, Part, Reply, Request
 from iker_envs.contract import Contract
+from iker_envs.mujoco_model import build_model
 from iker_envs.randomisation import Randomisation
 from iker_envs.scene import (
+    RESERVED_NAMES,
     Camera,
     Goal,
     Grasp,
@@ -257,3 +259,54 @@ def test_whole_numbers_are_read_as_numbers():
 def test_a_number_as_text_is_no_list_of_numbers(text):
     with pytest.raises(ValueError, match=r"Grasp\.tcp_pose is a list of numbers"):
         Grasp.from_dict({"tcp_pose": text, "width_m": 0.05})
+
+
+CUP = {"name": "cup", "shape": "box", "size_m": [0.1, 0.1, 0.1], "mass_kg": 0.1}
+EYE = {"name": "eye", "pose_world": POSE.tolist()}
+ROOM = {
+    "objects": [{"model": CUP, "pose": POSE.tolist()}],
+    "cameras": [EYE],
+    "workspace_m": [[0, 0, 0], [1, 1, 1]],
+    "query_camera": "eye",
+}
+MEANINGLESS = [
+    (ObjectModel, CUP, "name", " ", "not empty"),
+    (ObjectModel, CUP, "size_m", [0, 1, 1], "above 0"),
+    (ObjectModel, CUP, "mass_kg", -1.0, "at least 0"),
+    (ObjectModel, CUP, "mass_kg", float("nan"), "not nan"),
+    (ObjectModel, CUP, "friction", float("inf"), "finite"),
+    (ObjectModel, CUP, "rgba", [2, 0, 0, 1], r"in \[0, 1\]"),
+    (ObjectModel, CUP, "mesh_scale", 0, "above 0"),
+    (Camera, EYE, "width", 0, "above 0"),
+    (Camera, EYE, "fov_y_rad", 4.0, "between 0 and pi"),
+    (Scene, ROOM, "objects", 2 * ROOM["objects"], "two objects of a scene are called 'cup'"),
+    (Scene, ROOM, "objects", [{"model": {**CUP, "name": "hand"}, "pose": POSE.tolist()}], "cannot be called 'hand'"),
+    (Scene, ROOM, "objects", [{"model": {**CUP, "mass_kg": 0}, "pose": POSE.tolist()}], "which is movable, is above 0"),
+    (Scene, ROOM, "cameras", [], "there is none"),
+    (Scene, ROOM, "query_camera", "front", "one of the scene's cameras"),
+    (Scene, ROOM, "workspace_m", [[1, 1, 1], [0, 0, 0]], "low < high"),
+    (Scene, ROOM, "approach_axis", [0, 0, -2], "unit vector"),
+    (Scene, ROOM, "approach_cone_rad", 0, "above 0"),
+]
+
+
+@pytest.mark.parametrize(("cls", "sound", "name", "value", "words"), MEANINGLESS)
+def test_what_makes_no_sense_is_told(cls, sound, name, value, words):
+    cls.from_dict(sound)
+    with pytest.raises(ValueError, match=words) as caught:
+        cls.from_dict({**sound, name: value})
+    assert "\n" not in str(caught.value)
+
+
+def test_numpy_scalars_are_numbers_text_and_truth_values():
+    goal = Goal.from_dict({"object": np.str_("cup"), "target_pose": POSE, "grasp": np.bool_(True)})
+    grasp = Grasp(POSE, np.float32(0.5), np.int64(1))
+    assert (type(goal.object), type(goal.grasp), type(grasp.width_m), type(grasp.score)) == (str, bool, float, float)
+    with pytest.raises(ValueError, match=r"Goal\.grasp is of type bool, not 1"):
+        Goal("cup", POSE, grasp=1)
+
+
+def test_reserved_names_are_those_of_the_model():
+    model = build_model(Scene.from_dict(ROOM))
+    names = {model.body(i).name for i in range(model.nbody)} | {model.joint(i).name for i in range(model.njnt)}
+    assert names - {"cup"} == set(RESERVED_NAMES)

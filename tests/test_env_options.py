@@ -141,6 +141,10 @@ BAD_OPTIONS = {
     "not a pose": ({**KEEP, "goal": {"object": "left_shoe", "target_pose": [float("nan")] * 7}}, "target_pose|finite"),
     "goal of another kind": ({**KEEP, "goal": 5}, "goal"),
     "grasp of another kind": ({**KEEP, "goal": CARRY, "grasp": 5}, "grasp"),
+    "wide grasp": ({**KEEP, "goal": CARRY, "grasp": Grasp([0.45, 0, 0.1, 0, 1, 0, 0], 0.2)}, "between 0 and 0.085 m"),
+    "grasp far away": ({**KEEP, "goal": CARRY, "grasp": Grasp([5, 0, 0.1, 0, 1, 0, 0], 0.05)}, "far from where"),
+    "no mapping": (3, "reset options are a mapping with configuration, goal, .*, not 3"),
+    "configuration of another type": ({"configuration": True}, "configuration True does not exist"),
     "grasp without a width": ({**KEEP, "goal": CARRY, "grasp": {"tcp_pose": [0] * 7}}, "Grasp lacks width_m"),
 }
 

@@ -5,6 +5,7 @@ import pickle
 import subprocess
 import sys
 import warnings
+from dataclasses import replace
 
 import gymnasium as gym
 import numpy as np
@@ -14,8 +15,9 @@ from gymnasium.utils.env_checker import check_env
 
 import iker_envs
 from iker_envs.geometry import pose_apply
-from iker_envs.scene import Outcome
+from iker_envs.scene import Outcome, upright_pose
 from iker_envs.spec import Spec
+from iker_envs.task import load_task
 
 INFO = {"is_success", "is_success_strict", "goal_error_m"} | {
     f"reward/{row}" for row in ("distance", "direction", "alignment", "bonus", "penalty")
@@ -214,6 +216,15 @@ BAD_ARGUMENTS = {
     "randomisation": (dict(randomisation={"colour": [0, 1]}), "'colour' cannot be randomised"),
     "no time": (dict(episode_s=0.0), "episode_s"),
     "time backwards": (dict(episode_s=-1.0), "episode_s"),
+    "less than a tick": (dict(episode_s=0.05), "at least one tick, 0.1 s, not 0.05"),
+    "no end": (dict(episode_s=float("inf")), "episode_s is a finite number"),
+    "time as text": (dict(episode_s="6"), "episode_s is a finite number, not '6'"),
+    "task of another type": (dict(scene=None, goal=None, task=3), "by its name or as a file, not as 3"),
+    "goal of a task": (dict(scene=None, task="shoe_push"), "a task has its own goals"),
+    "a folder": (dict(scene="."), "'.' cannot be read: Is a directory"),
+    "layout of another type": (dict(observation=["pose"]), "is unknown; known: keypoints, pose"),
+    "ranges of another type": (dict(randomisation={"ranges": 3}), "ranges are a mapping.*not 3"),
+    "ranges in no file": (dict(randomisation="nowhere.yaml"), r"a mapping of ranges, not 'nowhere\.yaml'; .*cannot be"),
 }
 
 
@@ -225,8 +236,58 @@ def test_bad_arguments_are_told_in_one_sentence(make, kwargs, words):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("content", [b"{", bytes(range(128, 256)), b"[1, 2]"], ids=["broken", "binary", "a list"])
+@pytest.mark.parametrize("argument", ["scene", "randomisation"])
+def test_a_file_that_cannot_be_used_is_named(make, tmp_path, argument, content):
+    (path := tmp_path / "given.yaml").write_bytes(content)
+    with pytest.raises(ValueError, match=r"given\.yaml|a mapping") as caught:
+        make("IKER-Stage-v0", **{argument: str(path)})
+    assert "\n" not in str(caught.value)
+
+
+SHOE_AT = {
+    "in the table": ([0.335, 0.17, 0.030], "left_shoe is 15 mm inside the table"),
+    "in another": ([0.335, -0.10, 0.045], "left_shoe is 30 mm inside right_shoe"),
+    "in the air": ([0.335, 0.17, 0.090], "left_shoe moved by 4.5 cm within 0.5 s"),
+}
+
+
+@pytest.mark.parametrize(("position", "words"), SHOE_AT.values(), ids=SHOE_AT)
+def test_a_scene_that_is_not_at_rest_is_refused(make, rack_scene, position, words):
+    with pytest.raises(ValueError, match=f"the scene is not at rest: {words}"):
+        make("IKER-Stage-v0", scene=rack_scene.with_poses({"left_shoe": upright_pose(position)}))
+
+
+def test_the_time_limit_is_the_tasks_unless_another_is_asked_for(make):
+    task = replace(load_task("shoe_push"), episode_s=1.5)
+    for kwargs, steps in (({}, 15), ({"episode_s": 0.7}, 7)):
+        env = gym.make("IKER-Stage-v0", task=task, **kwargs).unwrapped
+        assert env.stage.config.max_steps == steps
+        env.close()
+
+
+@pytest.mark.parametrize("make_one", [gym.make, lambda i: gym.make_vec(i, num_envs=2)], ids=["single", "vector"])
+def test_before_the_first_reset_and_after_the_end_is_told(make_one):
+    env = make_one("IKER-ShoePush-v0").unwrapped
+    action = np.zeros(env.action_space.shape)
+    for name, call in (("step", lambda: env.step(action)), ("finish", env.finish)):
+        with pytest.raises(ValueError, match=rf"call reset\(\) before {name}\(\)"):
+            call()
+    env.reset(seed=0)
+    state = env.get_state()
+    env.close(), env.close()
+    for call in (env.reset, lambda: env.step(action), env.finish, env.get_state, lambda: env.set_state(state)):
+        with pytest.raises(ValueError, match="the environment is closed; make another one"):
+            call()
+
+
 @pytest.mark.parametrize(
-    "action", [np.zeros(5), np.zeros((1, 6)), np.full(6, np.nan), np.array([0, 0, np.inf, 0, 0, 0])]
+    "action",
+    [
+        *(np.zeros(5), np.zeros((1, 6)), np.full(6, np.nan), np.array([0, 0, np.inf, 0, 0, 0])),
+        *("abc", None, [[1], [1, 2]], np.zeros(6) * 1j),
+    ],
+    ids=str,
 )
 def test_bad_actions_are_told_in_one_sentence_and_do_nothing(make, action):
     env = make("IKER-ShoePush-v0").unwrapped

@@ -69,6 +69,13 @@ def test_eval_says_when_no_policy_is_shipped():
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
+        (("eval", "."), "there is no policy file '.'"),
+        (("eval", "--json", "nowhere/x.json"), "--json is a file in a folder that exists"),
+        (("eval", "--json", "."), "--json is a file in a folder that exists"),
+        (("eval", "--episodes", "0"), "at least 1"),
+        (("eval", "--seed", "-1"), "--seed at least 0"),
+        (("eval", "waypoint", "--observation", "pose"), "waypoint reads keypoints, not 'pose'"),
+        (("eval", "--randomisation", "sifted"), "shifted or a YAML file"),
         (("train",), "say which task"),
         (("train", "shoe_push", "run.retries=3"), "settings of learn only"),
         (("train", "shoe_push", "learn.max_step=3"), "did you mean 'learn.max_steps'"),

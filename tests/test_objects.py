@@ -10,6 +10,7 @@ from iker_envs.collision import object_boxes
 from iker_envs.library import object_library, object_split
 from iker_envs.looks import visual_geoms
 from iker_envs.mujoco_model import build_model
+from iker_envs.optics import default_cameras
 from iker_envs.scene import Scene, SceneObject, upright_pose
 from iker_envs.shapes import parts
 
@@ -71,7 +72,7 @@ def test_a_mesh_is_centred_and_scaled(tmp_path):
     np.testing.assert_allclose(model.size_m, [0.06, 0.04, 0.05], atol=1e-9)
     (part,) = parts(model).collision
     np.testing.assert_allclose(part.position_m, 0, atol=1e-9)
-    scene = Scene((SceneObject(model, upright_pose([0.4, 0, 0.025])),), (), WORKSPACE)
+    scene = Scene((SceneObject(model, upright_pose([0.4, 0, 0.025])),), default_cameras(), WORKSPACE)
     assert build_model(scene, visuals=True).body("thing").mass[0] == pytest.approx(0.2)
 
 

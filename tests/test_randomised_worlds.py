@@ -15,9 +15,11 @@ from iker_envs.optics import default_cameras
 from iker_envs.randomisation import DEFAULT_RANGES, OPTIONAL_RANGES, ROWS, Randomisation
 from iker_envs.scene import HOME_GRIPPER_QUATERNION, Goal, ObjectModel, Scene, SceneObject, upright_pose
 from iker_envs.sim import WorldReset
+from iker_envs.variants import Variant
 
 BOX = ObjectModel("box", "box", np.array([0.28, 0.20, 0.11]), 0.6, friction=0.5)
 RACK = ObjectModel("rack", "rack", np.array([0.28, 0.64, 0.10]))
+BOX_ON_RACK = upright_pose([0.5, 0.0, 0.155])
 WORLDS = 12
 
 
@@ -56,6 +58,21 @@ def test_the_centre_of_mass_decides_what_tips_over():
     sim = worlds_of("com_offset", [[0, -0.02, 0], [0, 0.02, 0]], at=[0.5, 0.32, 0.156], rack=True)
     stays, falls = height_after(sim, 1.0)
     assert stays == pytest.approx(0.155, abs=0.003) and falls < 0.12
+
+
+@pytest.mark.parametrize("sizes", [(1.0,), (1.0, 1.05)])
+def test_a_high_centre_of_mass_loses_no_contacts(sizes):
+    scene = Scene(
+        (SceneObject(RACK, upright_pose([0.5, 0.0, 0.05]), movable=False), SceneObject(BOX, BOX_ON_RACK)),
+        default_cameras(),
+        np.array([[0.2] * 3, [0.7] * 3]),
+    )
+    sim = MujocoSim([Variant(scene, "box", size) for size in sizes], 2, num_threads=1)
+    for what, values in (("geometry", [0, 0]), ("com_offset", [[[0, 0, 0.01]], [[0, 0, -0.01]]])):
+        sim.randomize(what, np.arange(2), np.asarray(values))
+    closed, hand = np.zeros(2), np.tile([0.0, 0, 1.0, *HOME_GRIPPER_QUATERNION], (2, 1))
+    sim.reset(np.arange(2), WorldReset(hand, closed, np.tile(BOX_ON_RACK, (2, 1, 1)), closed))
+    assert height_after(sim, 0.5) == pytest.approx(BOX_ON_RACK[2], abs=0.001)
 
 
 def test_restitution_bounces():

@@ -100,10 +100,12 @@ def targets(observation: np.ndarray) -> np.ndarray:
 POSES = np.array([upright_pose([0.42, y, 0.045], yaw) for y, yaw in ((0.0, 0), (0.05, 0.2), (-0.02, -0.3), (0.3, 0))])
 
 
-@pytest.mark.parametrize("form", ["poses", "goals", "dictionaries"])
+@pytest.mark.parametrize("form", ["poses", "lists", "goals", "dictionaries"])
 def test_every_world_may_have_a_goal_of_its_own(worlds, form):
     goals = [Goal("left_shoe", pose) for pose in POSES]
-    given = {"poses": POSES, "goals": goals, "dictionaries": [g.to_dict() for g in goals]}[form]
+    given = {"poses": POSES, "lists": POSES.tolist(), "goals": goals, "dictionaries": [g.to_dict() for g in goals]}[
+        form
+    ]
     observation, _ = worlds.reset(seed=0, options={"goals": given, "configuration": 0})
     local = worlds.stage.local_m[0]
     wanted = np.array([pose_apply(pose, local) for pose in POSES])
@@ -142,7 +144,33 @@ def test_a_grasp_task_takes_goals_too():
     poses = np.array([upright_pose([0.65, y, 0.145]) for y in (-0.1, 0.1)])
     observation, _ = env.reset(seed=0, options={"goals": poses})
     np.testing.assert_allclose(targets(observation).mean(axis=1), poses[:, :3], atol=1e-6)
+    observation, _ = env.reset(options={"goals": None})
+    own = [env.stage.source.task.goal(0, env.stage.scene_now(w), env.stage.configuration[w]) for w in range(2)]
+    np.testing.assert_allclose(targets(observation).mean(axis=1), [g.target_pose[:3] for g in own], atol=1e-3)
     env.close()
+
+
+def test_a_hand_that_holds_one_object_takes_no_goal_of_another():
+    env = gym.make_vec("IKER-ShoeRack-v0", num_envs=1, stage_index=1, free="all")
+    env.reset(seed=0)
+    held = env.stage.goals[0]
+    other = next(name for name in env.stage.sim.free if name != held.object)
+    with pytest.raises(ValueError, match=f"'{other}', but the hand begins with '{held.object}'"):
+        env.reset(options={"goals": [Goal(other, held.target_pose, grasp=True)]})
+    env.close()
+
+
+@pytest.mark.parametrize("state", [{}, None, {"stage": 1, "kept": 2}, "of another task"], ids=str)
+def test_what_is_no_state_of_this_environment_is_refused(worlds, state):
+    before, _ = worlds.reset(seed=0)
+    if state == "of another task":
+        other = gym.make_vec("IKER-BookPush-v0", num_envs=4)
+        other.reset(seed=0)
+        state = other.get_state()
+        other.close()
+    with pytest.raises(ValueError, match="state is"):
+        worlds.set_state(state)
+    np.testing.assert_array_equal(worlds.stage.observe(), before)
 
 
 BAD_GOALS = {

@@ -6,11 +6,14 @@ import os
 import numpy as np
 import pytest
 import yaml
+from typer.testing import CliRunner
 
 import iker_envs
+from iker_agent.cli import app
 from iker_agent.program import run_program
 from iker_envs.collision import deepest_overlap, object_boxes, scene_boxes
 from iker_envs.grasps import propose_grasps
+from iker_envs.library import object_library
 from iker_envs.measure import keypoint_error
 from iker_envs.scene import Scene
 from iker_envs.starts import push_start
@@ -188,6 +191,18 @@ FAULTS = {
     ),
     "an object is no mapping": ("objects.box", 3, "3"),
     "stages are no list": ("stages", 3, "stages is a list, not 3"),
+    "objects are a list": ("objects", [1], r"objects is a mapping from names, not \[1\]"),
+    "values are a number": ("values", 3, "values is a mapping from names, not 3"),
+    "configurations are a number": ("configurations", 3, "configurations is a list of what each changes, not 3"),
+    "a list of models": ("objects.box.model", ["hat_box"], r"no object model \['hat_box'\]"),
+    "nothing moves": ("objects.box.movable", False, "configuration 0 has nothing that can be moved"),
+    "stages without any": ("stages", [], "configuration 0 has no stages"),
+    "an empty name": ("name", " ", "the task's name is empty"),
+    "an empty id": ("id", "", "the task's id is empty"),
+    "a range below 0": ("objects.box.yaw_range_deg", -3.0, "at least 0, not .*-3.0"),
+    "less than a tick": ("episode_s", 0.01, "at least one tick"),
+    "a price": ("instruction", "pay $5", r"\$ that begins no name: \$name stands for a value"),
+    "parts of a task": ("colour", 1, "it has: .*objects, instruction, stages, values"),
 }
 
 
@@ -203,13 +218,43 @@ def test_a_faulty_task_is_told_with_the_bad_value_and_the_valid_ones(path, value
 
 
 @pytest.mark.parametrize(
-    "text", ["", "- a\n- b\n", "just words\n", "name: [1, 2\n"], ids=["empty", "list", "text", "broken"]
+    "text",
+    ["", "- a\n- b\n", "just words\n", "name: [1, 2\n", "name: a\nname: b\n"],
+    ids=["empty", "list", "text", "broken", "twice"],
 )
 def test_a_file_that_is_no_mapping_is_one_sentence(tmp_path, text):
     file = tmp_path / "odd.yaml"
     file.write_text(text)
     with pytest.raises(ValueError, match=r"odd\.yaml"):
         load_task(file)
+
+
+@pytest.mark.parametrize("scale", [None, "cm", 0, True])
+def test_a_scale_that_is_no_number_is_one_sentence(tmp_path, scale):
+    cup = {"shape": "mesh", "mesh": "cup.obj", "mass_kg": 0.1, "mesh_scale": scale}
+    (tmp_path / "objects.yaml").write_text(yaml.safe_dump({"cup": cup}))
+    (tmp_path / "cup.obj").write_bytes(bytes(range(256)))
+    with pytest.raises(ValueError, match="mesh_scale of object model 'cup' is"):
+        object_library([tmp_path])
+
+
+def test_a_mesh_of_noise_is_one_sentence(tmp_path):
+    cup = {"shape": "mesh", "mesh": "cup.obj", "mass_kg": 0.1}
+    (tmp_path / "objects.yaml").write_text(yaml.safe_dump({"cup": cup}))
+    (tmp_path / "cup.obj").write_bytes(bytes(range(256)) * 8)
+    with pytest.raises(ValueError, match=r"the mesh '.*cup\.obj' ") as caught:
+        object_library([tmp_path])
+    assert "\n" not in str(caught.value)
+
+
+def test_one_faulty_file_does_not_hide_the_other_tasks(tmp_path, monkeypatch):
+    (tmp_path / "noise.yaml").write_bytes(bytes(range(128, 256)))
+    monkeypatch.setenv("IKER_TASKS", str(tmp_path))
+    listed = CliRunner().invoke(app, ["tasks"])
+    assert listed.exit_code == 0 and "shoe_push" in listed.output
+    assert "noise.yaml' is not a text file" in listed.output
+    with pytest.raises(ValueError, match=r"folder of 'nodir/x\.png' does not exist"):
+        CliRunner().invoke(app, ["tasks", "--sheet", "nodir/x.png"], catch_exceptions=False)
 
 
 def test_a_configuration_that_does_not_exist_names_the_ones_that_do():

@@ -14,12 +14,13 @@ import yaml
 import iker_envs  # noqa: F401 (registers the environments)
 from iker_envs.mujoco_model import build_variants
 from iker_envs.mujoco_sim import MujocoSim
+from iker_envs.randomisation import Randomisation
 from iker_envs.scene import HOME_GRIPPER_QUATERNION, Scene
 from iker_envs.setup import as_randomisation, make_source, make_stage
 from iker_envs.shapes import SHAPES, Geom, Parts
 from iker_envs.sim import WorldReset
 from iker_envs.task import load_task, task_folders
-from iker_envs.variants import MAX_VARIANTS, Variant
+from iker_envs.variants import MAX_VARIANTS, Variant, _scales
 
 
 def with_model(scene: Scene, name: str, **changes) -> Scene:
@@ -164,6 +165,24 @@ def test_sizes_and_configurations_share_the_variants(mixed_task):
     assert len(stage.variants.items) == 10 <= MAX_VARIANTS, "2 sets of objects, 5 sizes"
     assert stage.variants.pick(1, 1.06) == 8 and stage.variants.items[8].scale == pytest.approx(1.05)
     stage.close()
+
+
+@pytest.mark.parametrize(
+    ("num_sets", "limits", "sizes"),
+    [
+        (1, (0.9, 1.1), [0.9, 0.95, 1.0, 1.05, 1.1]),
+        (10, (0.8, 1.1), [0.8, 1.0, 1.1]),
+        (10, (0.8, 0.9), [0.8, 0.85, 0.9]),
+        (3, (0.9, 0.9), [0.9]),
+    ],
+)
+def test_the_nominal_size_is_among_the_sizes(num_sets, limits, sizes):
+    assert _scales(Randomisation({"geometry_scale": limits}), num_sets) == pytest.approx(sizes)
+
+
+def test_too_many_sets_of_objects_for_sizes_are_told():
+    with pytest.raises(ValueError, match="11 different sets of objects; at most 10"):
+        _scales(Randomisation.all(), 11)
 
 
 @pytest.mark.parametrize(

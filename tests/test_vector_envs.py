@@ -8,6 +8,7 @@ from gymnasium.vector import AutoresetMode
 import iker_envs
 from iker_agent.learning.evaluate import evaluate
 from iker_agent.learning.waypoint import WaypointLearner
+from iker_envs.scene import upright_pose
 from iker_envs.sim import WorldReset
 
 every_id = pytest.mark.parametrize("env_id", iker_envs.IDS)
@@ -141,6 +142,7 @@ def test_next_step_autoreset_spends_a_step_on_the_reset(make):
             first = last
         if step == 4:
             np.testing.assert_array_equal(reward, 0.0)
+            assert not any(value.any() for name, value in info.items() if name.startswith("reward/"))
             np.testing.assert_array_equal(observation, first, err_msg="not the first observation of an episode")
         assert truncated.all() == (step in (3, 7)), f"step {step}: an episode has 3 actions"
 
@@ -167,12 +169,33 @@ def test_a_mask_protects_worlds_whatever_the_seed_and_mode_of_the_goal(make, see
     np.testing.assert_array_equal(after[1:], before[1:])
 
 
+def test_a_masked_reset_of_a_grasp_task_depends_on_its_own_seed_alone(make):
+    def first_world(num_envs: int, seed: int, again: dict) -> np.ndarray:
+        env = make("IKER-ShoePlace-v0", num_envs, autoreset_mode="disabled")
+        env.reset(seed=seed)
+        mask = np.arange(num_envs) == 0
+        return env.reset(**{**again, "options": {"reset_mask": mask, **again.get("options", {})}})[0][0]
+
+    other = {"options": {"configuration": 3}}
+    np.testing.assert_array_equal(first_world(1, 7, other), first_world(3, 7, other))
+    np.testing.assert_array_equal(first_world(3, 1, {"seed": 7}), first_world(3, 2, {"seed": 7}))
+
+
+def test_a_reset_that_fails_gives_no_goal(make):
+    env = make(PUSH)
+    env.reset(seed=0)
+    with pytest.raises(ValueError, match="seed"):
+        env.reset(seed=-1, options={"goals": np.tile(upright_pose([0.42, 0.0, 0.045]), (3, 1))})
+    assert env.stage.get_state()["given"] == [None] * 3
+
+
 def test_arrays_are_fresh_at_every_step(make):
     env = make(PUSH)
     kept = [env.reset(seed=0)[0]]
     for actions in BUSY[:3, :3]:
         observation, reward, *_, info = env.step(actions)
         kept += [observation, reward, info["final_obs"], info["goal_error_m"]]
+        assert not np.shares_memory(observation, info["final_obs"])
     copies = [k.copy() for k in kept]
     env.step(BUSY[4, :3])
     env.reset()
@@ -194,6 +217,13 @@ BAD_RESETS = {
     "mask of numbers": (dict(options={"reset_mask": np.ones(3)}), r"\(3,\) bool, not float64"),
     "too few seeds": (dict(seed=[1, 2]), "2 seeds were given for 3 worlds"),
     "configuration": (dict(options={"configuration": 99}), "configuration 99 does not exist"),
+    "negative seed": (dict(seed=-1), "seed is a whole number of at least 0, not -1"),
+    "half a seed": (dict(seed=1.5), "seed is a whole number"),
+    "seeds of text": (dict(seed=["a", 1, 2]), "each seed is a whole number of at least 0, not 'a'"),
+    "ragged mask": (dict(options={"reset_mask": [[True], [True, False]]}), r"\(3,\) bool"),
+    "no mapping": (dict(options=3), "reset options are a mapping"),
+    "one goal": (dict(options={"goals": {"object": "left_shoe"}}), "one goal per world"),
+    "goals of numbers": (dict(options={"goals": [1, 2, 3]}), "a goal is given as itself.*not as 1"),
 }
 
 
@@ -220,6 +250,11 @@ BAD_ARGUMENTS = {
     "reward row": (dict(rewards={"charm": 1.0}), "charm.*distance"),
     "layout": (dict(observation="pixels"), "'pixels' is unknown; known: keypoints, pose"),
     "no worlds": (dict(num_envs=0), "num_envs"),
+    "half a world": (dict(num_envs=1.5), "num_envs is a whole number of at least 1, not 1.5"),
+    "threads": (dict(num_threads="2"), "num_threads is a whole number of at least 0, not '2'"),
+    "no rewards": (dict(rewards=3), "rewards is a mapping"),
+    "reward of text": (dict(rewards={"distance": "x"}), "is a finite number, not 'x'"),
+    "mode of another type": (dict(autoreset_mode=3), "3 is unknown; known: next_step"),
 }
 
 
