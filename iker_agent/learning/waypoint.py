@@ -36,6 +36,7 @@ _GOOD_M = 0.020  # so near, the fingers do not go round to another side any more
 _SLANT = 4.0  # share of the straight way to the target in the push direction
 _BRAKE = 0.6  # of what is left, per tick: the object slides on a little
 _TURN_FIRST_RAD = np.deg2rad(10.0)  # larger heading errors are pushed away at an end of the object
+_AWAY_M = 0.02  # so much away from the robot is pushed before anything else
 _LANE_M = 0.02  # the fingers count as behind the contact within this lateral distance
 _FACE_DONE_M = 0.006  # a face that has been pushed so near is left for the other one
 _PASS_M = 0.02  # between the fingers and the corners that they go around
@@ -162,8 +163,9 @@ def _contact(seen: _Seen) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     axes, half = _axes(seen), _half_sizes(seen)
     turn = _turn(seen)[:, 2]
     left = np.einsum("nij,nj->ni", axes, motion)  # how far each face has to go
-    turn_first = (np.abs(turn) > _TURN_FIRST_RAD) | (norm(motion) < 0.01)
-    face = np.where(turn_first, np.argmin(half, axis=-1), np.argmax(_urgency(seen, left), axis=-1))
+    away = _away(seen, left)
+    turn_first = ((np.abs(turn) > _TURN_FIRST_RAD) & ~away.any(axis=-1)) | (norm(motion) < 0.01)
+    face = np.where(turn_first, np.argmin(half, axis=-1), np.argmax(_urgency(seen, left) + away, axis=-1))
     rows = np.arange(len(face))
     normal = axes[rows, face] * np.sign(left[rows, face] + 1e-12)[:, None]
     tangent = axes[rows, 1 - face]
@@ -192,6 +194,15 @@ def _urgency(seen: _Seen, left: np.ndarray) -> np.ndarray:
     outside = -np.sign(left) * place > half - 0.01
     beside = np.abs(place[:, ::-1]) < half[:, ::-1]
     return np.abs(left) + np.where(outside & beside & (np.abs(left) > _FACE_DONE_M), 1.0, 0.0)
+
+
+def _away(seen: _Seen, left: np.ndarray) -> np.ndarray:
+    """Which faces (N, 2) still have to go away from the robot: first, while the arm reaches the place behind them.
+
+    Once such an object has been pushed in front of the robot, that place may lie too near the base.
+    """
+    outward = left * _axes(seen)[..., 0] > 0.7 * np.abs(left)
+    return outward & (np.abs(left) > _AWAY_M)
 
 
 def _in_object(seen: _Seen, point: np.ndarray) -> np.ndarray:
