@@ -5,6 +5,7 @@ import pytest
 
 from iker_envs.geometry import body_axis, pose_apply, pose_compose, pose_inverse, rotation_angle
 from iker_envs.grasps import MAX_WIDTH_M, grasp_in_object, propose_grasps
+from iker_envs.optics import default_cameras
 from iker_envs.reach import reachable
 from iker_envs.scene import HOME_GRIPPER_QUATERNION, ObjectModel, Scene, SceneObject, upright_pose
 
@@ -19,7 +20,7 @@ def alone(scene: Scene, name: str, pose: np.ndarray) -> Scene:
 
 def block(size, pose) -> Scene:
     thing = SceneObject(ObjectModel("block", "box", np.array(size), 0.2), pose)
-    return Scene((thing,), (), np.array([[0.2, -0.45, 0.015], [0.75, 0.45, 0.45]]))
+    return Scene((thing,), default_cameras(), np.array([[0.2, -0.45, 0.015], [0.75, 0.45, 0.45]]))
 
 
 def closing_axis(grasp) -> np.ndarray:

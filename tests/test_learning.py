@@ -118,7 +118,9 @@ def test_returns_bootstrap_from_the_observation_that_ended_the_episode():
 
 def test_an_update_says_how_far_it_went(stage):
     rows = []
-    PPOLearner(PPOConfig(num_envs=16, horizon=8, max_steps=16 * 8, budget_s=1e9)).learn(*stage, report=rows.append)
+    PPOLearner(PPOConfig(num_envs=16, horizon=8, max_steps=16 * 8, budget_s=1e9, warm_start=False)).learn(
+        *stage, report=rows.append
+    )
     row = rows[0]
     assert row.kl > 0.0 and np.isfinite(row.explained_variance)
     assert row.entropy == pytest.approx(6 * (np.log(row.std) + 0.5 * np.log(2 * np.pi * np.e)), abs=0.01)
@@ -127,7 +129,7 @@ def test_an_update_says_how_far_it_went(stage):
 def test_the_same_seed_gives_the_same_first_updates(stage):
     weights = []
     for _ in range(2):
-        config = PPOConfig(num_envs=16, horizon=8, max_steps=16 * 8 * 2, budget_s=1e9)
+        config = PPOConfig(num_envs=16, horizon=8, max_steps=16 * 8 * 2, budget_s=1e9, warm_start=False)
         policy = PPOLearner(config).learn(*stage, seed=5)
         weights.append(policy.network.mean.weight.detach().clone())
     assert torch.equal(*weights)
@@ -137,6 +139,6 @@ def test_the_same_seed_gives_the_same_first_updates(stage):
 def test_a_minute_of_ppo_beats_its_own_start_clearly(stage):
     scene, goal = stage
     start = evaluate(fresh_policy(Spec()), num_envs=64, scene=scene, goal=goal)
-    policy = PPOLearner(PPOConfig(budget_s=60.0)).learn(scene, goal, seed=0)
+    policy = PPOLearner(PPOConfig(budget_s=60.0, warm_start=False)).learn(scene, goal, seed=0)
     after = evaluate(policy, num_envs=64, scene=scene, goal=goal, seed=1)
     assert after.interval[0] > start.interval[1] + 0.2, (start, after)

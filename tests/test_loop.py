@@ -178,7 +178,8 @@ def test_a_run_folder_is_not_overwritten(tmp_path, monkeypatch, capsys):
 @pytest.mark.skipif(os.name != "posix", reason="SIGINT is sent the POSIX way")
 def test_interrupting_leaves_a_readable_folder(tmp_path):
     code = "from iker_agent.cli import main; main()"
-    command = (sys.executable, "-c", code, "run", "--out", str(tmp_path / "run"), "learn.num_envs=64")
+    command = (sys.executable, "-c", code, "run", "--out", str(tmp_path / "run"))
+    command += ("learn.num_envs=64", "learn.warm_start=false")
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     give_up = time.monotonic() + 120
     while not (tmp_path / "run" / "stage_01" / "goal.json").exists() and time.monotonic() < give_up:
