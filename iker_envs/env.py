@@ -153,9 +153,8 @@ class StageEnv(Snapshot, gym.Env):
         """One tick of 0.1 s. Returns (observation, reward, terminated, truncated, info)."""
         self._check_ready("step")
         action = self._check_action(action, f"an action is {self.action_space.shape[0]}").astype(float)
-        rows, lost = self.stage.step(action[None])
+        rows, lost, errors = self.stage.step(action[None])
         truncated = self.stage.step_count[0] >= self.stage.config.max_steps
-        errors = self.stage.errors()
         info = {f"reward/{name}": float(value[0]) for name, value in rows.items()}
         info |= {"is_success": bool(errors.success[0]), "is_success_strict": bool(errors.strict[0])}
         info |= {"goal_error_m": float(errors.goal_m[0])}

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 import array_api_compat
+import array_api_compat.numpy
 import numpy as np
 
 Array = Any
@@ -18,6 +19,8 @@ IDENTITY_QUATERNION = (1.0, 0.0, 0.0, 0.0)
 
 def namespace(*arrays: Array) -> Any:
     """The array-API namespace (numpy, torch, ...) that the arrays belong to."""
+    if all(type(a) is np.ndarray for a in arrays):  # the usual case, without array_api_compat's inspection
+        return array_api_compat.numpy
     return array_api_compat.array_namespace(*arrays)
 
 

@@ -236,7 +236,7 @@ class StageWorlds:
         self.held_offset_m[worlds] = subroutines.object_in_hand(self.state, self.object_index)[worlds]
         self.grasped[worlds] = self.goal.grasp
         self.sensing.begin(worlds, self.rngs, self._object_pose()[worlds])
-        self.error_m[worlds] = self._error()[worlds]
+        self.error_m[worlds] = self._error(self.errors(worlds), worlds)
 
     def keep(self, goal: Goal, grasp: Grasp | None) -> str:
         """Begin the next episode from the world as it stands: a new goal, the hand at its start pose.
@@ -269,8 +269,8 @@ class StageWorlds:
         bound = spec.observation_bound()
         return np.clip(packed, -bound, bound)
 
-    def step(self, action: np.ndarray) -> tuple[dict[str, np.ndarray], np.ndarray]:
-        """Apply actions (N, 6) for one tick. Returns the reward rows and which worlds are lost (N,) bool."""
+    def step(self, action: np.ndarray) -> tuple[dict[str, np.ndarray], np.ndarray, Errors]:
+        """Apply actions (N, 6) for one tick. Returns the reward rows, which worlds are lost (N,) bool, the errors."""
         spec = self.config.spec
         effective = self.sensing.delay(action)
         self.commanded_pose = decode_action(
@@ -281,7 +281,7 @@ class StageWorlds:
         self.step_count += 1
         self.sensing.see(self._rows, self._object_pose())
         errors = self.errors()
-        before, self.error_m = self.error_m, self._error(errors)
+        before, self.error_m = self.error_m, self._error(errors).copy()  # resets write into it
         near = (self.error_m <= self.config.rewards.success_m) & (errors.tilt_rad <= _NEAR_TILT_RAD)
         self.success_steps = np.where(near, self.success_steps + 1, 0)
         lost = self.lost(errors)
@@ -295,14 +295,13 @@ class StageWorlds:
             contact_force_N=norm(self.state.contact_force),
             others_moved_m=errors.others_m,
         )
-        return compute_rewards(reward_state, self.config.rewards), lost
+        return compute_rewards(reward_state, self.config.rewards), lost, errors
 
-    def _error(self, errors: Errors | None = None) -> np.ndarray:
-        """What the alignment row goes by (N,): keypoint error, or pose error under the pose observation."""
-        errors = errors or self.errors()
+    def _error(self, errors: Errors, worlds: np.ndarray | slice = slice(None)) -> np.ndarray:
+        """What the alignment row goes by (M,): keypoint error, or pose error under the pose observation."""
         if self.config.spec.observation == "keypoints":
             return errors.goal_m
-        offset = self._object_pose()[:, :3] - self.target_pose[:, :3]
+        offset = self._object_pose()[worlds, :3] - self.target_pose[worlds, :3]
         return norm(offset) + _POSE_ERROR_M_PER_RAD * (errors.heading_rad + errors.tilt_rad)
 
     def _gripper_distance(self) -> np.ndarray:
@@ -310,14 +309,14 @@ class StageWorlds:
         points = np.concatenate([pose[:, None, :3], pose_apply(pose, self.local_m)], axis=1)
         return norm(points - self.state.gripper_pose[:, None, :3]).min(axis=-1)
 
-    def errors(self) -> Errors:
-        """How far each world is from its goal, as things stand."""
-        poses, start = self.state.object_pose, self.start_pose
-        if (index := self.object_index).any():  # the object of each world's goal comes first
+    def errors(self, worlds: np.ndarray | slice = slice(None)) -> Errors:
+        """How far the worlds (M,) are from their goals, as things stand; all of them by default."""
+        poses, start = self.state.object_pose[worlds], self.start_pose[worlds]
+        if (index := self.object_index[worlds]).any():  # the object of each world's goal comes first
             order = np.concatenate([index[:, None], np.zeros((len(index), poses.shape[1] - 1), dtype=int)], axis=-1)
             order[:, 1:] = np.arange(poses.shape[1] - 1) + (np.arange(poses.shape[1] - 1) >= index[:, None])
             poses, start = (np.take_along_axis(p, order[..., None], axis=1) for p in (poses, start))
-        return measure(poses, 0, start, self.target_pose, self.local_m)
+        return measure(poses, 0, start, self.target_pose[worlds], self.local_m[worlds])
 
     def lost(self, errors: Errors) -> np.ndarray:
         """Worlds (N,) in which the object was dropped, tipped over or fell, or physics diverged.

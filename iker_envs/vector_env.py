@@ -146,9 +146,10 @@ class StageVectorEnv(Snapshot, VectorEnv):
         self._check_ready("step")
         actions = self._check_action(actions, f"actions are {self.action_space.shape}")
         fresh = self._done if self.autoreset_mode == AutoresetMode.NEXT_STEP else np.zeros(self.num_envs, dtype=bool)
-        rows, lost = self.stage.step(np.where(fresh[:, None], 0.0, actions))
-        self._reset(fresh.copy())  # next_step mode: this step is spent on the reset of worlds that had ended
-        errors = self.stage.errors()
+        rows, lost, errors = self.stage.step(np.where(fresh[:, None], 0.0, actions))
+        if fresh.any():  # next_step mode: this step is spent on the reset of worlds that had ended
+            self._reset(fresh.copy())
+            errors = self.stage.errors()
         terminated, truncated = lost & ~fresh, (self.stage.step_count >= self.stage.config.max_steps) & ~fresh
         reward = sum(rows.values())
         info = {f"reward/{name}": np.where(fresh, 0.0, value) for name, value in rows.items()}
