@@ -44,8 +44,9 @@ def _by_seed(runs: Path) -> str:
         "|---|---|---|---|---|---|---|",
     ]
     for task, (paper, _, _) in PAPER.items():
-        found = [r for seed in SEEDS if (r := _result(runs / task / seed, "eval")) is not None]
-        last = [read_metrics(runs / task / seed / "metrics.csv")[-1] for seed in SEEDS[: len(found)]]
+        done = [seed for seed in SEEDS if (runs / task / seed / "eval.json").exists()]
+        found = [_result(runs / task / seed, "eval") for seed in done]
+        last = [read_metrics(runs / task / seed / "metrics.csv")[-1] for seed in done]
         if len(found) < len(SEEDS):
             seeds = f"{_share(mean(r['success_rate'] for r in found))} (of {len(found)})" if found else NOT_RUN
             rows.append(f"| {task} | {paper:.3f} | {seeds} | {NOT_RUN} | {NOT_RUN} | {_ranges(last)} |")
@@ -109,11 +110,17 @@ def draw(runs: Path, path: Path) -> None:
     """Strict success while exploring over environment steps, a panel for each task, a line for each seed."""
     figure = Figure(figsize=(9.0, 2.6), dpi=120, layout="constrained")
     for axis, task in zip(figure.subplots(1, len(PAPER), sharey=True), PAPER, strict=True):
-        for seed in SEEDS:
+        for number, seed in enumerate(SEEDS):
             metrics = runs / task / seed / "metrics.csv"
             if metrics.exists():
                 rows = read_metrics(metrics)
-                axis.plot([r.steps for r in rows], [r.success_strict for r in rows], lw=1.3, label=f"seed {seed}")
+                axis.plot(
+                    [r.steps for r in rows],
+                    [r.success_strict for r in rows],
+                    color=f"C{number}",
+                    lw=1.3,
+                    label=f"seed {seed}",
+                )
         axis.set_title(task, loc="left", fontsize=10)
         axis.set_ylim(-0.02, 1.02)
         axis.yaxis.set_major_formatter(PercentFormatter(1.0, symbol=" %"))
