@@ -89,9 +89,9 @@ class Screen:
     def closing(self, result: RunResult, report: str) -> None:
         """The table of all stages and where the report is."""
         end = "task done" if result.success else f"task not done: {result.reason or 'not where it should be'}"
-        table = Table(box=SIMPLE_HEAD, title=escape(end))
+        table = Table(box=SIMPLE_HEAD, title=escape(end), padding=(0, 1, 0, 0))
         for name, justify in _COLUMNS:
-            table.add_column(name, justify=justify, no_wrap=name == "action")
+            table.add_column(name, justify=justify, no_wrap=name != "action")
         for row in summary_rows(result):
             table.add_row(*map(escape, row))
         self.console.print(table)
