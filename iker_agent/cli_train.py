@@ -45,16 +45,19 @@ def train(
 
     Ends when deterministic strict success on fresh copies reaches learn.stop_success twice, or after learn.max_steps.
     """
-    from iker_agent.learning.distributed import joined_group
+    from iker_agent.learning import distributed
 
     overrides = list(overrides or ())
     if resume and any(option is not None for option in (observation, randomisation, seed, out)):
         raise ValueError("a resumed training keeps its observation, randomisation, seed and folder; leave them out")
     if resume and task:
         overrides.insert(0, task)  # the task is known from the folder: what looks like one is a setting
-    with joined_group():
+    with distributed.joined_group():
         done = _train(task, overrides, observation or "keypoints", randomisation or "on", seed or 0, out, resume)
-    raise typer.Exit(0 if done else NOT_DONE)
+        code = 0 if done else NOT_DONE
+        if distributed.num_processes() > 1:
+            distributed.leave(code)
+    raise typer.Exit(code)
 
 
 def _train(task: str, overrides: Sequence[str], observation, randomisation, seed: int, out, resume) -> bool:

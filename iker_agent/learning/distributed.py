@@ -9,6 +9,7 @@ is told of ours. Without torchrun everything here does nothing.
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -40,6 +41,18 @@ def joined_group() -> Iterator[None]:
         yield
     finally:
         distributed.destroy_process_group()
+
+
+def leave(code: int) -> None:
+    """End this process of a group with an exit code, once all have come so far.
+
+    Python is not torn down: gloo's threads outlive the group, and one that then needs the interpreter aborts the
+    process now and then.
+    """
+    distributed.barrier()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def _tell_skrl(size: int) -> None:
