@@ -53,7 +53,7 @@ ModelName = Annotated[str | None, typer.Option(help="Model that the backend open
 Address = Annotated[str | None, typer.Option(help="Server of the backend openai, such as http://127.0.0.1:8000/v1.")]
 Cassette = Annotated[Path | None, typer.Option(help="Run folder that the backend replay answers from.")]
 Preset = Annotated[str, typer.Option(help="Settings from cfg/presets, such as paper.")]
-Out = Annotated[Path | None, typer.Option(help="Run folder; default: runs/TASK_NNN.")]
+Out = Annotated[Path | None, typer.Option(help="Folder to write into; default: a new one in runs/.")]
 
 
 def _config(overrides: list[str] | None, preset: str, model, base_url, cassette, **top):
@@ -90,8 +90,9 @@ def run(
 ) -> None:
     """Do a task: look, ask for a program, learn a policy in simulation, act, look again, until done.
 
-    By default the task shoe_rack with human-written programs, PPO on the CPU and a simulated world; about ten minutes.
-    Add --learner waypoint to see the loop in less than one.
+    By default the task shoe_rack with human-written programs, shipped policies, PPO where they do not do, and a
+    simulated world: a minute or two; with learn.warm_start=false run.warm_start=false, all learned here, three to five.
+    --learner waypoint takes seconds.
     """
     from iker_agent.run_command import start_run
 

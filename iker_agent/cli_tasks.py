@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -20,7 +21,12 @@ def tasks(
     from iker_envs.task import load_task, task_names
 
     chosen = names or task_names()
-    table = Table("task", "id", "stages", "configurations", "what it is")
+    table = Table()
+    for heading in ("task", "id", "stages", "configs"):
+        table.add_column(heading, no_wrap=True)
+    table.add_column("what it is")
+    for warning in () if names else _warnings():
+        typer.echo(warning, err=True)
     if sheet is not None:
         _check_sheet(sheet)
     shown = []
@@ -35,10 +41,22 @@ def tasks(
         shown.append(name)
         stages = len(task.configuration(0).stages)
         counts = str(stages), str(len(task.configurations))
-        table.add_row(escape(task.name), escape(task.id), *counts, escape(task.description))
+        table.add_row(escape(Path(name).stem), escape(task.id), *counts, escape(task.description))
     Console().print(table)
     if sheet is not None:
         _write_sheet(shown, sheet)
+
+
+def _warnings() -> Iterator[str]:
+    """What is wrong with the folders of tasks, one sentence each."""
+    from iker_envs.task import find_task, task_folders
+
+    for folder in task_folders():
+        if not folder.is_dir():
+            yield f"IKER_TASKS names {str(folder)!r}, which is no folder"
+        for path in sorted(folder.glob("*.yaml")):
+            if path.stem != "objects" and (first := find_task(path.stem)) != path:
+                yield f"{path} is not used: the name {path.stem!r} belongs to {first}; rename the file"
 
 
 def _check_sheet(path: Path) -> None:

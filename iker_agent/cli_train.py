@@ -172,14 +172,14 @@ def evaluate(
     from iker_agent.learning.conditions import parse_configurations
     from iker_agent.learning.evaluate import evaluate_task
     from iker_agent.learning.facts import task_facts
+    from iker_agent.limits import check_seed
     from iker_envs.task import load_task
 
-    if num_envs < 1 or episodes < 1 or seed < 0:
-        raise ValueError(
-            f"--num-envs and --episodes are at least 1, --seed at least 0, not {num_envs}, {episodes}, {seed}"
-        )
-    if json_path is not None and (json_path.is_dir() or not json_path.absolute().parent.is_dir()):
-        raise ValueError(f"--json is a file in a folder that exists, not {str(json_path)!r}")
+    check_seed(seed)
+    if num_envs < 1 or episodes < 1:
+        raise ValueError(f"--num-envs and --episodes are at least 1, not {num_envs}, {episodes}")
+    if json_path is not None:
+        _check_writable(json_path)
     if policy == "waypoint" and observation != "keypoints":
         raise ValueError(f"waypoint reads keypoints, not {observation!r}; leave --observation out")
     if policy and policy != "waypoint" and not Path(policy).is_file():
@@ -214,13 +214,20 @@ def evaluate(
         json_path.write_text(json.dumps({**result.to_dict(), **facts, **asked, "episodes": episodes}, indent=2) + "\n")
 
 
+def _check_writable(path: Path) -> None:
+    try:
+        path.open("a").close()
+    except OSError as error:
+        raise ValueError(f"--json is a file that can be written, not {str(path)!r}: {error.strerror}") from None
+
+
 def _conditions(randomisation: str, seed: int) -> tuple[Randomisation, int]:
     from iker_agent.learning.conditions import conditions
 
     try:
         return conditions(randomisation, seed)
     except ValueError as error:
-        raise ValueError(f"--randomisation is on, off, shifted or a YAML file; {error}") from None
+        raise ValueError(f"--randomisation knows shifted too; {error}") from None
 
 
 def _plain(ranges: Randomisation) -> dict[str, list[float]]:

@@ -18,6 +18,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from iker_agent.learning.ppo_config import PPOConfig
+from iker_agent.limits import check_range, check_seed
 from iker_agent.prompts import check_prompt
 from iker_agent.vlm import BACKENDS
 from iker_agent.vlm.settings import AskSettings
@@ -34,11 +35,15 @@ class RunSettings:
     retries: int = 2  # stages tried again after a miss, in the whole run
     strict: bool = True  # a stage succeeds by the strict measure; false: by the paper's, 5 cm mean keypoint distance
     repairs: int = 4  # answers asked again in one stage, with a reason
-    max_stages: int = 8
+    max_stages: int = 8  # of a run, tries included
     contract: str = "keypoints"  # what programs move: keypoints, or poses (the paper's baseline)
-    outcomes_in_history: bool = True
+    outcomes_in_history: bool = True  # a model is told how earlier stages ended
     warm_start: bool = True  # a stage may start from an earlier policy of the run
-    video: bool = True
+    video: bool = True  # leave rollout.mp4
+
+    def __post_init__(self) -> None:
+        check_range(self, "retries repairs", 0, section="run.")
+        check_range(self, "max_stages", 1, section="run.")
 
 
 @dataclass(frozen=True)
@@ -52,12 +57,12 @@ class GoalSettings:
 class RunConfig:
     """Everything that a run depends on, beside the code."""
 
-    task: str = "shoe_rack"
+    task: str = "shoe_rack"  # a name, or the path of a task YAML
     instruction: str = ""  # empty: the task's own
-    configuration: int = 0
-    seed: int = 0
-    learner: str = "ppo"
-    vlm: str = "annotated"
+    configuration: int = 0  # arrangement of the task
+    seed: int = 0  # of world, noise and learning
+    learner: str = "ppo"  # or waypoint, a fixed rule
+    vlm: str = "annotated"  # who writes the programs: annotated (humans), openai, replay
     prompt: str = "auto"  # a name in cfg/prompts or a path; auto: multi_stage, or poses under that contract
     disturb: str = ""  # a scripted disturbance of cfg/disturbances
     randomisation: str = "on"  # of the training copies: on, off or a file
@@ -76,8 +81,8 @@ class RunConfig:
         for name, value, known in choices:
             if value not in known:
                 raise ValueError(f"{name} {value!r} is unknown; known: {', '.join(known)}")
-        if self.seed < 0:
-            raise ValueError(f"seed is a whole number from 0, not {self.seed}")
+        check_seed(self.seed)
+        check_range(self.perception, "position_m rotation_deg", 0, section="perception.")
         check_prompt(self.prompt, self.run.contract)
 
     def to_dict(self) -> dict[str, Any]:
@@ -122,7 +127,7 @@ def _checked(partial: Any) -> Any:
     known = _keys(RunConfig())
     for key in _keys_of(OmegaConf.to_container(partial)):
         if key not in known:
-            near = difflib.get_close_matches(key, known, n=1)
+            near = difflib.get_close_matches(key, known, n=1, cutoff=0.75)
             hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(k for k in known if '.' not in k)}"
             raise ValueError(f"setting {key!r} is unknown; {hint}")
     return partial

@@ -110,7 +110,7 @@ _COLUMNS = (
 
 
 def summary_rows(result: RunResult) -> list[tuple[str, ...]]:
-    """One row per action, its tries put together: stage, action, tries, env steps, seconds, error in cm, success."""
+    """One row per action, its tries put together: stages, action, tries, env steps, seconds, error in cm, success."""
     groups: list[list[StageRecord]] = []
     for stage in result.stages:
         if groups and groups[-1][0].action == stage.action and not groups[-1][-1].ok:
@@ -118,11 +118,12 @@ def summary_rows(result: RunResult) -> list[tuple[str, ...]]:
         else:
             groups.append([stage])
     rows = []
-    for number, tries in enumerate(groups, start=1):
+    for tries in groups:
         last = tries[-1]
+        number = f"{tries[0].number}-{last.number}" if len(tries) > 1 else str(last.number)
         error = f"{100 * last.outcome.goal_error_m:.1f} cm" if last.outcome else "-"
         steps, seconds = sum(t.env_steps for t in tries), sum(t.seconds for t in tries)
-        counts = str(number), last.action or "-", str(len(tries)), f"{steps:,}", f"{seconds:.0f}"
+        counts = number, last.action or "-", str(len(tries)), f"{steps:,}", f"{seconds:.0f}"
         rows.append((*counts, error, "yes" if last.ok else "no"))
     return rows
 

@@ -53,7 +53,7 @@ def check_prompt(name: str, contract: str) -> None:
     if name not in ("auto", *PROMPTS) and not (is_path and Path(name).is_file()):
         raise ValueError(f"prompt {name!r} does not exist; known: auto, {', '.join(PROMPTS)}, or a path to a .md")
     if prompt_kind(name, contract).contract != contract:
-        fitting = [n for n, kind in PROMPTS.items() if kind.contract == contract]
+        fitting = ", ".join(n for n, kind in PROMPTS.items() if kind.contract == contract)
         raise ValueError(f"prompt {name!r} does not ask for {contract}; with run.contract={contract}: {fitting}")
 
 

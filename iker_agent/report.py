@@ -163,7 +163,7 @@ def _page(folder: Path) -> dict[str, Any]:
         "stages": stages,
         "tries": len(records),
         "env_steps": sum(_number(r.get("env_steps")) or 0 for r in records.values()),
-        "answers": sum(_number(r.get("answers")) or 0 for r in records.values()),
+        "answers": sum(_number(r.get("answers")) or 0 for r in (*records.values(), _mapping(run.get("final_look")))),
         "objects": {name: p for name, p in ended.items() if p},
         "tops": {k.removesuffix("_top_m"): v for k, v in final.items() if k.endswith("_top_m") and _is_number(v)},
         "versions": _mapping(run.get("versions")),
@@ -178,7 +178,9 @@ def _verdict(run: Mapping[str, Any]) -> tuple[str, str, str]:
     if not run:
         return "open", "Unknown", "run.json cannot be read."
     if run.get("success") is True:
-        return "good", "Done", "The program looked again and found the instruction fulfilled."
+        if run.get("final_look"):
+            return "good", "Done", "The program looked again and found the instruction fulfilled."
+        return "good", "Done", "The one stage that was asked for ended where it should."
     if run.get("done") is True:
         return "bad", "Not done", "The program said done, but the objects are not where the task wants them."
     if reason == "interrupted":

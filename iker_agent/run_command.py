@@ -26,6 +26,7 @@ from iker_agent.vlm import make_vlm
 from iker_agent.vlm.replay import Replay
 from iker_agent.vlm.types import VLM
 from iker_envs.scene import Goal, Scene
+from iker_envs.setup import as_randomisation
 from iker_envs.spec import spec_of
 
 
@@ -33,6 +34,7 @@ def start_run(config: RunConfig, out: Path | None) -> bool:
     """Run a task into a fresh folder with a report; True if it is done."""
     task = chosen_task(config)
     task.configuration(config.configuration)
+    as_randomisation(config.randomisation)
     vlm = make_vlm(config, task)  # wrong settings leave no folder behind
     folder = Folder(fresh_folder(out, task.name))
     result = _run(config, folder, vlm)

@@ -42,14 +42,15 @@ def contact_sheet(names: Sequence[str]) -> PillowImage.Image:
 
 def _task_block(task: Task) -> PillowImage.Image:
     count = len(task.configurations)
-    rows = -(-count // COLUMNS)
+    columns = min(COLUMNS, count)
+    rows = -(-count // columns)
     step = _CELL_PX[0] + _GAP_PX, _CELL_PX[1] + _TEXT_PX
-    block = PillowImage.new("RGB", (COLUMNS * step[0] + _GAP_PX, _TITLE_PX + rows * step[1]), _PAPER_RGB)
+    block = PillowImage.new("RGB", (columns * step[0] + _GAP_PX, _TITLE_PX + rows * step[1]), _PAPER_RGB)
     pen = ImageDraw.Draw(block)
     title = f"{task.id}: {task.description}"
     pen.text((_GAP_PX, 12), title, fill=_INK_RGB, font=ImageFont.load_default(size=_TITLE_FONT_PX))
     for index in range(count):
-        left, top = _GAP_PX + (index % COLUMNS) * step[0], _TITLE_PX + (index // COLUMNS) * step[1]
+        left, top = _GAP_PX + (index % columns) * step[0], _TITLE_PX + (index // columns) * step[1]
         block.paste(configuration_picture(task, index).resize(_CELL_PX, PillowImage.Resampling.LANCZOS), (left, top))
         words = textwrap.fill(f"{index}: {task.configuration(index).instruction}", _WRAP)
         place = (left, top + _CELL_PX[1] + 4)

@@ -20,8 +20,8 @@ from iker_envs.scene import Scene, View
 class PoseNoise:
     """Standard deviations of simulated pose estimates: position per axis, rotation about a random axis."""
 
-    position_m: float = 0.005
-    rotation_deg: float = 2.0
+    position_m: float = 0.005  # per axis
+    rotation_deg: float = 2.0  # about a random axis
 
 
 def estimate_poses(

@@ -17,7 +17,7 @@ from iker_envs.library import object_library
 from iker_envs.measure import keypoint_error
 from iker_envs.scene import Scene
 from iker_envs.starts import push_start
-from iker_envs.task import Task, load_task, parse_task, task_names, task_success
+from iker_envs.task import Task, find_task, load_task, parse_task, task_names, task_success
 
 NAMES = task_names()
 PLAIN = {
@@ -274,3 +274,12 @@ def test_a_task_by_path_by_folder_and_by_no_name(tmp_path, monkeypatch):
     assert load_task("plain").id == "IKER-Plain-v0" and set(task_names()) == {*NAMES, "plain"}
     with pytest.raises(ValueError, match=r"'missing\.yaml' does not exist"):
         load_task("missing.yaml")
+
+
+def test_tasks_says_which_files_and_folders_are_not_used(tmp_path, monkeypatch):
+    (tmp_path / "shoe_push.yaml").write_text(find_task("shoe_push").read_text("utf-8"), "utf-8")
+    (tmp_path / "other_name.yaml").write_text(find_task("shoe_push").read_text("utf-8"), "utf-8")
+    monkeypatch.setenv("IKER_TASKS", f"{tmp_path}{os.pathsep}{tmp_path / 'nowhere'}")
+    listed = CliRunner().invoke(app, ["tasks"])
+    assert "the name 'shoe_push' belongs to" in listed.output and "nowhere', which is no folder" in listed.output
+    assert "other_name" in listed.output and "IKER-BookReorient-v0" in listed.output

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from iker_agent.limits import check_range
+
+_TINY = 1e-9  # stands for "above 0"
+
 
 @dataclass(frozen=True)
 class PPOConfig:
@@ -12,13 +16,13 @@ class PPOConfig:
     num_envs: int = 256  # worlds; fewer give more updates per step, more give steadier ones
     horizon: int = 16  # ticks per rollout
     epochs: int = 5  # passes over a rollout
-    mini_batches: int = 4
+    mini_batches: int = 4  # of a pass
     discount: float = 0.98  # per tick of 0.1 s
     gae_lambda: float = 0.95
     learning_rate: float = 5e-4  # at the start; then adapted to the KL divergence
     min_learning_rate: float = 1e-4
     max_learning_rate: float = 1e-3
-    kl_target: float = 0.01
+    kl_target: float = 0.01  # what the learning rate is adapted to
     ratio_clip: float = 0.2
     max_grad_norm: float = 1.0
     value_loss: float = 1.0  # weight against the policy loss
@@ -30,3 +34,11 @@ class PPOConfig:
     warm_start: bool = True  # try the policy that is shipped for the family of a stage before training
     checkpoint_every_s: float = 30.0  # of `iker train`: what a crash may lose
     num_threads: int = 0  # of the physics; 0: all cores
+
+    def __post_init__(self) -> None:
+        check_range(self, "num_envs horizon epochs mini_batches max_steps eval_envs", 1, section="learn.")
+        check_range(self, "num_threads eval_every_s checkpoint_every_s value_loss max_grad_norm", 0, section="learn.")
+        check_range(self, "budget_s kl_target ratio_clip", _TINY, section="learn.")
+        check_range(self, "learning_rate min_learning_rate max_learning_rate", _TINY, section="learn.")
+        check_range(self, "discount gae_lambda stop_success", 0, 1, section="learn.")
+        check_range(self, "mini_batches", 1, self.num_envs * self.horizon, section="learn.")

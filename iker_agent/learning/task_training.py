@@ -30,6 +30,7 @@ from iker_agent.learning.progress import Row, write_metrics
 from iker_agent.learning.scalars import Scalars
 from iker_agent.learning.shipped import stages_of
 from iker_agent.learning.training import Training
+from iker_agent.limits import check_seed
 from iker_envs.spec import Spec
 
 CHECKPOINT, CONFIG, POLICY, METRICS, CURVE = (
@@ -53,6 +54,7 @@ class TrainSettings:
 
     def __post_init__(self) -> None:
         Spec(observation=self.observation)  # it names the known ones
+        check_seed(self.seed)
 
 
 def write_settings(folder: Path, settings: TrainSettings) -> None:

@@ -30,7 +30,13 @@ def make_vlm(config: RunConfig, task: Task) -> VLM:
         return Replay(config.ask.cassette, config.ask.match)
     from iker_agent.vlm.annotated import AnnotatedVLM
 
-    return AnnotatedVLM.of_task(task, config.configuration, config.run.contract)
+    vlm = AnnotatedVLM.of_task(task, config.configuration, config.run.contract)
+    if config.instruction and not vlm.knows(config.instruction):
+        raise ValueError(
+            f"no human wrote programs for {config.instruction!r}; leave the instruction out, or let a model write them:"
+            " --vlm openai"
+        )
+    return vlm
 
 
 def recorded(config: RunConfig, inner: VLM, folder: Path) -> VLM:

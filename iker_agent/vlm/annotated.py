@@ -8,6 +8,7 @@ dialogue are passed over: that is its way to change the plan. The agent treats t
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Mapping, Sequence
 from typing import Self
@@ -36,7 +37,7 @@ class AnnotatedVLM:
         by_instruction: Mapping[str, Sequence[str]] | None = None,
     ) -> None:
         self.programs, self.contract = tuple(programs), contract
-        self.by_instruction = {text: tuple(codes) for text, codes in (by_instruction or {}).items()}
+        self.by_instruction = {_words(text): tuple(codes) for text, codes in (by_instruction or {}).items()}
 
     @classmethod
     def of_task(cls, task: Task, configuration: int, contract: str = "keypoints") -> Self:
@@ -45,17 +46,21 @@ class AnnotatedVLM:
         for number, stage in enumerate(chosen.stages, start=1):
             if contract not in stage.programs:
                 raise ValueError(f"stage {number} of {task.name} has no annotated program for the {contract} contract")
-        others = [c for c in task.configurations if c.instruction != chosen.instruction]
         by_instruction = {
-            c.instruction: [s.programs[contract] for s in c.stages if contract in s.programs] for c in others
+            c.instruction: [s.programs[contract] for s in c.stages if contract in s.programs]
+            for c in (*task.configurations, chosen)  # the chosen one's, where two say the same
         }
         return cls([s.programs[contract] for s in chosen.stages], contract, by_instruction)
+
+    def knows(self, instruction: str) -> bool:
+        """Are there programs for this instruction? Capitals and punctuation do not matter."""
+        return _words(instruction) in self.by_instruction
 
     def complete(self, request: Request) -> Reply:
         """Answer a request; RuntimeError if a shipped program does not run."""
         start = time.monotonic()
         now = request.attachments[self.contract]
-        programs = self.by_instruction.get(request.attachments.get("instruction", ""), self.programs)
+        programs = self.by_instruction.get(_words(request.attachments.get("instruction", "")), self.programs)
         refused = {p.text for m in request.messages if m.role == "assistant" for p in m.parts}
         done = _block(_DONE.format(function=_FUNCTIONS[self.contract]))
         text, repeated = "", ""
@@ -75,6 +80,10 @@ class AnnotatedVLM:
             raise RuntimeError(f"an annotated program does not run: {result.message}")
         moved = result.indices or (result.object,)
         return float(np.mean([np.linalg.norm(np.subtract(result.targets[k][:3], now[k][:3])) for k in moved]))
+
+
+def _words(instruction: str) -> str:
+    return " ".join(re.findall(r"\w+", instruction.casefold()))
 
 
 def _block(code: str) -> str:

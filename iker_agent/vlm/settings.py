@@ -16,13 +16,13 @@ class AskSettings:
     """How a model is asked; the key itself is in no setting, only the environment variable that holds it."""
 
     model: str = ""  # no default: models come and go, the user names one and the record keeps it
-    base_url: str = "https://api.openai.com/v1"
-    key_env: str = "OPENAI_API_KEY"
+    base_url: str = "https://api.openai.com/v1"  # of any server that speaks chat completions
+    key_env: str = "OPENAI_API_KEY"  # name of the environment variable with the key
     temperature: float = 0.0
     max_tokens: int = 4096  # of one reply
     token_param: str = "auto"  # or max_tokens, max_completion_tokens: servers differ
     detail: str = "high"  # of images: auto, low, high
-    timeout_s: float = 120.0
+    timeout_s: float = 120.0  # of one call
     retries: int = 2  # of one call, when the server is busy or the connection breaks
     max_calls: int = 60  # budget of the run; 0 for no limit
     max_total_tokens: int = 0  # budget of the run; 0 for no limit

@@ -1,0 +1,22 @@
+"""Ranges of settings, checked where the settings are made: one sentence with the bad value and the good ones."""
+
+from __future__ import annotations
+
+from math import isfinite
+
+MAX_SEED = 2**32 - 1  # what numpy, torch and gymnasium all take, also once a number of episodes is added
+
+
+def check_seed(seed: int) -> None:
+    """ValueError unless it is a seed for every library that draws random numbers here."""
+    if not 0 <= seed <= MAX_SEED:
+        raise ValueError(f"seed is a whole number from 0 to {MAX_SEED}, not {seed}")
+
+
+def check_range(owner: object, names: str, low: float, high: float = float("inf"), *, section: str = "") -> None:
+    """ValueError unless all fields of `owner` in `names`, apart by spaces, lie in [low, high]."""
+    for name in names.split():
+        value = getattr(owner, name)
+        if not low <= value <= high:
+            limits = f"at least {low:g}" if not isfinite(high) else f"from {low:g} to {high:g}"
+            raise ValueError(f"{section}{name} is {limits}, not {value:g}")
