@@ -29,10 +29,12 @@ class Contract:
     """Base of all contracts: read-only arrays and one `to_dict`/`from_dict` pair.
 
     `SHAPES` fixes the shapes of array fields; such arrays are finite, and a pose's quaternion is of unit length. No
-    number is nan, and a number, text or truth value is one.
+    number is nan, and a number, text or truth value is one. Arrays of integers become floats, but for those of uint8
+    and those of the fields in `INTEGERS`, which are int32.
     """
 
     SHAPES: ClassVar[Mapping[str, tuple[int, ...]]] = {}
+    INTEGERS: ClassVar[tuple[str, ...]] = ()
 
     def __post_init__(self) -> None:
         for name, annotation in _hints(type(self)).items():
@@ -40,7 +42,7 @@ class Contract:
             if annotation in _SCALARS and (value is not None or annotation is _SCALARS[annotation]):
                 object.__setattr__(self, name, _scalar(_SCALARS[annotation], value, where))
             elif annotation in (np.ndarray, np.ndarray | None) and value is not None:
-                object.__setattr__(self, name, _frozen(value, where))
+                object.__setattr__(self, name, _frozen(value, where, whole=name in self.INTEGERS))
             elif isinstance(value, list):
                 object.__setattr__(self, name, tuple(value))
             elif isinstance(value, dict):
@@ -108,11 +110,15 @@ def check_number(where: str, value: Any) -> float:
     return float(number)
 
 
-def _frozen(value: Any, where: str) -> np.ndarray:
+def _frozen(value: Any, where: str, *, whole: bool = False) -> np.ndarray:
     array = np.array(value)
     if array.dtype.kind == "f" and np.isnan(array).any():
         raise ValueError(f"{where} holds numbers, not nan")
-    if array.dtype.kind in "iu" and array.dtype != np.uint8:
+    if whole:
+        if array.dtype.kind not in "iuf" or np.any(array % 1):
+            raise ValueError(f"{where} holds whole numbers, not {array.dtype} ones")
+        array = array.astype(np.int32)
+    elif array.dtype.kind in "iu" and array.dtype != np.uint8:
         array = array.astype(np.float64)
     array.setflags(write=False)
     return array

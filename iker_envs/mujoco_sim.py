@@ -255,8 +255,10 @@ class MujocoSim:
     def mirror(self, world: int, data: mujoco.MjData) -> None:
         """Copy one world into an MjData of a model built from the same scene, whatever is free there.
 
-        Furniture and what is welded in that model are moved in the model, to where this world has them.
+        Furniture and what is welded in that model are moved in the model, to where this world has them. The time is
+        that since the world's last reset.
         """
+        data.time = float(self._state["time"][world])
         model = data.model if hasattr(data, "model") else self.model
         for name in (*JOINTS, *FINGERS):
             data.qpos[model.joint(name).qposadr[0]] = self._qpos[world, self.model.joint(name).qposadr[0]]

@@ -214,7 +214,10 @@ class Grasp(Contract):
 @dataclass(frozen=True, eq=False)
 class Image(Contract):
     """One camera's picture: rgb (H, W, 3) uint8, depth_m (H, W) along the optical axis (0 = nothing), segmentation
-    (H, W) index of the scene's object or -1, K (3, 3), T_world_cam (7,) OpenCV axes, time in seconds."""
+    (H, W) int32 index of the scene's object or -1, K (3, 3), T_world_cam (7,) OpenCV axes, time in seconds (in
+    simulation since the world was last reset)."""
+
+    INTEGERS: ClassVar = ("segmentation",)
 
     rgb: np.ndarray
     depth_m: np.ndarray
