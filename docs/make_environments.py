@@ -58,6 +58,10 @@ _INTRODUCTION = """# The environments
 
 `gym.make(id)` gives one world, `gym.make_vec(id, num_envs=N)` N worlds on CPU threads. Everything is in the robot base
 frame: +x forward, +y left, +z up, metres, radians, quaternions (w, x, y, z).
+
+`IKER-Stage-v0` takes `scene`, `goal` and `randomisation` as objects, as their `to_dict()` or as JSON or YAML files;
+`env.unwrapped.spec` keeps the dictionaries, so `spec.to_json()` can be stored and `gym.make(EnvSpec.from_json(text))`
+makes the same environment.
 """
 
 _EPISODE = """## Episodes

@@ -66,7 +66,7 @@ class Contract:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain dictionaries, lists, numbers and text, ready for JSON or YAML."""
-        return {f.name: _to_plain(getattr(self, f.name)) for f in dataclasses.fields(self)}
+        return {f.name: to_plain(getattr(self, f.name)) for f in dataclasses.fields(self)}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
@@ -124,7 +124,8 @@ def _frozen(value: Any, where: str, *, whole: bool = False) -> np.ndarray:
     return array
 
 
-def _to_plain(value: Any) -> Any:
+def to_plain(value: Any) -> Any:
+    """What JSON and YAML can hold in the place of contracts, arrays and mappings; anything else as it is."""
     if isinstance(value, Contract):
         return value.to_dict()
     if isinstance(value, np.ndarray):
@@ -132,9 +133,9 @@ def _to_plain(value: Any) -> Any:
     if isinstance(value, np.generic):
         return value.item()
     if isinstance(value, Mapping):
-        return {str(k): _to_plain(v) for k, v in value.items()}
+        return {str(k): to_plain(v) for k, v in value.items()}
     if isinstance(value, (tuple, list)):
-        return [_to_plain(v) for v in value]
+        return [to_plain(v) for v in value]
     return value
 
 
