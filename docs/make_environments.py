@@ -58,6 +58,10 @@ _INTRODUCTION = """# The environments
 
 `gym.make(id)` gives one world, `gym.make_vec(id, num_envs=N)` N worlds on CPU threads. Everything is in the robot base
 frame: +x forward, +y left, +z up, metres, radians, quaternions (w, x, y, z).
+
+`IKER-Stage-v0` takes `scene`, `goal` and `randomisation` as objects, as their `to_dict()` or as JSON or YAML files;
+`env.unwrapped.spec` keeps the dictionaries, so `spec.to_json()` can be stored and `gym.make(EnvSpec.from_json(text))`
+makes the same environment.
 """
 
 _EPISODE = """## Episodes
@@ -94,11 +98,13 @@ _RANDOMISATION = """## Randomisation
 
 `randomisation="on"` (default), `"off"`, `"all"`, a file, or a mapping from row to `[low, high]`; numbers are drawn
 uniformly, per world and episode. `scale` multiplies the nominal value, `add` is added to it. `"all"` adds the rows that
-are not on by default; `Randomisation().scaled(factor)` makes all ranges wider or narrower. Under grasp goals what is
-physical stays with a world, because its grasped states were made with it.
+are not on by default. `{"ranges": "on", "scale": 0.5}` makes all ranges half as wide about the nominal value (`ranges`
+is one of the words or a mapping; in Python also `Randomisation().scaled(0.5)`). Under grasp goals what is physical
+stays with a world, because its grasped states were made with it.
 
 `object_position` and `object_yaw` are for fixed scenes (`IKER-Stage-v0` with `scene`). A task has start ranges of its
-own and draws from them whatever the randomisation is, `"off"` too. `geometry_scale` compiles 5 sizes of the manipulated
+own and draws from them whatever the randomisation is, `"off"` too. A fixed scene's object is drawn again where it would
+stand in another one. `geometry_scale` compiles 5 sizes of the manipulated
 object, 3 where a task has more than 6 different sets of objects; the nominal size is among them.
 
 MuJoCo knows no coefficient of restitution: `restitution` scales the damping ratio of the contact's spring (nominal 1),

@@ -29,10 +29,12 @@ class Contract:
     """Base of all contracts: read-only arrays and one `to_dict`/`from_dict` pair.
 
     `SHAPES` fixes the shapes of array fields; such arrays are finite, and a pose's quaternion is of unit length. No
-    number is nan, and a number, text or truth value is one.
+    number is nan, and a number, text or truth value is one. Arrays of integers become floats, but for those of uint8
+    and those of the fields in `INTEGERS`, which are int32.
     """
 
     SHAPES: ClassVar[Mapping[str, tuple[int, ...]]] = {}
+    INTEGERS: ClassVar[tuple[str, ...]] = ()
 
     def __post_init__(self) -> None:
         for name, annotation in _hints(type(self)).items():
@@ -40,7 +42,7 @@ class Contract:
             if annotation in _SCALARS and (value is not None or annotation is _SCALARS[annotation]):
                 object.__setattr__(self, name, _scalar(_SCALARS[annotation], value, where))
             elif annotation in (np.ndarray, np.ndarray | None) and value is not None:
-                object.__setattr__(self, name, _frozen(value, where))
+                object.__setattr__(self, name, _frozen(value, where, whole=name in self.INTEGERS))
             elif isinstance(value, list):
                 object.__setattr__(self, name, tuple(value))
             elif isinstance(value, dict):
@@ -64,7 +66,7 @@ class Contract:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain dictionaries, lists, numbers and text, ready for JSON or YAML."""
-        return {f.name: _to_plain(getattr(self, f.name)) for f in dataclasses.fields(self)}
+        return {f.name: to_plain(getattr(self, f.name)) for f in dataclasses.fields(self)}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
@@ -108,17 +110,22 @@ def check_number(where: str, value: Any) -> float:
     return float(number)
 
 
-def _frozen(value: Any, where: str) -> np.ndarray:
+def _frozen(value: Any, where: str, *, whole: bool = False) -> np.ndarray:
     array = np.array(value)
     if array.dtype.kind == "f" and np.isnan(array).any():
         raise ValueError(f"{where} holds numbers, not nan")
-    if array.dtype.kind in "iu" and array.dtype != np.uint8:
+    if whole:
+        if array.dtype.kind not in "iuf" or np.any(array % 1):
+            raise ValueError(f"{where} holds whole numbers, not {array.dtype} ones")
+        array = array.astype(np.int32)
+    elif array.dtype.kind in "iu" and array.dtype != np.uint8:
         array = array.astype(np.float64)
     array.setflags(write=False)
     return array
 
 
-def _to_plain(value: Any) -> Any:
+def to_plain(value: Any) -> Any:
+    """What JSON and YAML can hold in the place of contracts, arrays and mappings; anything else as it is."""
     if isinstance(value, Contract):
         return value.to_dict()
     if isinstance(value, np.ndarray):
@@ -126,9 +133,9 @@ def _to_plain(value: Any) -> Any:
     if isinstance(value, np.generic):
         return value.item()
     if isinstance(value, Mapping):
-        return {str(k): _to_plain(v) for k, v in value.items()}
+        return {str(k): to_plain(v) for k, v in value.items()}
     if isinstance(value, (tuple, list)):
-        return [_to_plain(v) for v in value]
+        return [to_plain(v) for v in value]
     return value
 
 

@@ -17,6 +17,7 @@ from iker_envs.sim import WorldReset
 if TYPE_CHECKING:
     from iker_envs.stage import StageWorlds
 
+_TRIES = 3  # banks that a world fills until one has a state to begin with
 _COLUMNS = ("gripper_pose", "opening_m", "object_pose", "opening_command_m", "furniture_pose")
 
 
@@ -27,12 +28,18 @@ class WorldBank:
     rows: tuple[dict[str, np.ndarray], ...]
     starts: tuple[Arrangement, ...]
     held: tuple[bool, ...]
+    still: tuple[bool, ...]  # nothing else moves in the state
     drawn: dict[str, np.ndarray]
 
+    @property
+    def good(self) -> list[int]:
+        """The states that hold the object while nothing else moves."""
+        return [k for k, flags in enumerate(zip(self.held, self.still, strict=True)) if all(flags)]
+
     def choose(self, rng: np.random.Generator) -> int:
-        """A random state that holds the object if there is any."""
-        good = [k for k, held in enumerate(self.held) if held]
-        return int(rng.choice(good or range(len(self.held))))
+        """A random good state, else one that holds the object, else any."""
+        held = [k for k, held in enumerate(self.held) if held]
+        return int(rng.choice(self.good or held or range(len(self.held))))
 
 
 class GraspBank:
@@ -51,8 +58,11 @@ class GraspBank:
         self, stage: StageWorlds, worlds: np.ndarray, configuration: int | None
     ) -> tuple[list[Arrangement], WorldReset, np.ndarray]:
         """For the worlds (M,): the starts that their states came from, the states, and whether the hand holds (M,)."""
-        if missing := [w for w in worlds if configuration not in self._bank[w]]:
-            self._fill(stage, configuration, np.array(missing))
+        missing = [w for w in worlds if configuration not in self._bank[w]]
+        for _ in range(_TRIES):
+            if missing:
+                self._fill(stage, configuration, np.array(missing))
+            missing = [w for w in missing if not self._bank[w][configuration].good]
         banks = [self._bank[w][configuration] for w in worlds]
         chosen = [(bank, bank.choose(stage.rngs[w])) for bank, w in zip(banks, worlds, strict=True)]
         for bank, w in zip(banks, worlds, strict=True):
@@ -74,8 +84,9 @@ class GraspBank:
             stage.set_state(before)
         for w in worlds:
             rows = tuple({name: getattr(s.rows, name)[w] for name in _COLUMNS} for s in states)
-            starts, held = tuple(s.starts[w] for s in states), tuple(bool(s.held[w]) for s in states)
-            bank = WorldBank(rows, starts, held, {name: values[w] for name, values in drawn.items()})
+            held, still = (tuple(bool(getattr(s, name)[w]) for s in states) for name in ("held", "still"))
+            of_world = {name: values[w] for name, values in drawn.items()}
+            bank = WorldBank(rows, tuple(s.starts[w] for s in states), held, still, of_world)
             self._bank[w] = {**self._bank[w], configuration: bank}
 
     def get_state(self) -> list[dict[int | None, WorldBank]]:

@@ -21,6 +21,7 @@ from iker_envs.scene import Grasp, Scene
 
 MAX_WIDTH_M = 0.08
 _DEPTH_M = 0.025  # how far the tool centre goes below the top of the part
+_MIN_DEPTH_M = _DEPTH_M + FINGERTIP_M  # of a part, for the fingers to hold it
 _EDGE_M = 0.015  # fingers stay this far inside the part's edge
 _TOLERANCE_M = 0.002
 _FAR_M = 0.05  # a grasp so far outside the workspace or the arm's reach is a mistake
@@ -41,13 +42,13 @@ def propose_grasps(scene: Scene, name: str, target_pose: np.ndarray | None = Non
     With `target_pose` (7,) they are free, reachable and within the approach cone there too.
     """
     obj = scene.object(name)
+    if not obj.movable:
+        return GraspProposals((), "it is furniture")
     boxes = object_boxes(obj.model, obj.pose)
     directions = [a for a in (_DOWN, _FORWARD) if _within_cone(scene, a)]
     candidates = [g for a in directions for g in _candidates(boxes, obj.pose, a)]
     if not candidates:
-        narrowest = min(min(_cross_sizes(b, a)) for b in boxes for a in directions)
-        reason = f"its narrowest side is {1000 * narrowest:.0f} mm, the fingers hold {1000 * MAX_WIDTH_M:.0f} mm"
-        return GraspProposals((), reason)
+        return GraspProposals((), _misfit(boxes, directions))
     others = scene_boxes(scene, skip=[name])
     moves = [np.array([0, 0, 0, 1.0, 0, 0, 0])]
     if target_pose is not None:
@@ -89,13 +90,30 @@ def _square(part: OrientedBox, approach: np.ndarray) -> np.ndarray:
     return np.argsort(np.abs(approach @ part.axes), kind="stable")[:2]
 
 
+def _depth(part: OrientedBox, approach: np.ndarray) -> float:
+    """Extent of a part along the approach."""
+    return 2 * float(np.abs(approach @ part.axes) @ part.half)
+
+
+def _misfit(boxes: list[OrientedBox], directions: list[np.ndarray]) -> str:
+    """Why no part of an object offers two faces to the fingers, however much room there is."""
+    sizes = [(min(_cross_sizes(b, a)), _depth(b, a)) for b in boxes for a in directions]
+    narrowest = min(width for width, _ in sizes)
+    if narrowest > MAX_WIDTH_M:
+        return f"its narrowest side is {1000 * narrowest:.0f} mm, the fingers hold {1000 * MAX_WIDTH_M:.0f} mm"
+    deepest = max(depth for width, depth in sizes if width <= MAX_WIDTH_M)
+    if deepest < _MIN_DEPTH_M:
+        need = f"the fingers need {1000 * _MIN_DEPTH_M:.0f} mm"
+        return f"where it is narrow enough it is only {1000 * deepest:.0f} mm deep, {need}"
+    return "what the fingers could hold lies behind its other parts"
+
+
 def _candidates(boxes: list[OrientedBox], pose: np.ndarray, approach: np.ndarray) -> list[Grasp]:
     grasps = []
     near = max((b.corners() @ -approach).max() for b in boxes)  # where the tool arrives, measured against its way
     for part in boxes:
         part_near = (part.corners() @ -approach).max()
-        depth = 2 * float(np.abs(approach @ part.axes) @ part.half)
-        if depth < _DEPTH_M + FINGERTIP_M or part_near < near - 1e-6:
+        if _depth(part, approach) < _MIN_DEPTH_M or part_near < near - 1e-6:
             continue  # nothing for the fingers to hold, or hidden behind another part
         square = _square(part, approach)
         for closing, along in (square, square[::-1]):

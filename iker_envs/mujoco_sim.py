@@ -27,6 +27,7 @@ _POSITIONS = 1  # mjSTAGE_POS: poses are current after the last substep
 _FIELDS = ("geom_friction", "geom_solref", "body_mass", "body_inertia", "body_ipos", "body_pos", "body_quat")
 _OF_SHAPE = ("geom_rbound", "geom_aabb", "bvh_aabb", "dof_length")
 _STATE = ("qpos", "qvel", "ctrl", "qacc_warmstart", "time")
+_ABOVE_0, _AT_LEAST_0 = ("mass", "restitution", "compliance"), ("friction", "geometry")
 _TIME_CONSTANT, _DAMPING_RATIO = 0, 1  # columns of geom_solref
 
 
@@ -38,6 +39,9 @@ class MujocoSim:
         num_worlds: N.
         free: names of the objects that can move (default: all movable ones).
         num_threads: CPU threads, 0 for all cores.
+
+    Every method raises ValueError for arrays of another shape, and `reset` and `randomize` for numbers that cannot be,
+    before anything has changed.
     """
 
     xp, device = xp, "cpu"
@@ -60,12 +64,17 @@ class MujocoSim:
         variants = [Variant(scene)] if isinstance(scene, Scene) else list(scene)
         self.scene, self.num_worlds = variants[0].scene, num_worlds
         self.objects = self.scene.movable
+        if not isinstance(num_worlds, (int, np.integer)) or num_worlds < 1:
+            raise ValueError(f"num_worlds is a whole number of at least 1, not {num_worlds!r}")
+        if unknown := [name for name in free or () if name not in self.objects]:
+            raise ValueError(f"{unknown[0]!r} cannot be free; movable: {', '.join(self.objects)}")
         self.furniture = tuple(o.name for o in self.scene.objects if not o.movable)
         models = build_variants(variants, free)
         self.model = model = models[0]
         self.substep_s = model.opt.timestep
         self._batch = batch.Batch(model, num_worlds, nthread=num_threads)
         self._index(model)
+        self._num_variants = len(models)
         bind = self._batch.bind
         self._state = {name: bind(name) for name in _STATE}
         self._qpos, self._qvel, self._ctrl = (self._state[name] for name in ("qpos", "qvel", "ctrl"))
@@ -131,6 +140,8 @@ class MujocoSim:
 
     def step(self, gripper_pose: np.ndarray, opening_m: np.ndarray, num_substeps: int) -> None:
         """Hold the commanded poses (N, 7) and openings (N,) for `num_substeps` of `substep_s`."""
+        _check_shape("gripper_pose", gripper_pose, (self.num_worlds, 7))
+        _check_shape("opening_m", opening_m, (self.num_worlds,))
         angles = self._qpos[:, self._gripper_qpos[3:]]
         turn = hinge_angles(gripper_pose[:, 3:]) - angles
         self._ctrl[:, :3] = gripper_pose[:, :3]
@@ -141,6 +152,7 @@ class MujocoSim:
 
     def reset(self, worlds: np.ndarray, to: WorldReset) -> None:
         """Put worlds (M,) into the given rows at rest; the others do not notice."""
+        self._check_reset(worlds, to)
         self._update_unstable()
         self._refresh()
         self._batch.reset(worlds, stage=0)
@@ -158,6 +170,21 @@ class MujocoSim:
         self._unstable[worlds] = False
         self._warnings = self._batch.warning[:, _DIVERGED, 1].copy()
 
+    def _check_reset(self, worlds: np.ndarray, to: WorldReset) -> None:
+        shapes = {"gripper_pose": (7,), "opening_m": (), "opening_command_m": ()}
+        shapes |= {"object_pose": (len(self.objects), 7), "furniture_pose": (len(self.furniture), 7)}
+        self._check_worlds(worlds)
+        for name, shape in shapes.items():
+            if (values := getattr(to, name)) is not None:
+                _check_numbers(name, values, (len(worlds), *shape))
+
+    def _check_worlds(self, worlds: np.ndarray) -> None:
+        known = f"worlds are indices from 0 to {self.num_worlds - 1}"
+        if np.ndim(worlds) != 1 or np.asarray(worlds).dtype.kind not in "iu":
+            raise ValueError(f"{known}, not {worlds!r}")
+        if len(worlds) and not 0 <= np.min(worlds) <= np.max(worlds) < self.num_worlds:
+            raise ValueError(f"{known}, not {np.asarray(worlds).tolist()}")
+
     def _place_welded(self, worlds: np.ndarray, bodies: np.ndarray, pose: np.ndarray) -> None:
         if len(bodies):
             cells = np.ix_(worlds, bodies)
@@ -173,7 +200,12 @@ class MujocoSim:
         """
         if what not in self.randomizable:
             raise ValueError(f"{what!r} cannot be randomised here; can be: {', '.join(self.randomizable)}")
+        self._check_worlds(worlds)
+        of_world = {"geometry": (), "com_offset": (len(self.objects), 3)}.get(what, (len(self.objects),))
+        _check_numbers(what, values, (len(worlds), *of_world))
         if what == "geometry":
+            if np.asarray(values).dtype.kind not in "iu" or np.any(np.asarray(values) >= self._num_variants):
+                raise ValueError(f"geometry is an index from 0 to {self._num_variants - 1}, not {values!r}")
             self._take_variant(worlds, values)
             return
         for k in self._free:
@@ -255,8 +287,10 @@ class MujocoSim:
     def mirror(self, world: int, data: mujoco.MjData) -> None:
         """Copy one world into an MjData of a model built from the same scene, whatever is free there.
 
-        Furniture and what is welded in that model are moved in the model, to where this world has them.
+        Furniture and what is welded in that model are moved in the model, to where this world has them. The time is
+        that since the world's last reset.
         """
+        data.time = float(self._state["time"][world])
         model = data.model if hasattr(data, "model") else self.model
         for name in (*JOINTS, *FINGERS):
             data.qpos[model.joint(name).qposadr[0]] = self._qpos[world, self.model.joint(name).qposadr[0]]
@@ -277,6 +311,21 @@ class MujocoSim:
     def close(self) -> None:
         """Drop the batch and its threads."""
         self._batch = None
+
+
+def _check_shape(name: str, values: np.ndarray, shape: tuple[int, ...]) -> None:
+    if np.shape(values) != shape:
+        raise ValueError(f"{name} is an array {shape}, not {np.shape(values)}")
+
+
+def _check_numbers(name: str, values: np.ndarray, shape: tuple[int, ...]) -> None:
+    """ValueError unless an array has a shape and all of it is finite, and not negative where it must not be."""
+    _check_shape(name, values, shape)
+    if not np.all(np.isfinite(values)):
+        raise ValueError(f"{name} holds finite numbers, not nan or infinite ones")
+    lowest = np.min(values, initial=1.0)
+    if (name in _AT_LEAST_0 and lowest < 0) or (name in _ABOVE_0 and lowest <= 0):
+        raise ValueError(f"{name} is {'above' if name in _ABOVE_0 else 'at least'} 0, not {lowest:g}")
 
 
 def _differs(models: Sequence[mujoco.MjModel], name: str) -> bool:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from iker_envs.contract import Contract
+from iker_envs.contract import Contract, check_number
 
 
 @dataclass(frozen=True)
@@ -120,8 +120,10 @@ class Randomisation(Contract):
     def scaled(self, factor: float) -> Randomisation:
         """All ranges made wider (or narrower) by a factor about their nominal value (1 for scale, 0 for add).
 
-        What would leave a row's limits stops there.
+        What would leave a row's limits stops there. ValueError unless the factor is finite and at least 0.
         """
+        if check_number("the scale of a randomisation", factor) < 0:
+            raise ValueError(f"the scale of a randomisation is at least 0, not {factor!r}")
         scaled = {}
         for name, limits in self.ranges.items():
             centre = float(ROWS[name].operation == "scale")

@@ -30,7 +30,7 @@ class State:
 
 @dataclass(frozen=True)
 class RewardConfig:
-    """Weights and scales of the rows."""
+    """Weights and scales of the rows; ValueError for a scale that is not above 0."""
 
     distance: float = 0.3
     direction: float = 1.0
@@ -48,6 +48,11 @@ class RewardConfig:
     force_limit_N: float = 60.0
     force_cost: float = 0.01
     others_cost: float = 10.0  # per metre
+
+    def __post_init__(self) -> None:
+        for name in ("length_scale_m", "fine_scale_m", "success_m", "success_steps", "progress_limit"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name} of the rewards is above 0, not {getattr(self, name)!r}")
 
 
 def distance(state: State, config: RewardConfig) -> Array:

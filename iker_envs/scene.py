@@ -148,9 +148,10 @@ class Scene(Contract):
     def __post_init__(self) -> None:
         super().__post_init__()
         names, cameras = [o.name for o in self.objects], [c.name for c in self.cameras]
+        for kind, group in (("objects", names), ("cameras", cameras)):
+            if twice := [name for name in group if group.count(name) > 1]:
+                raise ValueError(f"two {kind} of a scene are called {twice[0]!r}; give each its own name")
         for name in names:
-            if names.count(name) > 1:
-                raise ValueError(f"two objects of a scene are called {name!r}; give each its own name")
             if name in RESERVED_NAMES:
                 raise ValueError(f"an object cannot be called {name!r}; taken: {', '.join(RESERVED_NAMES)}")
         known = f"query_camera is one of the scene's cameras ({', '.join(cameras) or 'there is none'})"
@@ -213,7 +214,10 @@ class Grasp(Contract):
 @dataclass(frozen=True, eq=False)
 class Image(Contract):
     """One camera's picture: rgb (H, W, 3) uint8, depth_m (H, W) along the optical axis (0 = nothing), segmentation
-    (H, W) index of the scene's object or -1, K (3, 3), T_world_cam (7,) OpenCV axes, time in seconds."""
+    (H, W) int32 index of the scene's object or -1, K (3, 3), T_world_cam (7,) OpenCV axes, time in seconds (in
+    simulation since the world was last reset)."""
+
+    INTEGERS: ClassVar = ("segmentation",)
 
     rgb: np.ndarray
     depth_m: np.ndarray

@@ -24,6 +24,8 @@ from iker_envs.starts import FixedStart, StartSource
 from iker_envs.task import Task, TaskStart, check_episode_time, load_task
 from iker_envs.transfer import check_at_rest
 
+_RANDOMISATION = "randomisation is 'on', 'off', 'all', a file or a mapping of ranges"
+
 
 def make_source(
     task: Any, scene: Any, goal: Any, randomisation: Any, stage_index: int = 0
@@ -125,7 +127,11 @@ def _file_content(path: Path) -> Any:
 
 
 def as_randomisation(value: Any) -> Randomisation:
-    """A Randomisation from itself, its ranges, "on", "off", "all" or None (the default ranges)."""
+    """A Randomisation from itself, its ranges, "on", "off", "all" or None (the default ranges).
+
+    A mapping or file holds ranges by row, or `ranges` (a mapping or a word, "on" if left out) and `scale`, a factor
+    that makes all of them wider or narrower. ValueError says what is wrong with it.
+    """
     if isinstance(value, Randomisation):
         return value
     named = {"on": Randomisation, "off": Randomisation.off, "all": Randomisation.all}
@@ -136,17 +142,25 @@ def as_randomisation(value: Any) -> Randomisation:
         if not isinstance(value, Mapping):
             raise ValueError(f"{str(path)!r} holds no mapping from rows to ranges, but {value!r}")
     if not isinstance(value, Mapping):
-        raise ValueError(f"randomisation is 'on', 'off', 'all', a file or a mapping of ranges, not {value!r}")
-    return Randomisation(value.get("ranges", value))
+        raise ValueError(f"{_RANDOMISATION}, not {value!r}")
+    if not {"ranges", "scale"} & set(value):
+        return Randomisation(value)
+    if unknown := [key for key in value if key not in ("ranges", "scale")]:
+        raise ValueError(f"a randomisation with 'ranges' or 'scale' has no {unknown[0]!r}; put rows into 'ranges'")
+    ranges, scale = value.get("ranges", "on"), value.get("scale")
+    if isinstance(ranges, str) and ranges not in named:
+        raise ValueError(f"randomisation ranges are 'on', 'off', 'all' or a mapping, not {ranges!r}")
+    whole = named[ranges]() if isinstance(ranges, str) else Randomisation(ranges)
+    return whole.scaled(scale) if "scale" in value else whole
 
 
 def _ranges_of_file(path: Path) -> Any:
     try:
         return _file_content(path)
     except ValueError as error:
-        raise ValueError(
-            f"randomisation is 'on', 'off', 'all', a file or a mapping of ranges, not {str(path)!r}; {error}"
-        ) from None
+        word = not path.suffix and path.name == str(path) and not path.exists()  # nobody meant a file
+        hint = "to scale ranges give {'ranges': 'on', 'scale': 0.5}" if word else error
+        raise ValueError(f"{_RANDOMISATION}, not {str(path)!r}; {hint}") from None
 
 
 def episode_time(episode_s: Any, task: Task | None) -> float:

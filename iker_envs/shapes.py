@@ -86,9 +86,14 @@ def rack(model: ObjectModel) -> Parts:
 
 
 def mesh(model: ObjectModel) -> Parts:
-    """A user's own mesh in convex parts."""
-    from iker_envs.own_mesh import mesh_parts  # it builds on this module
+    """A user's own mesh in convex parts; ValueError if the model's size_m is not the mesh's, to 1 mm."""
+    from iker_envs.own_mesh import mesh_parts, mesh_size_m  # it builds on this module
 
+    size = mesh_size_m(model.mesh, model.mesh_scale)
+    if np.abs(model.size_m - size).max() > 0.001:
+        raise ValueError(
+            f"size_m of {model.name!r} is that of its mesh, {np.round(size, 4).tolist()}, not {model.size_m.tolist()}"
+        )
     return mesh_parts(model.mesh, model.mesh_scale)
 
 

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
+from gymnasium.envs.registration import EnvSpec
 
+from iker_envs.contract import to_plain
 from iker_envs.stage import StageWorlds
+from iker_envs.task import Task
 
 
 class ClosedWorlds:
@@ -31,6 +35,18 @@ class Snapshot:
     _KEPT: ClassVar[tuple[str, ...]] = ()
     _arguments: dict[str, Any]
     stage: StageWorlds
+    _spec: EnvSpec | None = None
+
+    @property
+    def spec(self) -> EnvSpec | None:
+        """What gymnasium made the environment from, contracts as their `to_dict()` so that `spec.to_json()` works."""
+        return self._spec
+
+    @spec.setter
+    def spec(self, spec: EnvSpec | None) -> None:
+        self._spec = copy.copy(spec)
+        if spec is not None:
+            self._spec.kwargs = {name: _as_data(value) for name, value in spec.kwargs.items()}
 
     def get_state(self) -> dict[str, Any]:
         """Everything that the future depends on, random generators included; can be pickled."""
@@ -75,6 +91,13 @@ class Snapshot:
         self.__init__(**saved["arguments"])
         self.spec = saved["spec"]
         self.set_state(saved["state"])
+
+
+def _as_data(value: Any) -> Any:
+    """An argument that JSON can hold where there is one; a Task has no other form than itself."""
+    if isinstance(value, Path):
+        return str(value)
+    return value if isinstance(value, Task) else to_plain(value)
 
 
 def _short(value: Any) -> str:

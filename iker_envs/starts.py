@@ -28,6 +28,7 @@ _RISES_M = (0.06, 0.1, 0.03, 0.0)
 _TURNS_RAD = np.deg2rad([40, -40, 20, -20, 0, 60, -60, 90, -90, 120, -120, 180])
 _FINGER_BELOW_TOP_M = 0.058  # the hand, 6.5 cm behind the tool centre, then clears the top of the object
 _LOWEST_TCP_M = 0.018  # above what the object stands on
+_DRAWS, _OVERLAP_M = 20, 0.001  # of a start pose: how often, and how much deeper than nominal it may be in others
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,15 +60,27 @@ class FixedStart:
     num_configurations: int = 1
 
     def sample(self, rng: np.random.Generator, configuration: int | None = None) -> Start:
-        """The scene with `object_position` and `object_yaw` drawn; there is one configuration, 0."""
+        """The scene with `object_position` and `object_yaw` drawn; there is one configuration, 0.
+
+        Drawn again while the object would stand deeper in another one; after 20 times it stays where it is.
+        """
         if configuration not in (None, 0):
             raise ValueError(f"configuration {configuration} does not exist; a fixed scene has only 0")
-        name = self.goal.object
-        pose = np.array(self.scene.object(name).pose)
+        obj = self.scene.object(self.goal.object)
+        others = scene_boxes(self.scene, skip=[obj.name])
+        allowed = max(deepest_overlap(object_boxes(obj.model, obj.pose), others)[0], 0.0) + _OVERLAP_M
+        for _ in range(_DRAWS):
+            pose = self._draw_pose(obj.pose, rng)
+            if deepest_overlap(object_boxes(obj.model, pose), others)[0] <= allowed:
+                return Start(self.scene.with_poses({obj.name: pose}), self.goal)
+        return Start(self.scene, self.goal)
+
+    def _draw_pose(self, nominal: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        pose = np.array(nominal)
         pose[:2] += self.randomisation.draw("object_position", rng)[0]
         yaw = self.randomisation.draw("object_yaw", rng)[0, 0]
         pose[3:] = quaternion_multiply(quaternion_from_yaw(np.array(yaw)), pose[3:])
-        return Start(self.scene.with_poses({name: pose}), self.goal)
+        return pose
 
 
 def push_start(scene: Scene, goal: Goal) -> np.ndarray:

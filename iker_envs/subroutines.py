@@ -31,16 +31,17 @@ if TYPE_CHECKING:
 _RETREAT_M = 0.12
 _STILL_M_S, _STILL_RAD_S = 0.01, 0.1
 _SETTLE_TICKS = 30  # 3 s at 10 Hz, the longest wait
-_HELD_RISE = 0.5  # of the withdrawal: an object that came up at least so far is held
+_HELD_M = 0.04  # in the hand while it withdraws by 12 cm: held objects slip by up to 2.5 cm, others by 12 cm and more
 
 
 @dataclass(frozen=True)
 class GraspedStates:
-    """One grasped state per world: rows to reset to, the starts they came from, and whether the hand holds it."""
+    """One grasped state per world: rows to reset to, the starts they came from, and what became of them."""
 
     rows: WorldReset
     starts: Sequence[Arrangement]
-    held: np.ndarray  # (N,) bool
+    held: np.ndarray  # (N,) bool, the hand holds the object
+    still: np.ndarray  # (N,) bool, no other object moves any more
 
 
 def object_in_hand(state: WorldState, index: np.ndarray) -> np.ndarray:
@@ -66,11 +67,11 @@ def grasped_states(worlds: StageWorlds, configuration: int | None) -> GraspedSta
     nominal = pose_compose(poses[everyone, worlds.object_index], local)
     tcp = np.array([_noisy(worlds, w, nominal[w]) for w in everyone])
     worlds.place(everyone, starts, _behind(tcp, _RETREAT_M), np.full(worlds.num_worlds, MAX_OPENING_M))
-    command = pick_up(worlds, tcp, width)
+    command, in_hand = pick_up(worlds, tcp, width)
     state = worlds.sim.state()
     furniture = np.array([s.furniture_pose for s in starts])
     rows = WorldReset(state.gripper_pose, state.opening_m, state.object_pose, command, furniture)
-    return GraspedStates(rows, starts, _held(worlds, state, poses))
+    return GraspedStates(rows, starts, _held(worlds, state, in_hand), _at_rest(state, besides=worlds.object_index))
 
 
 def grasp_now(worlds: StageWorlds, grasp: Grasp | None) -> str:
@@ -86,18 +87,15 @@ def grasp_now(worlds: StageWorlds, grasp: Grasp | None) -> str:
     else:  # a grasp that is given brings the error of whoever estimated the pose; the arm itself repeats to 0.1 mm
         tcp = np.tile(grasp.tcp_pose, (worlds.num_worlds, 1))
     place_hand(worlds, _behind(tcp, _RETREAT_M), MAX_OPENING_M)
-    before = worlds.sim.state().object_pose
-    command = pick_up(worlds, tcp, np.full(worlds.num_worlds, grasp.width_m))
+    command, in_hand = pick_up(worlds, tcp, np.full(worlds.num_worlds, grasp.width_m))
     worlds.begin(np.arange(worlds.num_worlds), command)
-    held = worlds.grasped = _held(worlds, worlds.state, before)
+    held = worlds.grasped = _held(worlds, worlds.state, in_hand)
     return "" if held.all() else f"the hand did not lift {goal.object} when it grasped it"
 
 
-def _held(worlds: StageWorlds, state: WorldState, before: np.ndarray) -> np.ndarray:
-    """Did the object (N,) come along with the hand, given the object poses (N, O, 7) before the grasp?"""
-    cells = np.arange(worlds.num_worlds), worlds.object_index
-    moved = norm(state.object_pose[cells][:, :3] - before[cells][:, :3])
-    return (moved > _HELD_RISE * _RETREAT_M) & ~state.unstable
+def _held(worlds: StageWorlds, state: WorldState, in_hand: np.ndarray) -> np.ndarray:
+    """Did the object (N,) come along with the hand, given where it was in it (N, 3) when the fingers had closed?"""
+    return (norm(object_in_hand(state, worlds.object_index) - in_hand) < _HELD_M) & ~state.unstable
 
 
 def _noisy(worlds: StageWorlds, world: int, tcp: np.ndarray) -> np.ndarray:
@@ -113,10 +111,10 @@ def _behind(tcp: np.ndarray, distance_m: float) -> np.ndarray:
     return pose_compose(tcp, shift)
 
 
-def pick_up(worlds: StageWorlds, tcp: np.ndarray, width_m: np.ndarray) -> np.ndarray:
+def pick_up(worlds: StageWorlds, tcp: np.ndarray, width_m: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """From where the open hands are, approach poses (N, 7) in a line, close on widths (N,), withdraw as they came.
 
-    Returns the opening commands (N,) that hold the object.
+    Returns the opening commands (N,) that hold the object, and where its centre was in the closed hand (N, 3).
     """
     opening = np.full(worlds.num_worlds, MAX_OPENING_M)
     for back in np.linspace(_RETREAT_M, 0.0, 9)[1:]:
@@ -126,9 +124,12 @@ def pick_up(worlds: StageWorlds, tcp: np.ndarray, width_m: np.ndarray) -> np.nda
     for closing in np.linspace(opening, np.maximum(width_m - squeeze, 0.0), 9)[1:]:
         opening = closing
         worlds.sim.step(tcp, opening, worlds.substeps)
-    for back in (0.0, 0.0, *np.linspace(0.0, _RETREAT_M, 7)[1:], _RETREAT_M):
+    for _ in range(2):
+        worlds.sim.step(tcp, opening, worlds.substeps)
+    in_hand = object_in_hand(worlds.sim.state(), worlds.object_index)
+    for back in (*np.linspace(0.0, _RETREAT_M, 7)[1:], _RETREAT_M):
         worlds.sim.step(_behind(tcp, back), opening, worlds.substeps)
-    return opening
+    return opening, in_hand
 
 
 def release_and_settle(worlds: StageWorlds) -> None:
@@ -150,9 +151,11 @@ def release_and_settle(worlds: StageWorlds) -> None:
         worlds.state = _where(still, worlds.state, worlds.sim.state())
 
 
-def _at_rest(state: WorldState) -> np.ndarray:
-    """Do all objects of a world stand still, (N,) bool?"""
+def _at_rest(state: WorldState, besides: np.ndarray | None = None) -> np.ndarray:
+    """Do all objects of a world, or all besides one (N,), stand still, (N,) bool?"""
     twist = np.abs(state.object_twist)
+    if besides is not None:
+        twist[np.arange(len(besides)), besides] = 0.0
     return (twist[..., :3].max(axis=(1, 2)) < _STILL_M_S) & (twist[..., 3:].max(axis=(1, 2)) < _STILL_RAD_S)
 
 

@@ -283,6 +283,7 @@ MEANINGLESS = [
     (Scene, ROOM, "objects", [{"model": {**CUP, "name": "hand"}, "pose": POSE.tolist()}], "cannot be called 'hand'"),
     (Scene, ROOM, "objects", [{"model": {**CUP, "mass_kg": 0}, "pose": POSE.tolist()}], "which is movable, is above 0"),
     (Scene, ROOM, "cameras", [], "there is none"),
+    (Scene, ROOM, "cameras", [EYE, EYE], "two cameras of a scene are called 'eye'; give each its own name"),
     (Scene, ROOM, "query_camera", "front", "one of the scene's cameras"),
     (Scene, ROOM, "workspace_m", [[1, 1, 1], [0, 0, 0]], "low < high"),
     (Scene, ROOM, "approach_axis", [0, 0, -2], "unit vector"),

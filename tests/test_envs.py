@@ -155,7 +155,10 @@ def test_what_the_cameras_see(make, env_id):
     assert set(view.cameras) == {c.name for c in scene.cameras} and set(view.true_poses) == set(scene.movable)
     seen = np.unique(view.image.segmentation)
     assert {float(k) for k in range(len(scene.objects))} <= set(seen), "an object cannot be seen"
-    before = [np.array(p) for p in view.true_poses.values()]
+    assert view.image.segmentation.dtype.kind == "i" and view.image.stamp_s == 0.0
+    env.step(np.zeros(6))
+    assert env.unwrapped.view().image.stamp_s == pytest.approx(0.1)
+    before = [np.array(p) for p in env.unwrapped.view().true_poses.values()]
     assert identical(before, list(env.unwrapped.view().true_poses.values()))
 
 

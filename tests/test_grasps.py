@@ -72,6 +72,16 @@ def test_height_is_no_side_to_grasp_from_above():
     assert lying.grasps == () and "170 mm" in lying.reason
 
 
+def test_a_narrow_thing_that_is_low_is_called_low():
+    found = propose_grasps(block((0.10, 0.06, 0.03), upright_pose([0.45, 0, 0.015])), "block")
+    assert found.grasps == ()
+    assert found.reason == "where it is narrow enough it is only 30 mm deep, the fingers need 37 mm"
+
+
+def test_furniture_is_not_grasped(rack_scene):
+    assert propose_grasps(rack_scene, "rack").reason == "it is furniture"
+
+
 @pytest.mark.parametrize(
     ("position", "target", "words"),
     [

@@ -1,6 +1,7 @@
 """Object models: what is shipped, how it is split, and a user's own mesh through the same door."""
 
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -74,6 +75,14 @@ def test_a_mesh_is_centred_and_scaled(tmp_path):
     np.testing.assert_allclose(part.position_m, 0, atol=1e-9)
     scene = Scene((SceneObject(model, upright_pose([0.4, 0, 0.025])),), default_cameras(), WORKSPACE)
     assert build_model(scene, visuals=True).body("thing").mass[0] == pytest.approx(0.2)
+
+
+def test_a_size_that_is_not_the_mesh_s_is_refused(tmp_path):
+    model = _library(tmp_path, trimesh.creation.box((0.06, 0.04, 0.05)))["thing"]
+    parts(replace(model, size_m=model.size_m + 0.0009))
+    words = r"size_m of 'thing' is that of its mesh, \[0.06, 0.04, 0.05\], not \[0.04, 0.06, 0.05\]"
+    with pytest.raises(ValueError, match=words):
+        parts(replace(model, size_m=model.size_m[[1, 0, 2]]))
 
 
 def test_a_hollow_mesh_is_cut_into_convex_parts(tmp_path):

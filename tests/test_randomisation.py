@@ -4,7 +4,10 @@ import numpy as np
 import pytest
 
 from iker_envs.randomisation import DEFAULT_RANGES, OPTIONAL_RANGES, ROWS, Randomisation
+from iker_envs.scene import Goal, upright_pose
 from iker_envs.setup import as_randomisation
+from iker_envs.starts import FixedStart
+from iker_envs.transfer import deepest_contact
 
 RANGES = {**DEFAULT_RANGES, **OPTIONAL_RANGES}
 NOMINAL = {name: 1.0 if row.operation == "scale" else 0.0 for name, row in ROWS.items()}
@@ -98,3 +101,48 @@ def test_what_an_environment_takes(tmp_path):
     np.testing.assert_array_equal(as_randomisation(str(file)).ranges["mass"], [0.5, 2.0])
     with pytest.raises(ValueError, match="'on', 'off', 'all', a file or a mapping of ranges, not 'strong'"):
         as_randomisation("strong")
+
+
+def test_ranges_are_scaled_where_they_are_given(tmp_path):
+    for form in ({"ranges": "all", "scale": 0.5}, {"ranges": Randomisation.all().ranges, "scale": 0.5}):
+        np.testing.assert_allclose(as_randomisation(form).ranges["mass"], [0.85, 1.2])
+        assert set(as_randomisation(form).ranges) == set(ROWS)
+    file = tmp_path / "half.yaml"
+    file.write_text("scale: 0.5\n")
+    assert as_randomisation(str(file)).to_dict() == Randomisation().scaled(0.5).to_dict()
+    assert not as_randomisation({"ranges": "off", "scale": 2}).ranges
+
+
+@pytest.mark.parametrize(
+    ("bad", "words"),
+    [
+        ({"ranges": {}, "friction": [1, 1]}, "a randomisation with 'ranges' or 'scale' has no 'friction'; put rows"),
+        ({"ranges": "on", "scaled": 2}, "has no 'scaled'"),
+        ({"ranges": "on", "scale": -1}, "the scale of a randomisation is at least 0, not -1"),
+        ({"scale": np.nan}, "the scale of a randomisation is a finite number, not nan"),
+        ({"scale": "2"}, "the scale of a randomisation is a finite number, not '2'"),
+        ({"ranges": "some"}, "randomisation ranges are 'on', 'off', 'all' or a mapping"),
+        ("scaled", "'on', 'off', 'all', a file or a mapping of ranges, not 'scaled'; to scale ranges give {'ranges'"),
+        ("gone.yaml", "not 'gone.yaml'; 'gone.yaml' cannot be read"),
+    ],
+)
+def test_a_mistaken_scale_is_told_in_one_sentence(bad, words):
+    with pytest.raises(ValueError) as caught:
+        as_randomisation(bad)
+    assert words in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_a_drawn_start_is_not_inside_another_object(rack_scene):
+    near = rack_scene.with_poses({"right_shoe": upright_pose([0.335, 0.065, 0.045])})  # 5 mm beside the left one
+    source = FixedStart(near, Goal("left_shoe", upright_pose([0.42, 0.08, 0.045])), Randomisation())
+    starts = [source.sample(np.random.default_rng(seed)).scene for seed in range(40)]
+    assert not any(deepest_contact(scene, 0.002) for scene in starts)
+    assert len({tuple(scene.object("left_shoe").pose) for scene in starts}) == 40
+
+
+def test_a_start_without_room_is_the_nominal_one(rack_scene):
+    near = rack_scene.with_poses({"right_shoe": upright_pose([0.335, 0.065, 0.045])})
+    ranges = Randomisation({"object_position": (-0.05, -0.04)})  # always towards the other shoe
+    source = FixedStart(near, Goal("left_shoe", upright_pose([0.42, 0.08, 0.045])), ranges)
+    drawn = source.sample(np.random.default_rng(0)).scene.object("left_shoe").pose
+    np.testing.assert_array_equal(drawn, near.object("left_shoe").pose)

@@ -118,3 +118,10 @@ def test_nearer_is_better():
     reached = compute_rewards(replace(grid, gripper_distance_m=errors), CONFIG)
     assert (np.diff(aligned["alignment"]) < 0).all() and (np.diff(reached["distance"]) < 0).all()
     assert aligned["alignment"][0] == 1.0 and reached["distance"][0] == CONFIG.distance
+
+
+@pytest.mark.parametrize("name", ["length_scale_m", "fine_scale_m", "success_m", "success_steps", "progress_limit"])
+@pytest.mark.parametrize("bad", [0, -1.0, np.nan])
+def test_a_scale_is_above_0(name, bad):
+    with pytest.raises(ValueError, match=f"{name} of the rewards is above 0, not {bad}"):
+        RewardConfig(**{name: bad})

@@ -8,9 +8,11 @@ import pickle
 import gymnasium as gym
 import numpy as np
 import pytest
+from gymnasium.envs.registration import EnvSpec
 
 import iker_envs
 from iker_envs.geometry import pose_apply
+from iker_envs.randomisation import Randomisation
 from iker_envs.scene import Goal, upright_pose
 from iker_envs.viewer import RenderModes
 
@@ -37,6 +39,16 @@ def same(a: list[np.ndarray], b: list[np.ndarray]) -> bool:
 def make(env_id: str, form: str, **kwargs):
     kwargs = {"episode_s": 0.9, "randomisation": "all", **kwargs}
     return gym.make(env_id, **kwargs) if form == "single" else gym.make_vec(env_id, num_envs=4, **kwargs)
+
+
+@pytest.mark.parametrize("form", ["single", "vector"])
+def test_a_spec_is_json_and_makes_the_environment_again(rack_scene, form):
+    goal, ranges = Goal("left_shoe", upright_pose([0.42, 0.08, 0.045])), Randomisation().scaled(0.5)
+    env = make("IKER-Stage-v0", form, scene=rack_scene, goal=goal, randomisation=ranges)
+    text = env.spec.to_json()
+    again = (gym.make if form == "single" else gym.make_vec)(EnvSpec.from_json(text))
+    np.testing.assert_array_equal(again.reset(seed=3)[0], env.reset(seed=3)[0])
+    assert again.spec.to_json() == text and pickle.loads(pickle.dumps(env.unwrapped)).spec.to_json()
 
 
 @pytest.mark.parametrize("form", ["single", "vector"])
