@@ -89,6 +89,7 @@ class StageEnv(Snapshot, gym.Env):
         self.observation_space = gym.spaces.Box(-bound, bound, dtype=np.float32)
         self.action_space = gym.spaces.Box(-1.0, 1.0, (spec.action_dim,), np.float32)
         self._visual: tuple[mujoco.MjModel, mujoco.MjData] | None = None
+        self._drawn: tuple[int, int] | None = None  # variant and configuration that `_visual` shows
         self._window: Viewer | None = None
         self._grasp_failure, self._ready = "", False
 
@@ -128,7 +129,6 @@ class StageEnv(Snapshot, gym.Env):
         check_configuration(options.get("configuration"), self.source)
         if seed is not None or not self.stage.rngs:
             self.stage.seed([int(self.np_random.integers(2**31))] if seed is None else [seed])
-        self._close_pictures()
         look = bool(options.get("look", False))
         self.stage.grasps.forget(np.arange(1))
         self.stage.reset(np.arange(1), options.get("configuration"), look=look)
@@ -192,10 +192,12 @@ class StageEnv(Snapshot, gym.Env):
 
     def _mirror(self) -> tuple[mujoco.MjModel, mujoco.MjData]:
         """A model with everything that can be seen, and data that show the world as it is."""
-        if self._visual is None:
-            variant = replace(self.stage.variants.items[self.stage.sim.variant[0]], scene=self.stage.scene)
+        present = int(self.stage.sim.variant[0]), int(self.stage.configuration[0])
+        if self._visual is None or self._drawn != present:
+            self._close_pictures()
+            variant = replace(self.stage.variants.items[present[0]], scene=self.stage.scene)
             model = build_variants([variant], visuals=True)[0]
-            self._visual = model, mujoco.MjData(model)
+            self._visual, self._drawn = (model, mujoco.MjData(model)), present
         model, data = self._visual
         self.stage.sim.mirror(0, data)
         mujoco.mj_kinematics(model, data)
@@ -211,7 +213,7 @@ class StageEnv(Snapshot, gym.Env):
         self._window.show()
 
     def _close_pictures(self) -> None:
-        """Forget what was drawn: the next world may hold other objects."""
+        """Forget what was drawn: the world holds other objects now, or none."""
         if self._window is not None:
             self._window.close()
         self._visual = self._window = None

@@ -68,6 +68,19 @@ def test_environments_are_pickled_in_mid_episode(form, copied):
     env.close(), again.close()
 
 
+def test_a_restored_world_is_seen_as_it_was():
+    env = make("IKER-ShoePush-v0", "single", randomisation={"geometry_scale": [0.8, 1.2]}, render_mode="rgb_array")
+    saved = []
+    for seed, configuration in ((0, 0), (0, 4), (1, 4)):
+        env.reset(seed=seed, options={"configuration": configuration})
+        saved.append((env.unwrapped.get_state(), env.render(), env.unwrapped.view().image.rgb))
+    for state, picture, seen in saved:
+        env.unwrapped.set_state(state)
+        np.testing.assert_array_equal(env.render(), picture)
+        np.testing.assert_array_equal(env.unwrapped.view().image.rgb, seen)
+    env.close()
+
+
 def test_an_environment_is_pickled_before_its_first_reset():
     env = make("IKER-ShoePlace-v0", "single")
     again = pickle.loads(pickle.dumps(env))
