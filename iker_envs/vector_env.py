@@ -88,19 +88,26 @@ class StageVectorEnv(Snapshot, VectorEnv):
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
         self._done = np.zeros(num_envs, dtype=bool)
-        self._configuration: int | None = None
+        self._configuration: list[int | None] = [None] * self.num_envs
 
     def reset(self, *, seed: int | Sequence[int] | None = None, options: Mapping[str, Any] | None = None):
-        """Begin episodes in all worlds, or in those of `options["reset_mask"]`; seed an int or one per world."""
+        """Begin episodes in all worlds, or in those of `options["reset_mask"]`; seed an int or one per world.
+
+        A world's goal holds until another is given, its configuration until its next `reset`; worlds outside the mask
+        keep both. The first reset is of all worlds.
+        """
         options = check_options(options, _OPTIONS)
         mask = _mask(options.get("reset_mask", np.ones(self.num_envs, dtype=bool)), self.num_envs)
+        if not self.stage.rngs and not mask.all():
+            raise ValueError("the first reset is of all worlds; call reset() without options['reset_mask'] once before")
         check_configuration(options.get("configuration"), self.source)
         seeds = self._seeds(seed) if seed is not None or not self.stage.rngs else None
         if "goals" in options:
             self._give_goals(options["goals"], np.flatnonzero(mask))
         if seeds is not None:
             self.stage.seed(seeds, mask if self.stage.rngs else None)
-        self._configuration = options.get("configuration")
+        for world in np.flatnonzero(mask):
+            self._configuration[world] = options.get("configuration")
         self._reset(mask)
         if self.random_first_age and mask.all():
             ages = [rng.integers(self.stage.config.max_steps) for rng in self.stage.rngs]
@@ -137,8 +144,10 @@ class StageVectorEnv(Snapshot, VectorEnv):
         return [check_whole("each seed", s, 0) for s in seed]
 
     def _reset(self, mask: np.ndarray) -> None:
-        if mask.any():
-            self.stage.reset(np.flatnonzero(mask), self._configuration)
+        worlds = np.flatnonzero(mask)
+        for configuration in dict.fromkeys(self._configuration[w] for w in worlds):
+            alike = [w for w in worlds if self._configuration[w] == configuration]
+            self.stage.reset(np.array(alike), configuration)
         self._done = self._done & ~mask
 
     def step(self, actions):

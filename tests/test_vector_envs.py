@@ -181,6 +181,22 @@ def test_a_masked_reset_of_a_grasp_task_depends_on_its_own_seed_alone(make):
     np.testing.assert_array_equal(first_world(3, 1, {"seed": 7}), first_world(3, 2, {"seed": 7}))
 
 
+@pytest.mark.parametrize("env_id", [PUSH, "IKER-ShoePlace-v0"])
+def test_a_mask_protects_the_configuration_of_later_episodes_too(make, env_id):
+    env = make(env_id, episode_s=0.2)
+    env.reset(seed=0, options={"configuration": 5})
+    env.reset(options={"reset_mask": np.array([True, False, False]), "configuration": 2})
+    env.reset(options={"reset_mask": np.array([False, False, True])})
+    for _ in range(3):
+        env.step(np.zeros((3, 6)))
+        assert env.stage.configuration.tolist()[:2] == [2, 5]
+    state = env.get_state()
+    env.reset(seed=1)
+    env.set_state(state)
+    env.step(np.zeros((3, 6)))
+    assert env.stage.configuration.tolist()[:2] == [2, 5], "a state remembers what was chosen"
+
+
 def test_a_reset_that_fails_gives_no_goal(make):
     env = make(PUSH)
     env.reset(seed=0)
@@ -221,6 +237,7 @@ BAD_RESETS = {
     "half a seed": (dict(seed=1.5), "seed is a whole number"),
     "seeds of text": (dict(seed=["a", 1, 2]), "each seed is a whole number of at least 0, not 'a'"),
     "ragged mask": (dict(options={"reset_mask": [[True], [True, False]]}), r"\(3,\) bool"),
+    "first of some": (dict(options={"reset_mask": np.eye(3, dtype=bool)[0]}), "the first reset is of all worlds; call"),
     "no mapping": (dict(options=3), "reset options are a mapping"),
     "one goal": (dict(options={"goals": {"object": "left_shoe"}}), "one goal per world"),
     "goals of numbers": (dict(options={"goals": [1, 2, 3]}), "a goal is given as itself.*not as 1"),
