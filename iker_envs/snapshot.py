@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from iker_envs.saved import check_parts, check_state, short
 from iker_envs.stage import StageWorlds
 
 
@@ -41,11 +42,13 @@ class Snapshot:
     def set_state(self, state: dict[str, Any]) -> None:
         """Go on from where `get_state` was called, to the last bit.
 
-        The environment must have been made with the same arguments; ValueError if that cannot be.
+        The environment must have been made with the same arguments; ValueError, and nothing changes, if that cannot be.
         """
         kept = state.get("kept") if isinstance(state, Mapping) else None
         if not isinstance(kept, Mapping) or set(kept) != set(self._KEPT) or "stage" not in state:
-            raise ValueError(f"a state is what get_state() of this form of environment gave, not {_short(state)}")
+            raise ValueError(f"a state is what get_state() of this form of environment gave, not {short(state)}")
+        check_state(state["stage"], self.stage.get_state())
+        check_parts(kept, {name: getattr(self, name) for name in self._KEPT}, "the state's kept")
         self.stage.set_state(state["stage"])
         for name, value in copy.deepcopy(dict(kept)).items():
             setattr(self, name, value)
@@ -57,7 +60,7 @@ class Snapshot:
         except ValueError:  # rows of different lengths
             array = np.array(None)
         if array.dtype.kind not in "iuf":
-            raise ValueError(f"{what} finite numbers in [-1, 1], not {_short(action)}")
+            raise ValueError(f"{what} finite numbers in [-1, 1], not {short(action)}")
         if array.shape != self.action_space.shape:
             raise ValueError(f"{what} finite numbers in [-1, 1], not {array.shape}")
         if not np.all(np.isfinite(array)):
@@ -75,8 +78,3 @@ class Snapshot:
         self.__init__(**saved["arguments"])
         self.spec = saved["spec"]
         self.set_state(saved["state"])
-
-
-def _short(value: Any) -> str:
-    text = " ".join(repr(value).split())
-    return text if len(text) <= 80 else f"{text[:77]}..."
