@@ -152,7 +152,7 @@ class StageEnv(Snapshot, gym.Env):
     def step(self, action):
         """One tick of 0.1 s. Returns (observation, reward, terminated, truncated, info)."""
         self._check_ready("step")
-        action = self._check_action(action, f"an action is {self.action_space.shape[0]}").astype(float)
+        action = self._check_action(action, f"an action is {self.action_space.shape[0]}")
         rows, lost, errors = self.stage.step(action[None])
         truncated = self.stage.step_count[0] >= self.stage.config.max_steps
         info = {f"reward/{name}": float(value[0]) for name, value in rows.items()}

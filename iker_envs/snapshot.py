@@ -54,7 +54,7 @@ class Snapshot:
             setattr(self, name, value)
 
     def _check_action(self, action: Any, what: str) -> np.ndarray:
-        """The action(s) as an array; ValueError unless it has the space's shape and all numbers are finite."""
+        """The action(s) as float64; ValueError unless they have the space's shape and all numbers are finite."""
         try:
             array = np.asarray(action)
         except ValueError:  # rows of different lengths
@@ -65,7 +65,7 @@ class Snapshot:
             raise ValueError(f"{what} finite numbers in [-1, 1], not {array.shape}")
         if not np.all(np.isfinite(array)):
             raise ValueError(f"{what} finite numbers in [-1, 1], not nan or infinite ones")
-        return array
+        return array.astype(np.float64)
 
     def _close_worlds(self) -> None:
         self.stage.close()

@@ -100,15 +100,26 @@ def test_equal_seeds_give_equal_trajectories_to_the_last_bit(make, env_id):
     assert len({row.tobytes() for row in once[0][0]}) == 3, "worlds start alike"
 
 
-def test_the_single_and_the_vectorised_form_are_one_environment(make):
-    vector = run(make(PUSH, 1, free="all"), [6])
-    single = gym.make(PUSH)
-    np.testing.assert_array_equal(single.reset(seed=6)[0], vector[0][0][0])
-    for actions, (observation, reward, *_) in zip(BUSY, vector[1:], strict=False):
-        alone = single.step(actions[0])
-        np.testing.assert_array_equal(alone[0], observation[0])
-        assert alone[1] == pytest.approx(reward[0])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_the_single_and_the_vectorised_form_are_one_environment(make, dtype):
+    vector, single = make(PUSH, 3, free="all"), gym.make(PUSH)
+    np.testing.assert_array_equal(single.reset(seed=6)[0], vector.reset(seed=[5, 6, 7])[0][1])
+    for actions in BUSY[:12, :3].astype(dtype):
+        (observation, reward, *_), alone = vector.step(actions), single.step(actions[1])
+        np.testing.assert_array_equal(alone[0], observation[1])
+        assert alone[1] == reward[1] and reward.dtype == np.float64
     single.close()
+
+
+def test_whole_numbers_are_actions_like_any_other(make):
+    env = make(PUSH)
+    env.reset(seed=0)
+    state = env.get_state()
+    rewards = []
+    for dtype in (int, np.float32, np.float64):
+        env.set_state(state)
+        rewards.append(env.step(np.eye(3, 6, dtype=dtype))[1])
+    np.testing.assert_array_equal(rewards[1:], rewards[:1] * 2)
 
 
 def test_same_step_autoreset_keeps_the_last_observation(make):
