@@ -30,7 +30,7 @@ from iker_envs.scene import HOME_GRIPPER_QUATERNION, Goal, Grasp, Scene
 from iker_envs.sensing import Sensing
 from iker_envs.sim import WorldReset, WorldState
 from iker_envs.spec import NUM_KEYPOINTS, POSITION_BOUND_M, Spec, decode_action, pack_observation
-from iker_envs.starts import StartSource, push_start
+from iker_envs.starts import StartSource, check_target, push_start
 from iker_envs.variants import make_variants
 
 _DROPPED_M = 0.05  # the object slipped this far in the hand
@@ -143,6 +143,7 @@ class StageWorlds:
             raise ValueError(
                 f"the goal's object {goal.object!r} is welded here; free: {free}, or make it with free='all'"
             )
+        check_target(goal, self.variants.scene)
 
     def _check_given(self, goal: Goal) -> None:
         """ValueError unless the worlds can begin with this goal in the place of their own."""

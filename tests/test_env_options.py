@@ -136,6 +136,11 @@ BAD_OPTIONS = {
     "configuration of a kept world": ({**KEEP, "configuration": 0}, "configuration"),
     "object": ({**KEEP, "goal": Goal("sock", PUSH.target_pose)}, "'sock'.*shoe_box, left_shoe, right_shoe"),
     "furniture": ({**KEEP, "goal": Goal("rack", PUSH.target_pose)}, "'rack'.*shoe_box, left_shoe, right_shoe"),
+    "goal far away": (
+        {**KEEP, "goal": Goal("left_shoe", upright_pose([0.4, -50.0, 0.045]))},
+        "has a keypoint at -50.05 m",
+    ),
+    "goal under the table": ({**KEEP, "goal": Goal("left_shoe", upright_pose([0.4, 0, -3]))}, "3.00 m below the table"),
     "no pose": ({**KEEP, "goal": {"object": "left_shoe"}}, "Goal lacks target_pose"),
     "short pose": ({**KEEP, "goal": {"object": "left_shoe", "target_pose": [0.4, 0.1, 0.05]}}, "target_pose"),
     "not a pose": ({**KEEP, "goal": {"object": "left_shoe", "target_pose": [float("nan")] * 7}}, "target_pose|finite"),

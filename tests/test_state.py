@@ -244,6 +244,11 @@ BAD_GOALS = {
     "absent": ([Goal("sock", POSES[0])] * 4, "'sock' is not movable; movable: right_shoe, left_shoe"),
     "a grasp": ([Goal("left_shoe", POSES[0], grasp=True)] * 4, "`grasp`"),
     "short": (POSES[:, :3], "target_pose"),
+    "far away": (
+        POSES * [1, 1, 1, 0, 0, 0, 0] + upright_pose([50, 0, 0]),
+        r"\[50.42, .* has a keypoint at 50.56 m; give",
+    ),
+    "under the table": (POSES - [0, 0, 3, 0, 0, 0, 0], "has a keypoint 2.96 m below the table; give one"),
     "not a number": (np.full((4, 7), np.nan), "target_pose"),
 }
 
