@@ -85,7 +85,8 @@ no termination on success. `finish()` opens the hand, retreats, waits until all 
 _SUCCESS = f"""## Success
 
 Measured after `finish()`. `success` is the paper's: mean keypoint distance to the target at most
-{100 * measure.SUCCESS_M:.0f} cm. `success_strict`: at most {100 * measure.STRICT_M:.0f} cm, tilt and heading at most 15
+{100 * measure.SUCCESS_M:.0f} cm (to the annotated target of a goal that has one). `success_strict`: that, and to the
+target that was used at most {100 * measure.STRICT_M:.0f} cm, tilt and heading at most 15
 degrees, no other object moved by more than {100 * measure.STRICT_OTHERS_M:.0f} cm. Four coplanar keypoints of a shoe
 on its side are only 3.5 cm off: the first measure alone accepts nonsense, so both are always reported.
 """
