@@ -23,6 +23,7 @@ from iker_envs.grasps import check_grasp
 from iker_envs.measure import make_outcome
 from iker_envs.mujoco_model import build_variants
 from iker_envs.observation_docs import document
+from iker_envs.saved import short
 from iker_envs.scene import Goal, Grasp, Image, Outcome, Scene, View
 from iker_envs.setup import as_contract, check_configuration, check_options, episode_time, make_source, make_stage
 from iker_envs.snapshot import Snapshot
@@ -106,15 +107,17 @@ class StageEnv(Snapshot, gym.Env):
     def reset(self, *, seed: int | None = None, options: Mapping[str, Any] | None = None):
         """Begin an episode; see the module docstring for `options`. Returns (observation, info)."""
         options = check_options(options, _OPTIONS)
-        super().reset(seed=seed)
         world = options.get("world", "new")
-        if world not in ("new", "keep"):
-            raise ValueError(f"options['world'] is 'new' or 'keep', not {world!r}")
-        if world == "keep" and (seed is not None or not self._ready):
-            raise ValueError(
-                "options['world'] = 'keep' needs a world: call reset() once before, and without a seed now"
-            )
+        if not isinstance(world, str) or world not in ("new", "keep"):
+            raise ValueError(f"options['world'] is 'new' or 'keep', not {short(world)}")
+        look = options.get("look", False)
+        if not isinstance(look, (bool, np.bool_)):
+            raise ValueError(f"options['look'] is True or False, not {short(look)}")
         if world == "keep":
+            if seed is not None or not self._ready:
+                raise ValueError(
+                    "options['world'] = 'keep' needs a world: call reset() once before, and without a seed now"
+                )
             self._keep(options)
         else:
             self._new(seed, options)
@@ -127,9 +130,10 @@ class StageEnv(Snapshot, gym.Env):
                 "options['goal'] and ['grasp'] need options['world'] = 'keep': a new world has its own goal"
             )
         check_configuration(options.get("configuration"), self.source)
+        look = bool(options.get("look", False))
+        super().reset(seed=seed)
         if seed is not None or not self.stage.rngs:
             self.stage.seed([int(self.np_random.integers(2**31))] if seed is None else [seed])
-        look = bool(options.get("look", False))
         self.stage.grasps.forget(np.arange(1))
         self.stage.reset(np.arange(1), options.get("configuration"), look=look)
         missed = self.goal.grasp and not look and not self.stage.grasped[0]
@@ -137,10 +141,16 @@ class StageEnv(Snapshot, gym.Env):
         self._ready = True
 
     def _keep(self, options: dict[str, Any]) -> None:
-        if "configuration" in options:
-            raise ValueError("options['configuration'] needs options['world'] = 'new'; a kept world stays as it is")
+        if "configuration" in options or options.get("look", False):
+            name = "configuration" if "configuration" in options else "look"
+            raise ValueError(f"options[{name!r}] needs options['world'] = 'new'; a kept world stays as it is")
         goal = as_contract(Goal, options.get("goal", self.goal))
         grasp = as_contract(Grasp, options["grasp"]) if options.get("grasp") is not None else None
+        if grasp is not None and not goal.grasp:
+            raise ValueError(
+                f"options['grasp'] is for a goal that grasps, and this one pushes {goal.object!r}; give a goal with "
+                "grasp=True, or no grasp"
+            )
         if grasp is not None:
             check_grasp(grasp, self.stage.workspace_m)
         self._grasp_failure = self.stage.keep(goal, grasp)

@@ -148,6 +148,13 @@ BAD_OPTIONS = {
     "grasp of another kind": ({**KEEP, "goal": CARRY, "grasp": 5}, "grasp"),
     "wide grasp": ({**KEEP, "goal": CARRY, "grasp": Grasp([0.45, 0, 0.1, 0, 1, 0, 0], 0.2)}, "between 0 and 0.085 m"),
     "grasp far away": ({**KEEP, "goal": CARRY, "grasp": Grasp([5, 0, 0.1, 0, 1, 0, 0], 0.05)}, "far from where"),
+    "grasp of a push": (
+        {**KEEP, "goal": PUSH, "grasp": Grasp([0.45, 0, 0.1, 0, 1, 0, 0], 0.05)},
+        "pushes 'right_shoe'",
+    ),
+    "look as text": ({"look": "no"}, "options.'look'. is True or False, not 'no'"),
+    "look at a kept world": ({**KEEP, "look": True}, "options.'look'. needs options.'world'. = 'new'"),
+    "world of another type": ({"world": np.array(["keep", "new"])}, "'new' or 'keep', not array"),
     "no mapping": (3, "reset options are a mapping with configuration, goal, .*, not 3"),
     "configuration of another type": ({"configuration": True}, "configuration True does not exist"),
     "grasp without a width": ({**KEEP, "goal": CARRY, "grasp": {"tcp_pose": [0] * 7}}, "Grasp lacks width_m"),
@@ -164,6 +171,14 @@ def test_bad_options_are_told_in_one_sentence_and_change_nothing(ready, options,
     for name, pose in poses(ready).items():
         np.testing.assert_array_equal(pose, before[name])
     assert ready.finish().object_poses.keys() == before.keys()
+
+
+@pytest.mark.parametrize("options", [KEEP, {"world": "old"}, {"configuration": 99}, {"look": 1}], ids=str)
+def test_a_refused_seed_seeds_nothing(ready, options):
+    before = ready.np_random_seed, ready.np_random.bit_generator.state
+    with pytest.raises(ValueError):
+        ready.reset(seed=3, options=options)
+    assert (ready.np_random_seed, ready.np_random.bit_generator.state) == before
 
 
 def test_there_is_nothing_to_keep_before_the_first_reset(env):
