@@ -41,6 +41,7 @@ class StageVectorEnv(Snapshot, VectorEnv):
         random_first_age: start the first episodes at a random age, so that worlds are not in phase while training.
         rewards: fields of RewardConfig to change.
         num_threads: CPU threads of the physics, 0 for all cores.
+        render_mode: None alone; `gym.make` draws pictures, of one world.
 
     `reset(options={"goals": ...})` gives every world a goal of its own for its episodes from then on: N Goals (or their
     dictionaries), or target poses (N, 7) of the task's object; None for the task's own again.
@@ -65,8 +66,14 @@ class StageVectorEnv(Snapshot, VectorEnv):
         random_first_age: bool = False,
         rewards: Mapping[str, float] | None = None,
         num_threads: int = 0,
+        render_mode: str | None = None,
     ) -> None:
         self._arguments = {name: value for name, value in locals().items() if name not in ("self", "__class__")}
+        if render_mode is not None:
+            raise ValueError(
+                f"many worlds at once draw no pictures: render_mode is None, not {render_mode!r}; "
+                "gym.make(id, render_mode='rgb_array') draws one world"
+            )
         self.num_envs, self.random_first_age = check_whole("num_envs", num_envs, 1), random_first_age
         self.autoreset_mode = _autoreset_mode(autoreset_mode)
         self.metadata = {**self.metadata, "autoreset_mode": self.autoreset_mode}
@@ -104,6 +111,8 @@ class StageVectorEnv(Snapshot, VectorEnv):
         seeds = self._seeds(seed) if seed is not None or not self.stage.rngs else None
         if "goals" in options:
             self._give_goals(options["goals"], np.flatnonzero(mask))
+        if seed is not None:  # `np_random_seed` tells the first world's
+            super().reset(seed=seeds[0])
         if seeds is not None:
             self.stage.seed(seeds, mask if self.stage.rngs else None)
         for world in np.flatnonzero(mask):

@@ -111,6 +111,18 @@ def test_the_single_and_the_vectorised_form_are_one_environment(make, dtype):
     single.close()
 
 
+def test_the_seed_is_remembered_unless_it_is_refused(make):
+    env = make(PUSH)
+    env.reset(seed=4)
+    assert env.np_random_seed == 4
+    with pytest.raises(ValueError):
+        env.reset(seed=5, options={"configuration": 99})
+    env.reset()
+    assert env.np_random_seed == 4
+    env.reset(seed=[7, 1, 2])
+    assert env.np_random_seed == 7
+
+
 def test_whole_numbers_are_actions_like_any_other(make):
     env = make(PUSH)
     env.reset(seed=0)
@@ -282,6 +294,7 @@ BAD_ARGUMENTS = {
     "threads": (dict(num_threads="2"), "num_threads is a whole number of at least 0, not '2'"),
     "no rewards": (dict(rewards=3), "rewards is a mapping"),
     "reward of text": (dict(rewards={"distance": "x"}), "is a finite number, not 'x'"),
+    "pictures": (dict(render_mode="rgb_array"), "render_mode is None, not 'rgb_array'; gym.make"),
     "mode of another type": (dict(autoreset_mode=3), "3 is unknown; known: next_step"),
 }
 
