@@ -7,6 +7,7 @@ import pytest
 import iker_envs  # noqa: F401 (registers the environments)
 from iker_envs.geometry import pose_apply
 from iker_envs.scene import Goal, Grasp, upright_pose
+from iker_envs.sim import WorldReset
 
 PUSH = Goal("right_shoe", upright_pose([0.42, -0.10, 0.045]))
 CARRY = Goal("left_shoe", upright_pose([0.65, -0.20, 0.145]), grasp=True)
@@ -55,6 +56,22 @@ def test_keep_goes_on_from_the_world_as_it_stands(ready, as_data):
     np.testing.assert_allclose(observation[7:10], before["right_shoe"][:3], atol=1e-6)
     wanted = pose_apply(PUSH.target_pose, model.control_keypoints_m()).ravel()
     np.testing.assert_allclose(observation[26:], wanted, atol=1e-6)
+
+
+def test_keep_stops_the_hand_and_nothing_else(ready):
+    sim, before = ready.stage.sim, ready.stage.sim.state()
+    lifted = before.object_pose.copy()
+    lifted[0, sim.objects.index("left_shoe"), 2] += 0.1
+    sim.reset(np.arange(1), WorldReset(before.gripper_pose, np.zeros(1), lifted, np.zeros(1)))
+    sim.step(before.gripper_pose, np.zeros(1), ready.stage.substeps)
+    falling = sim.state()
+    ready.reset(options={**KEEP, "goal": PUSH})
+    kept = sim.state()
+    np.testing.assert_array_equal(kept.object_pose, falling.object_pose)
+    np.testing.assert_array_equal(kept.object_twist, falling.object_twist)
+    assert falling.object_twist.min() < -0.5, "nothing falls"
+    ready.step(np.zeros(6))
+    assert np.linalg.norm(sim.state().gripper_pose[0, :3] - kept.gripper_pose[0, :3]) < 0.002, "the hand is at rest"
 
 
 def test_keep_starts_the_count_and_the_measures_anew(ready):
