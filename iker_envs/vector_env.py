@@ -3,6 +3,10 @@
 Same-step autoreset by default: an observation after the end of an episode is the next one's first, and
 `info["final_obs"]` (N, obs) holds the last one (the current observation in unfinished rows). Arrays are fresh at every
 step. World i depends on its own seed only (seed + i), not on how many worlds there are.
+
+A push made with the same `free` as `gym.make` (there "all", here "near" by default) equals the single form seeded with
+seed + i for 32 episodes, after which a world repeats its starts. A carry begins with one of 4 grasps that its world
+made once, where the single form grasps anew: those agree in distribution only.
 """
 
 from __future__ import annotations
