@@ -18,9 +18,11 @@ def check_parts(state: Any, present: Any, where: str = "the state") -> None:
     What lists hold, and values that are neither mappings, dataclasses, arrays nor lists, may differ.
     """
     if isinstance(present, Mapping):
-        if not isinstance(state, Mapping) or set(state) != set(present):
-            found = ", ".join(map(str, state)) if isinstance(state, Mapping) else type(state).__name__
-            raise ValueError(f"{where} has {', '.join(map(str, present))}, not {found or 'nothing'}")
+        if not isinstance(state, Mapping):
+            raise ValueError(f"{where} is a mapping with {', '.join(map(str, present))}, not {short(state)}")
+        if differing := [name for name in (*present, *state) if (name in present) != (name in state)]:
+            verb = "lacks" if differing[0] in present else "has an unknown"
+            raise ValueError(f"{where} {verb} {differing[0]!r}; it has: {', '.join(map(str, present))}")
         for name, value in present.items():
             check_parts(state[name], value, f"{where}'s {name}")
     elif isinstance(present, np.ndarray):

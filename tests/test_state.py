@@ -219,8 +219,9 @@ def damaged(state, *path):
 
 
 DAMAGES = {
-    "part": (("stage", "sensing", None), "has fingerprint, .*sensing.*, not"),
-    "goals": (("stage", "goals", None), "has fingerprint, .*goals.*, not"),
+    "part": (("stage", "sensing", None), "state lacks 'sensing'; it has: fingerprint, .*"),
+    "goals": (("stage", "goals", None), "state lacks 'goals'; it has: fingerprint, .*"),
+    "unknown part": (("stage", "arrays", "age", 1), "arrays has an unknown 'age'; it has: object_index, .*"),
     "array": (("stage", "arrays", "step_count", np.zeros(3, dtype=int)), r"step_count is .*\(4,\), not int64 \(3,\)"),
     "one number": (("stage", "sim", "state", "qpos", 0.0), "qpos is an array of .*not float"),
     "generator": (("stage", "rngs", [{}] * 4), "rngs are states of PCG64 generators, not {}"),
