@@ -69,14 +69,21 @@ _EPISODE = """## Episodes
 A stage is an episode. `reset(seed=..., options={...})` of the single environment takes
 
 - `world`: `"new"` (default) draws objects and physics anew, `"keep"` begins the next episode from the world as it
-  stands: objects untouched, counters cleared, the hand at its start pose.
+  stands: objects untouched, in motion too, counters cleared, the hand at its start pose.
 - `goal`, `grasp`: with `"keep"`, what to do next; a goal with `grasp: true` is grasped in physics first.
 - `configuration`: which arrangement of a task, counted from 0.
 - `look`: with `"new"`, place the objects and leave the empty hand out of it, so that `view()` shows the scene.
 
 The vector environment takes `configuration`, `reset_mask` (N bools: only these worlds begin anew) and `goals`: one goal
 per world, or target poses (N, 7), for goal-conditioned training. `get_state()` and `set_state(state)` of both forms
-save and restore all that the future depends on, to the last bit; both can be pickled.
+save and restore all that the future depends on, to the last bit; both can be pickled. A state fits an environment made
+with the same arguments, in the same form.
+
+World i of the vector environment draws what a single one seeded with seed + i draws, where both are made with the same
+`free`: `"all"` by default for one world, `"near"` for many. Two things differ, since starts are dear in a batch: a
+world repeats its first 32 starts, in random order, and a carry begins with one of 4 grasps that the world made once,
+while `gym.make` grasps anew in every episode. So pushes are equal to the last bit for 32 episodes, and carries in
+distribution only.
 
 A task of several stages begins with its first one; `gym.make(id, stage_index=2)` begins with the third, the earlier
 ones done. A push begins with the hand 10 cm from the object, above pushing height and round to one side, where there is
@@ -89,7 +96,8 @@ no termination on success. `finish()` opens the hand, retreats, waits until all 
 _SUCCESS = f"""## Success
 
 Measured after `finish()`. `success` is the paper's: mean keypoint distance to the target at most
-{100 * measure.SUCCESS_M:.0f} cm. `success_strict`: at most {100 * measure.STRICT_M:.0f} cm, tilt and heading at most 15
+{100 * measure.SUCCESS_M:.0f} cm (to the annotated target of a goal that has one). `success_strict`: that, and to the
+target that was used at most {100 * measure.STRICT_M:.0f} cm, tilt and heading at most 15
 degrees, no other object moved by more than {100 * measure.STRICT_OTHERS_M:.0f} cm. Four coplanar keypoints of a shoe
 on its side are only 3.5 cm off: the first measure alone accepts nonsense, so both are always reported.
 """

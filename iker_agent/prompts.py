@@ -17,6 +17,7 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from iker_agent.vlm.types import Message, Part, Request
+from iker_envs.measure import reached
 from iker_envs.scene import Outcome, Scene
 
 REPAIR = "Your answer cannot be used: {reason}. Answer again with the whole corrected program in one Python code block."
@@ -72,7 +73,7 @@ class Turn:
         """One sentence on how the stage ended."""
         if self.outcome is None:
             return f"This stage was not carried out: {self.note}."
-        if self.outcome.success_strict:
+        if reached(self.outcome):  # where the annotation wants it is not for the model to know
             return (
                 f"This stage succeeded: its keypoints are {100 * self.outcome.goal_error_m:.1f} cm from their targets."
             )

@@ -23,6 +23,7 @@ from iker_envs.grasps import check_grasp
 from iker_envs.measure import make_outcome
 from iker_envs.mujoco_model import build_variants
 from iker_envs.observation_docs import document
+from iker_envs.saved import short
 from iker_envs.scene import Goal, Grasp, Image, Outcome, Scene, View
 from iker_envs.setup import as_contract, check_configuration, check_options, episode_time, make_source, make_stage
 from iker_envs.snapshot import Snapshot
@@ -89,6 +90,7 @@ class StageEnv(Snapshot, gym.Env):
         self.observation_space = gym.spaces.Box(-bound, bound, dtype=np.float32)
         self.action_space = gym.spaces.Box(-1.0, 1.0, (spec.action_dim,), np.float32)
         self._visual: tuple[mujoco.MjModel, mujoco.MjData] | None = None
+        self._drawn: tuple[int, int] | None = None  # variant and configuration that `_visual` shows
         self._window: Viewer | None = None
         self._grasp_failure, self._ready = "", False
 
@@ -105,15 +107,17 @@ class StageEnv(Snapshot, gym.Env):
     def reset(self, *, seed: int | None = None, options: Mapping[str, Any] | None = None):
         """Begin an episode; see the module docstring for `options`. Returns (observation, info)."""
         options = check_options(options, _OPTIONS)
-        super().reset(seed=seed)
         world = options.get("world", "new")
-        if world not in ("new", "keep"):
-            raise ValueError(f"options['world'] is 'new' or 'keep', not {world!r}")
-        if world == "keep" and (seed is not None or not self._ready):
-            raise ValueError(
-                "options['world'] = 'keep' needs a world: call reset() once before, and without a seed now"
-            )
+        if not isinstance(world, str) or world not in ("new", "keep"):
+            raise ValueError(f"options['world'] is 'new' or 'keep', not {short(world)}")
+        look = options.get("look", False)
+        if not isinstance(look, (bool, np.bool_)):
+            raise ValueError(f"options['look'] is True or False, not {short(look)}")
         if world == "keep":
+            if seed is not None or not self._ready:
+                raise ValueError(
+                    "options['world'] = 'keep' needs a world: call reset() once before, and without a seed now"
+                )
             self._keep(options)
         else:
             self._new(seed, options)
@@ -126,10 +130,10 @@ class StageEnv(Snapshot, gym.Env):
                 "options['goal'] and ['grasp'] need options['world'] = 'keep': a new world has its own goal"
             )
         check_configuration(options.get("configuration"), self.source)
+        look = bool(options.get("look", False))
+        super().reset(seed=seed)
         if seed is not None or not self.stage.rngs:
             self.stage.seed([int(self.np_random.integers(2**31))] if seed is None else [seed])
-        self._close_pictures()
-        look = bool(options.get("look", False))
         self.stage.grasps.forget(np.arange(1))
         self.stage.reset(np.arange(1), options.get("configuration"), look=look)
         missed = self.goal.grasp and not look and not self.stage.grasped[0]
@@ -137,10 +141,16 @@ class StageEnv(Snapshot, gym.Env):
         self._ready = True
 
     def _keep(self, options: dict[str, Any]) -> None:
-        if "configuration" in options:
-            raise ValueError("options['configuration'] needs options['world'] = 'new'; a kept world stays as it is")
+        if "configuration" in options or options.get("look", False):
+            name = "configuration" if "configuration" in options else "look"
+            raise ValueError(f"options[{name!r}] needs options['world'] = 'new'; a kept world stays as it is")
         goal = as_contract(Goal, options.get("goal", self.goal))
         grasp = as_contract(Grasp, options["grasp"]) if options.get("grasp") is not None else None
+        if grasp is not None and not goal.grasp:
+            raise ValueError(
+                f"options['grasp'] is for a goal that grasps, and this one pushes {goal.object!r}; give a goal with "
+                "grasp=True, or no grasp"
+            )
         if grasp is not None:
             check_grasp(grasp, self.stage.workspace_m)
         self._grasp_failure = self.stage.keep(goal, grasp)
@@ -152,7 +162,7 @@ class StageEnv(Snapshot, gym.Env):
     def step(self, action):
         """One tick of 0.1 s. Returns (observation, reward, terminated, truncated, info)."""
         self._check_ready("step")
-        action = self._check_action(action, f"an action is {self.action_space.shape[0]}").astype(float)
+        action = self._check_action(action, f"an action is {self.action_space.shape[0]}")
         rows, lost, errors = self.stage.step(action[None])
         truncated = self.stage.step_count[0] >= self.stage.config.max_steps
         info = {f"reward/{name}": float(value[0]) for name, value in rows.items()}
@@ -192,10 +202,12 @@ class StageEnv(Snapshot, gym.Env):
 
     def _mirror(self) -> tuple[mujoco.MjModel, mujoco.MjData]:
         """A model with everything that can be seen, and data that show the world as it is."""
-        if self._visual is None:
-            variant = replace(self.stage.variants.items[self.stage.sim.variant[0]], scene=self.stage.scene)
+        present = int(self.stage.sim.variant[0]), int(self.stage.configuration[0])
+        if self._visual is None or self._drawn != present:
+            self._close_pictures()
+            variant = replace(self.stage.variants.items[present[0]], scene=self.stage.scene)
             model = build_variants([variant], visuals=True)[0]
-            self._visual = model, mujoco.MjData(model)
+            self._visual, self._drawn = (model, mujoco.MjData(model)), present
         model, data = self._visual
         self.stage.sim.mirror(0, data)
         mujoco.mj_kinematics(model, data)
@@ -211,7 +223,7 @@ class StageEnv(Snapshot, gym.Env):
         self._window.show()
 
     def _close_pictures(self) -> None:
-        """Forget what was drawn: the next world may hold other objects."""
+        """Forget what was drawn: the world holds other objects now, or none."""
         if self._window is not None:
             self._window.close()
         self._visual = self._window = None

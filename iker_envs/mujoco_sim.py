@@ -109,6 +109,7 @@ class MujocoSim:
         self._free_qpos = np.array([model.jnt_qposadr[j] + np.arange(7) for j in free_joints], dtype=int).reshape(-1, 7)
         self._free_qvel = np.array([model.jnt_dofadr[j] + np.arange(6) for j in free_joints], dtype=int).reshape(-1, 6)
         self._gripper_qpos = np.array([model.joint(j).qposadr[0] for j in JOINTS])
+        self._gripper_dofs = np.array([model.joint(j).dofadr[0] for j in (*JOINTS, *FINGERS)])
         self._slide_dofs = np.array([model.joint(j).dofadr[0] for j in JOINTS[:3]])
         self._finger_qpos = np.array([model.joint(j).qposadr[0] for j in FINGERS])
         self._hand = model.body("hand").id
@@ -155,17 +156,19 @@ class MujocoSim:
         self._check_reset(worlds, to)
         self._update_unstable()
         self._refresh()
-        self._batch.reset(worlds, stage=0)
-        self._place_welded(worlds, self._bodies[self._welded], to.object_pose[:, self._welded])
+        if to.object_pose is not None:
+            self._batch.reset(worlds, stage=0)
+            self._place_welded(worlds, self._bodies[self._welded], to.object_pose[:, self._welded])
         if to.furniture_pose is not None:
             self._place_welded(worlds, self._furniture, to.furniture_pose)
-        qpos, ctrl = self._qpos[worlds], self._ctrl[worlds]
+        qpos, qvel, ctrl = self._qpos[worlds], self._qvel[worlds], self._ctrl[worlds]
         gripper = np.concatenate([to.gripper_pose[:, :3], hinge_angles(to.gripper_pose[:, 3:])], axis=-1)
         qpos[:, self._gripper_qpos], qpos[:, self._finger_qpos] = gripper, (to.opening_m / 2)[:, None]
-        for row, k in enumerate(self._free):
-            qpos[:, self._free_qpos[row]] = to.object_pose[:, k]
+        qvel[:, self._gripper_dofs] = 0.0
+        if to.object_pose is not None:
+            qpos[:, self._free_qpos] = to.object_pose[:, self._free]
         ctrl[:, :6], ctrl[:, 6:8] = gripper, (to.opening_command_m / 2)[:, None]
-        self._qpos[worlds], self._ctrl[worlds] = qpos, ctrl
+        self._qpos[worlds], self._qvel[worlds], self._ctrl[worlds] = qpos, qvel, ctrl
         self._batch.forward(worlds, stage=_POSITIONS)
         self._unstable[worlds] = False
         self._warnings = self._batch.warning[:, _DIVERGED, 1].copy()

@@ -252,7 +252,8 @@ class Outcome(Contract):
 
     Errors are mean distances over the 4 control keypoints in metres: `goal_error_m` to the target that was used,
     `annotated_error_m` to the task's annotated target (None where there is none). `success` is the paper's measure
-    (<= 5 cm), `success_strict` adds <= 3 cm, tilt and heading <= 15 degrees and no other object moved > 2 cm.
+    (<= 5 cm from the annotated target where there is one), `success_strict` adds <= 3 cm from the target that was used,
+    tilt and heading <= 15 degrees and no other object moved > 2 cm.
     """
 
     success: bool

@@ -32,11 +32,11 @@ class WorldState:
 
 @dataclass(frozen=True)
 class WorldReset:
-    """Rows for M worlds; velocities start at zero."""
+    """Rows for M worlds; velocities of what is put somewhere start at zero."""
 
     gripper_pose: Array  # (M, 7)
     opening_m: Array  # (M,)
-    object_pose: Array  # (M, O, 7)
+    object_pose: Array | None  # (M, O, 7); None leaves the objects as they are, in motion or at rest
     opening_command_m: Array  # (M,) less than `opening_m` when the fingers squeeze
     furniture_pose: Array | None = None  # (M, F, 7) in `Sim.furniture` order; None leaves it where it is
 

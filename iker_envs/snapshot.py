@@ -11,6 +11,7 @@ import numpy as np
 from gymnasium.envs.registration import EnvSpec
 
 from iker_envs.contract import to_plain
+from iker_envs.saved import check_parts, check_state, short
 from iker_envs.stage import StageWorlds
 from iker_envs.task import Task
 
@@ -57,28 +58,30 @@ class Snapshot:
     def set_state(self, state: dict[str, Any]) -> None:
         """Go on from where `get_state` was called, to the last bit.
 
-        The environment must have been made with the same arguments; ValueError if that cannot be.
+        The environment must have been made with the same arguments; ValueError, and nothing changes, if that cannot be.
         """
         kept = state.get("kept") if isinstance(state, Mapping) else None
         if not isinstance(kept, Mapping) or set(kept) != set(self._KEPT) or "stage" not in state:
-            raise ValueError(f"a state is what get_state() of this form of environment gave, not {_short(state)}")
+            raise ValueError(f"a state is what get_state() of this form of environment gave, not {short(state)}")
+        check_state(state["stage"], self.stage.get_state())
+        check_parts(kept, {name: getattr(self, name) for name in self._KEPT}, "the state's kept")
         self.stage.set_state(state["stage"])
         for name, value in copy.deepcopy(dict(kept)).items():
             setattr(self, name, value)
 
     def _check_action(self, action: Any, what: str) -> np.ndarray:
-        """The action(s) as an array; ValueError unless it has the space's shape and all numbers are finite."""
+        """The action(s) as float64; ValueError unless they have the space's shape and all numbers are finite."""
         try:
             array = np.asarray(action)
         except ValueError:  # rows of different lengths
             array = np.array(None)
         if array.dtype.kind not in "iuf":
-            raise ValueError(f"{what} finite numbers in [-1, 1], not {_short(action)}")
+            raise ValueError(f"{what} finite numbers in [-1, 1], not {short(action)}")
         if array.shape != self.action_space.shape:
             raise ValueError(f"{what} finite numbers in [-1, 1], not {array.shape}")
         if not np.all(np.isfinite(array)):
             raise ValueError(f"{what} finite numbers in [-1, 1], not nan or infinite ones")
-        return array
+        return array.astype(np.float64)
 
     def _close_worlds(self) -> None:
         self.stage.close()
@@ -98,8 +101,3 @@ def _as_data(value: Any) -> Any:
     if isinstance(value, Path):
         return str(value)
     return value if isinstance(value, Task) else to_plain(value)
-
-
-def _short(value: Any) -> str:
-    text = " ".join(repr(value).split())
-    return text if len(text) <= 80 else f"{text[:77]}..."

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -30,7 +30,7 @@ from iker_envs.scene import HOME_GRIPPER_QUATERNION, Goal, Grasp, Scene
 from iker_envs.sensing import Sensing
 from iker_envs.sim import WorldReset, WorldState
 from iker_envs.spec import NUM_KEYPOINTS, POSITION_BOUND_M, Spec, decode_action, pack_observation
-from iker_envs.starts import StartSource, push_start
+from iker_envs.starts import StartSource, check_target, push_start
 from iker_envs.variants import make_variants
 
 _DROPPED_M = 0.05  # the object slipped this far in the hand
@@ -143,6 +143,7 @@ class StageWorlds:
             raise ValueError(
                 f"the goal's object {goal.object!r} is welded here; free: {free}, or make it with free='all'"
             )
+        check_target(goal, self.variants.scene)
 
     def _check_given(self, goal: Goal) -> None:
         """ValueError unless the worlds can begin with this goal in the place of their own."""
@@ -342,9 +343,11 @@ class StageWorlds:
 
     @cached_property
     def fingerprint(self) -> str:
-        """What the worlds are made of, in short: equal for stages whose states fit each other."""
-        starts = [(s.scene.to_dict(), s.goal.to_dict()) for s in self.variants.starts]
-        return hashlib.sha256(json.dumps(starts).encode()).hexdigest()
+        """What the worlds are made of and run with, in short: equal for stages whose states fit each other."""
+        made = [[(s.scene.to_dict(), s.goal.to_dict()) for s in self.variants.starts], self.randomisation.to_dict()]
+        run = asdict(replace(self.config, num_threads=0))  # how many threads changes nothing
+        rewards = {name: float(value) for name, value in run.pop("rewards").items()}
+        return hashlib.sha256(json.dumps([made, run, rewards], sort_keys=True).encode()).hexdigest()
 
     def get_state(self) -> dict[str, Any]:
         """Everything that the future of the worlds depends on; can be pickled. See `set_state`."""
@@ -363,13 +366,10 @@ class StageWorlds:
         }
 
     def set_state(self, state: dict[str, Any]) -> None:
-        """Go on from where `get_state` was called on worlds of the same making, to the last bit."""
-        if not isinstance(state, Mapping) or "fingerprint" not in state:
-            raise ValueError(f"a state is what get_state() gave, not {type(state).__name__}")
-        if state["fingerprint"] != self.fingerprint:
-            raise ValueError("the state is one of another task, scene or goal; make the environment that it came from")
-        if len(state["goals"]) != self.num_worlds:
-            raise ValueError(f"the state is one of {len(state['goals'])} worlds, these are {self.num_worlds}")
+        """Go on from where `get_state` was called on worlds of the same making, to the last bit.
+
+        `iker_envs.saved.check_state` tells whether a state of unknown origin is one of these worlds.
+        """
         for name, values in state["arrays"].items():
             setattr(self, name, values.copy())
         self.state, self.goals, self._given = state["world_state"], list(state["goals"]), list(state["given"])

@@ -20,6 +20,7 @@ from iker_envs.geometry import pose_apply, quaternion_from_yaw, quaternion_multi
 from iker_envs.randomisation import Randomisation
 from iker_envs.reach import reach_margin
 from iker_envs.scene import HOME_GRIPPER_QUATERNION, Goal, ObjectModel, Scene
+from iker_envs.spec import POSITION_BOUND_M
 
 # Where a push begins, best first: so far from the object, so high above pushing height, so far round from straight
 # behind it. From straight behind and 5 cm away, random actions end one BookPush in seven within the paper's 5 cm.
@@ -27,6 +28,7 @@ _STANDOFFS_M = (0.10, 0.07, 0.05)
 _RISES_M = (0.06, 0.1, 0.03, 0.0)
 _TURNS_RAD = np.deg2rad([40, -40, 20, -20, 0, 60, -60, 90, -90, 120, -120, 180])
 _FINGER_BELOW_TOP_M = 0.058  # the hand, 6.5 cm behind the tool centre, then clears the top of the object
+_BELOW_M = 0.05  # a target so far under the table, which is z = 0, is a mistake and no error of an estimate
 _LOWEST_TCP_M = 0.018  # above what the object stands on
 _DRAWS, _OVERLAP_M = 20, 0.001  # of a start pose: how often, and how much deeper than nominal it may be in others
 
@@ -81,6 +83,20 @@ class FixedStart:
         yaw = self.randomisation.draw("object_yaw", rng)[0, 0]
         pose[3:] = quaternion_multiply(quaternion_from_yaw(np.array(yaw)), pose[3:])
         return pose
+
+
+def check_target(goal: Goal, scene: Scene) -> None:
+    """ValueError if a keypoint of the goal's object would end out of what can be observed, or under the table."""
+    targets = pose_apply(goal.target_pose, scene.object(goal.object).model.control_keypoints_m())
+    farthest, lowest = targets.flat[np.argmax(np.abs(targets))], float(targets[:, 2].min())
+    what = f"the goal for {goal.object!r}, target_pose {np.round(goal.target_pose, 3).tolist()},"
+    if lowest < -_BELOW_M:
+        raise ValueError(f"{what} has a keypoint {-lowest:.2f} m below the table; give one with all above z = 0")
+    if abs(farthest) > POSITION_BOUND_M:
+        raise ValueError(
+            f"{what} has a keypoint at {farthest:.2f} m; give one that keeps all within {POSITION_BOUND_M:.0f} m of "
+            "the robot's base along each axis"
+        )
 
 
 def push_start(scene: Scene, goal: Goal) -> np.ndarray:

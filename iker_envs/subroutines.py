@@ -53,8 +53,7 @@ def object_in_hand(state: WorldState, index: np.ndarray) -> np.ndarray:
 def place_hand(worlds: StageWorlds, pose: np.ndarray, opening_m: float) -> None:
     """Put the empty hand of every world at a pose (N, 7), objects untouched (the arm moves there unseen)."""
     opening = np.full(worlds.num_worlds, opening_m)
-    now = worlds.sim.state()
-    worlds.sim.reset(np.arange(worlds.num_worlds), WorldReset(pose, opening, now.object_pose, opening))
+    worlds.sim.reset(np.arange(worlds.num_worlds), WorldReset(pose, opening, None, opening))
 
 
 def grasped_states(worlds: StageWorlds, configuration: int | None) -> GraspedStates:

@@ -18,7 +18,7 @@ from iker_envs.geometry import Array, rotation_matrix
 from iker_envs.nearby import free_objects
 from iker_envs.randomisation import Randomisation
 from iker_envs.scene import ObjectModel, Scene
-from iker_envs.starts import Start, StartSource
+from iker_envs.starts import Start, StartSource, check_target
 
 MAX_VARIANTS = 32  # of one environment whose geometry is randomised
 _SIZES = (5, 3)  # of the manipulated object, over the range of geometry_scale: 5 where they fit, else 3
@@ -57,9 +57,11 @@ class Variants:
 
 
 def make_variants(source: StartSource, randomisation: Randomisation, free: str) -> Variants:
-    """The variants of a source; ValueError when its configurations cannot share a batch of worlds."""
+    """The variants of a source; ValueError when configurations cannot share a batch or a goal is out of the world."""
     starts = tuple(source.sample(np.random.default_rng(0), c) for c in range(source.num_configurations))
     _check_alike(starts)
+    for start in starts:
+        check_target(start.goal, start.scene)
     movable = starts[0].scene.movable
     near = {name for s in starts for name in free_objects(s.scene, s.goal)} if free == "near" else set(movable)
     keys = [json.dumps([o.model.to_dict() for o in s.scene.objects]) + s.goal.object for s in starts]

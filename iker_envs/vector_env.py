@@ -3,6 +3,10 @@
 Same-step autoreset by default: an observation after the end of an episode is the next one's first, and
 `info["final_obs"]` (N, obs) holds the last one (the current observation in unfinished rows). Arrays are fresh at every
 step. World i depends on its own seed only (seed + i), not on how many worlds there are.
+
+A push made with the same `free` as `gym.make` (there "all", here "near" by default) equals the single form seeded with
+seed + i for 32 episodes, after which a world repeats its starts. A carry begins with one of 4 grasps that its world
+made once, where the single form grasps anew: those agree in distribution only.
 """
 
 from __future__ import annotations
@@ -41,6 +45,7 @@ class StageVectorEnv(Snapshot, VectorEnv):
         random_first_age: start the first episodes at a random age, so that worlds are not in phase while training.
         rewards: fields of RewardConfig to change.
         num_threads: CPU threads of the physics, 0 for all cores.
+        render_mode: None alone; `gym.make` draws pictures, of one world.
 
     `reset(options={"goals": ...})` gives every world a goal of its own for its episodes from then on: N Goals (or their
     dictionaries), or target poses (N, 7) of the task's object; None for the task's own again.
@@ -65,8 +70,14 @@ class StageVectorEnv(Snapshot, VectorEnv):
         random_first_age: bool = False,
         rewards: Mapping[str, float] | None = None,
         num_threads: int = 0,
+        render_mode: str | None = None,
     ) -> None:
         self._arguments = {name: value for name, value in locals().items() if name not in ("self", "__class__")}
+        if render_mode is not None:
+            raise ValueError(
+                f"many worlds at once draw no pictures: render_mode is None, not {render_mode!r}; "
+                "gym.make(id, render_mode='rgb_array') draws one world"
+            )
         self.num_envs, self.random_first_age = check_whole("num_envs", num_envs, 1), random_first_age
         self.autoreset_mode = _autoreset_mode(autoreset_mode)
         self.metadata = {**self.metadata, "autoreset_mode": self.autoreset_mode}
@@ -88,19 +99,28 @@ class StageVectorEnv(Snapshot, VectorEnv):
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
         self._done = np.zeros(num_envs, dtype=bool)
-        self._configuration: int | None = None
+        self._configuration: list[int | None] = [None] * self.num_envs
 
     def reset(self, *, seed: int | Sequence[int] | None = None, options: Mapping[str, Any] | None = None):
-        """Begin episodes in all worlds, or in those of `options["reset_mask"]`; seed an int or one per world."""
+        """Begin episodes in all worlds, or in those of `options["reset_mask"]`; seed an int or one per world.
+
+        A world's goal holds until another is given, its configuration until its next `reset`; worlds outside the mask
+        keep both. The first reset is of all worlds.
+        """
         options = check_options(options, _OPTIONS)
         mask = _mask(options.get("reset_mask", np.ones(self.num_envs, dtype=bool)), self.num_envs)
+        if not self.stage.rngs and not mask.all():
+            raise ValueError("the first reset is of all worlds; call reset() without options['reset_mask'] once before")
         check_configuration(options.get("configuration"), self.source)
         seeds = self._seeds(seed) if seed is not None or not self.stage.rngs else None
         if "goals" in options:
             self._give_goals(options["goals"], np.flatnonzero(mask))
+        if seed is not None:  # `np_random_seed` tells the first world's
+            super().reset(seed=seeds[0])
         if seeds is not None:
             self.stage.seed(seeds, mask if self.stage.rngs else None)
-        self._configuration = options.get("configuration")
+        for world in np.flatnonzero(mask):
+            self._configuration[world] = options.get("configuration")
         self._reset(mask)
         if self.random_first_age and mask.all():
             ages = [rng.integers(self.stage.config.max_steps) for rng in self.stage.rngs]
@@ -137,8 +157,10 @@ class StageVectorEnv(Snapshot, VectorEnv):
         return [check_whole("each seed", s, 0) for s in seed]
 
     def _reset(self, mask: np.ndarray) -> None:
-        if mask.any():
-            self.stage.reset(np.flatnonzero(mask), self._configuration)
+        worlds = np.flatnonzero(mask)
+        for configuration in dict.fromkeys(self._configuration[w] for w in worlds):
+            alike = [w for w in worlds if self._configuration[w] == configuration]
+            self.stage.reset(np.array(alike), configuration)
         self._done = self._done & ~mask
 
     def step(self, actions):

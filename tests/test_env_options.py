@@ -7,6 +7,7 @@ import pytest
 import iker_envs  # noqa: F401 (registers the environments)
 from iker_envs.geometry import pose_apply
 from iker_envs.scene import Goal, Grasp, upright_pose
+from iker_envs.sim import WorldReset
 
 PUSH = Goal("right_shoe", upright_pose([0.42, -0.10, 0.045]))
 CARRY = Goal("left_shoe", upright_pose([0.65, -0.20, 0.145]), grasp=True)
@@ -55,6 +56,22 @@ def test_keep_goes_on_from_the_world_as_it_stands(ready, as_data):
     np.testing.assert_allclose(observation[7:10], before["right_shoe"][:3], atol=1e-6)
     wanted = pose_apply(PUSH.target_pose, model.control_keypoints_m()).ravel()
     np.testing.assert_allclose(observation[26:], wanted, atol=1e-6)
+
+
+def test_keep_stops_the_hand_and_nothing_else(ready):
+    sim, before = ready.stage.sim, ready.stage.sim.state()
+    lifted = before.object_pose.copy()
+    lifted[0, sim.objects.index("left_shoe"), 2] += 0.1
+    sim.reset(np.arange(1), WorldReset(before.gripper_pose, np.zeros(1), lifted, np.zeros(1)))
+    sim.step(before.gripper_pose, np.zeros(1), ready.stage.substeps)
+    falling = sim.state()
+    ready.reset(options={**KEEP, "goal": PUSH})
+    kept = sim.state()
+    np.testing.assert_array_equal(kept.object_pose, falling.object_pose)
+    np.testing.assert_array_equal(kept.object_twist, falling.object_twist)
+    assert falling.object_twist.min() < -0.5, "nothing falls"
+    ready.step(np.zeros(6))
+    assert np.linalg.norm(sim.state().gripper_pose[0, :3] - kept.gripper_pose[0, :3]) < 0.002, "the hand is at rest"
 
 
 def test_keep_starts_the_count_and_the_measures_anew(ready):
@@ -136,6 +153,11 @@ BAD_OPTIONS = {
     "configuration of a kept world": ({**KEEP, "configuration": 0}, "configuration"),
     "object": ({**KEEP, "goal": Goal("sock", PUSH.target_pose)}, "'sock'.*shoe_box, left_shoe, right_shoe"),
     "furniture": ({**KEEP, "goal": Goal("rack", PUSH.target_pose)}, "'rack'.*shoe_box, left_shoe, right_shoe"),
+    "goal far away": (
+        {**KEEP, "goal": Goal("left_shoe", upright_pose([0.4, -50.0, 0.045]))},
+        "has a keypoint at -50.05 m",
+    ),
+    "goal under the table": ({**KEEP, "goal": Goal("left_shoe", upright_pose([0.4, 0, -3]))}, "3.00 m below the table"),
     "no pose": ({**KEEP, "goal": {"object": "left_shoe"}}, "Goal lacks target_pose"),
     "short pose": ({**KEEP, "goal": {"object": "left_shoe", "target_pose": [0.4, 0.1, 0.05]}}, "target_pose"),
     "not a pose": ({**KEEP, "goal": {"object": "left_shoe", "target_pose": [float("nan")] * 7}}, "target_pose|finite"),
@@ -143,6 +165,13 @@ BAD_OPTIONS = {
     "grasp of another kind": ({**KEEP, "goal": CARRY, "grasp": 5}, "grasp"),
     "wide grasp": ({**KEEP, "goal": CARRY, "grasp": Grasp([0.45, 0, 0.1, 0, 1, 0, 0], 0.2)}, "between 0 and 0.085 m"),
     "grasp far away": ({**KEEP, "goal": CARRY, "grasp": Grasp([5, 0, 0.1, 0, 1, 0, 0], 0.05)}, "far from where"),
+    "grasp of a push": (
+        {**KEEP, "goal": PUSH, "grasp": Grasp([0.45, 0, 0.1, 0, 1, 0, 0], 0.05)},
+        "pushes 'right_shoe'",
+    ),
+    "look as text": ({"look": "no"}, "options.'look'. is True or False, not 'no'"),
+    "look at a kept world": ({**KEEP, "look": True}, "options.'look'. needs options.'world'. = 'new'"),
+    "world of another type": ({"world": np.array(["keep", "new"])}, "'new' or 'keep', not array"),
     "no mapping": (3, "reset options are a mapping with configuration, goal, .*, not 3"),
     "configuration of another type": ({"configuration": True}, "configuration True does not exist"),
     "grasp without a width": ({**KEEP, "goal": CARRY, "grasp": {"tcp_pose": [0] * 7}}, "Grasp lacks width_m"),
@@ -159,6 +188,14 @@ def test_bad_options_are_told_in_one_sentence_and_change_nothing(ready, options,
     for name, pose in poses(ready).items():
         np.testing.assert_array_equal(pose, before[name])
     assert ready.finish().object_poses.keys() == before.keys()
+
+
+@pytest.mark.parametrize("options", [KEEP, {"world": "old"}, {"configuration": 99}, {"look": 1}], ids=str)
+def test_a_refused_seed_seeds_nothing(ready, options):
+    before = ready.np_random_seed, ready.np_random.bit_generator.state
+    with pytest.raises(ValueError):
+        ready.reset(seed=3, options=options)
+    assert (ready.np_random_seed, ready.np_random.bit_generator.state) == before
 
 
 def test_there_is_nothing_to_keep_before_the_first_reset(env):

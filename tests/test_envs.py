@@ -210,6 +210,14 @@ BAD_ARGUMENTS = {
     "goal of nothing": (dict(goal={"object": "sock", "target_pose": [0, 0, 0, 1, 0, 0, 0]}), "'sock'.*left_shoe"),
     "goal of furniture": (dict(goal={"object": "rack", "target_pose": [0, 0, 0, 1, 0, 0, 0]}), "'rack' is furniture"),
     "short pose": (dict(goal={"object": "left_shoe", "target_pose": [0.4, 0.1, 0.045]}), "target_pose"),
+    "goal far away": (
+        dict(goal={"object": "left_shoe", "target_pose": [50, 0, 0.045, 1, 0, 0, 0]}),
+        "has a keypoint at 50.14 m; give one",
+    ),
+    "goal under the table": (
+        dict(goal={"object": "left_shoe", "target_pose": [0.4, 0, -3, 1, 0, 0, 0]}),
+        "has a keypoint 3.00 m below the table",
+    ),
     "unknown field": (dict(goal={"object": "left_shoe", "pose": [0] * 7}), "Goal has no field 'pose'"),
     "scene of numbers": (dict(scene=5), "a scene is given as itself, as a mapping or as a file, not as 5"),
     "no such file": (dict(scene="nowhere.json"), r"nowhere\.json"),

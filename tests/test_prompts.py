@@ -88,6 +88,15 @@ def test_history_is_told_with_outcomes_or_without(seen):
     assert "program one" not in texts(build(seen, "single_stage", turns))
 
 
+def test_history_does_not_tell_where_the_annotation_wants_things():
+    outcome = Outcome(False, False, 0.01, 0.0, 0.0, 0.0, 0.12, "the keypoints are 12.0 cm off the annotated target")
+    assert (
+        Turn(MARKED, "a.png", "one", outcome)
+        .outcome_text()
+        .startswith("This stage succeeded: its keypoints are 1.0 cm")
+    )
+
+
 def test_a_users_own_prompt_is_a_path(tmp_path, seen):
     (tmp_path / "mine.md").write_text("Mine alone.")
     assert texts(build(seen, str(tmp_path / "mine.md"))).startswith("Mine alone.")

@@ -80,6 +80,19 @@ def test_environments_are_pickled_in_mid_episode(form, copied):
     env.close(), again.close()
 
 
+def test_a_restored_world_is_seen_as_it_was():
+    env = make("IKER-ShoePush-v0", "single", randomisation={"geometry_scale": [0.8, 1.2]}, render_mode="rgb_array")
+    saved = []
+    for seed, configuration in ((0, 0), (0, 4), (1, 4)):
+        env.reset(seed=seed, options={"configuration": configuration})
+        saved.append((env.unwrapped.get_state(), env.render(), env.unwrapped.view().image.rgb))
+    for state, picture, seen in saved:
+        env.unwrapped.set_state(state)
+        np.testing.assert_array_equal(env.render(), picture)
+        np.testing.assert_array_equal(env.unwrapped.view().image.rgb, seen)
+    env.close()
+
+
 def test_an_environment_is_pickled_before_its_first_reset():
     env = make("IKER-ShoePlace-v0", "single")
     again = pickle.loads(pickle.dumps(env))
@@ -185,11 +198,70 @@ def test_what_is_no_state_of_this_environment_is_refused(worlds, state):
     np.testing.assert_array_equal(worlds.stage.observe(), before)
 
 
+OTHERS = [{"randomisation": "off"}, {"free": "all"}, {"observation": "pose"}, {"episode_s": 1.0}]
+
+
+@pytest.mark.parametrize("arguments", [*OTHERS, {"rewards": {"bonus": 1.0}}], ids=str)
+def test_a_state_of_an_environment_made_otherwise_is_refused(worlds, arguments):
+    before, _ = worlds.reset(seed=0)
+    other = gym.make_vec("IKER-ShoePush-v0", num_envs=4, **{"episode_s": 0.4, **arguments})
+    other.reset(seed=1)
+    with pytest.raises(ValueError, match="other arguments"):
+        worlds.set_state(other.get_state())
+    np.testing.assert_array_equal(worlds.stage.observe(), before)
+    other.close()
+
+
+def test_a_state_may_come_from_one_with_other_threads_and_rewards_of_the_same_value(worlds):
+    other = gym.make_vec("IKER-ShoePush-v0", num_envs=4, episode_s=0.4, num_threads=1, rewards={"success_steps": 5.0})
+    expected, _ = other.reset(seed=1)
+    worlds.set_state(other.get_state())
+    np.testing.assert_array_equal(worlds.stage.observe(), expected)
+    other.close()
+
+
+def damaged(state, *path):
+    """The state with one of its parts changed: the last of the path is its new value, None to leave it out."""
+    *way, name, value = path
+    part = state
+    for step in way:
+        part = part[step]
+    part.pop(name) if value is None else part.__setitem__(name, value)
+    return state
+
+
+DAMAGES = {
+    "part": (("stage", "sensing", None), "state lacks 'sensing'; it has: fingerprint, .*"),
+    "goals": (("stage", "goals", None), "state lacks 'goals'; it has: fingerprint, .*"),
+    "unknown part": (("stage", "arrays", "age", 1), "arrays has an unknown 'age'; it has: object_index, .*"),
+    "array": (("stage", "arrays", "step_count", np.zeros(3, dtype=int)), r"step_count is .*\(4,\), not int64 \(3,\)"),
+    "one number": (("stage", "sim", "state", "qpos", 0.0), "qpos is an array of .*not float"),
+    "generator": (("stage", "rngs", [{}] * 4), "rngs are states of PCG64 generators, not {}"),
+    "kept": (("kept", "_done", np.zeros(3, dtype=bool)), r"_done is an array of bool \(4,\)"),
+}
+
+
+@pytest.mark.parametrize(("damage", "words"), DAMAGES.values(), ids=DAMAGES)
+def test_a_damaged_state_is_refused_as_a_whole(worlds, damage, words):
+    worlds.reset(seed=0)
+    before = pickle.dumps(worlds.get_state())
+    worlds.step(BUSY[0])
+    after = pickle.dumps(worlds.get_state())
+    with pytest.raises(ValueError, match=words) as caught:
+        worlds.set_state(damaged(pickle.loads(before), *damage))
+    assert "\n" not in str(caught.value) and pickle.dumps(worlds.get_state()) == after
+
+
 BAD_GOALS = {
     "too few": (POSES[:2], "holds 2 goals for 4 worlds"),
     "absent": ([Goal("sock", POSES[0])] * 4, "'sock' is not movable; movable: right_shoe, left_shoe"),
     "a grasp": ([Goal("left_shoe", POSES[0], grasp=True)] * 4, "`grasp`"),
     "short": (POSES[:, :3], "target_pose"),
+    "far away": (
+        POSES * [1, 1, 1, 0, 0, 0, 0] + upright_pose([50, 0, 0]),
+        r"\[50.42, .* has a keypoint at 50.56 m; give",
+    ),
+    "under the table": (POSES - [0, 0, 3, 0, 0, 0, 0], "has a keypoint 2.96 m below the table; give one"),
     "not a number": (np.full((4, 7), np.nan), "target_pose"),
 }
 

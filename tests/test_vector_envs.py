@@ -100,15 +100,38 @@ def test_equal_seeds_give_equal_trajectories_to_the_last_bit(make, env_id):
     assert len({row.tobytes() for row in once[0][0]}) == 3, "worlds start alike"
 
 
-def test_the_single_and_the_vectorised_form_are_one_environment(make):
-    vector = run(make(PUSH, 1, free="all"), [6])
-    single = gym.make(PUSH)
-    np.testing.assert_array_equal(single.reset(seed=6)[0], vector[0][0][0])
-    for actions, (observation, reward, *_) in zip(BUSY, vector[1:], strict=False):
-        alone = single.step(actions[0])
-        np.testing.assert_array_equal(alone[0], observation[0])
-        assert alone[1] == pytest.approx(reward[0])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_the_single_and_the_vectorised_form_are_one_environment(make, dtype):
+    vector, single = make(PUSH, 3, free="all"), gym.make(PUSH)
+    np.testing.assert_array_equal(single.reset(seed=6)[0], vector.reset(seed=[5, 6, 7])[0][1])
+    for actions in BUSY[:12, :3].astype(dtype):
+        (observation, reward, *_), alone = vector.step(actions), single.step(actions[1])
+        np.testing.assert_array_equal(alone[0], observation[1])
+        assert alone[1] == reward[1] and reward.dtype == np.float64
     single.close()
+
+
+def test_the_seed_is_remembered_unless_it_is_refused(make):
+    env = make(PUSH)
+    env.reset(seed=4)
+    assert env.np_random_seed == 4
+    with pytest.raises(ValueError):
+        env.reset(seed=5, options={"configuration": 99})
+    env.reset()
+    assert env.np_random_seed == 4
+    env.reset(seed=[7, 1, 2])
+    assert env.np_random_seed == 7
+
+
+def test_whole_numbers_are_actions_like_any_other(make):
+    env = make(PUSH)
+    env.reset(seed=0)
+    state = env.get_state()
+    rewards = []
+    for dtype in (int, np.float32, np.float64):
+        env.set_state(state)
+        rewards.append(env.step(np.eye(3, 6, dtype=dtype))[1])
+    np.testing.assert_array_equal(rewards[1:], rewards[:1] * 2)
 
 
 def test_same_step_autoreset_keeps_the_last_observation(make):
@@ -181,6 +204,22 @@ def test_a_masked_reset_of_a_grasp_task_depends_on_its_own_seed_alone(make):
     np.testing.assert_array_equal(first_world(3, 1, {"seed": 7}), first_world(3, 2, {"seed": 7}))
 
 
+@pytest.mark.parametrize("env_id", [PUSH, "IKER-ShoePlace-v0"])
+def test_a_mask_protects_the_configuration_of_later_episodes_too(make, env_id):
+    env = make(env_id, episode_s=0.2)
+    env.reset(seed=0, options={"configuration": 5})
+    env.reset(options={"reset_mask": np.array([True, False, False]), "configuration": 2})
+    env.reset(options={"reset_mask": np.array([False, False, True])})
+    for _ in range(3):
+        env.step(np.zeros((3, 6)))
+        assert env.stage.configuration.tolist()[:2] == [2, 5]
+    state = env.get_state()
+    env.reset(seed=1)
+    env.set_state(state)
+    env.step(np.zeros((3, 6)))
+    assert env.stage.configuration.tolist()[:2] == [2, 5], "a state remembers what was chosen"
+
+
 def test_a_reset_that_fails_gives_no_goal(make):
     env = make(PUSH)
     env.reset(seed=0)
@@ -221,6 +260,7 @@ BAD_RESETS = {
     "half a seed": (dict(seed=1.5), "seed is a whole number"),
     "seeds of text": (dict(seed=["a", 1, 2]), "each seed is a whole number of at least 0, not 'a'"),
     "ragged mask": (dict(options={"reset_mask": [[True], [True, False]]}), r"\(3,\) bool"),
+    "first of some": (dict(options={"reset_mask": np.eye(3, dtype=bool)[0]}), "the first reset is of all worlds; call"),
     "no mapping": (dict(options=3), "reset options are a mapping"),
     "one goal": (dict(options={"goals": {"object": "left_shoe"}}), "one goal per world"),
     "goals of numbers": (dict(options={"goals": [1, 2, 3]}), "a goal is given as itself.*not as 1"),
@@ -254,6 +294,7 @@ BAD_ARGUMENTS = {
     "threads": (dict(num_threads="2"), "num_threads is a whole number of at least 0, not '2'"),
     "no rewards": (dict(rewards=3), "rewards is a mapping"),
     "reward of text": (dict(rewards={"distance": "x"}), "is a finite number, not 'x'"),
+    "pictures": (dict(render_mode="rgb_array"), "render_mode is None, not 'rgb_array'; gym.make"),
     "mode of another type": (dict(autoreset_mode=3), "3 is unknown; known: next_step"),
 }
 
