@@ -23,9 +23,9 @@ from iker_agent.learning.shipped import shipped_for
 from iker_agent.learning.training import Judge, Training
 from iker_envs.scene import Goal, Scene
 
-# Goals in a scene lie close to what stands there already: at the default 10 per metre, brushing against a neighbour to
-# arrive sooner pays, and strict success falls to a half while the object is where it should be.
-_REWARDS = {"others_cost": 40.0}
+# For a policy that can do the task roughly: at the default 10 per metre, brushing against a neighbour to arrive sooner
+# pays, and strict success falls to a half while the object is where it should be. From scratch it would only deter.
+_WARM_REWARDS = {"others_cost": 40.0}
 
 
 @dataclass(frozen=True)
@@ -49,12 +49,12 @@ class PPOLearner:
         """
         torch.set_num_threads(1)  # two busy pools of threads on few cores slow each other down several times
         kwargs = {"scene": scene, "goal": goal, "randomisation": self.randomisation}
-        make = {"num_threads": self.config.num_threads, "rewards": _REWARDS, **kwargs}
         candidates = [init, shipped_for(scene, goal)] if self.config.warm_start else [init]
+        candidates = [c for c in candidates if isinstance(c, NetworkPolicy)]
+        make = {"num_threads": self.config.num_threads, "rewards": _WARM_REWARDS if candidates else {}, **kwargs}
         env = gym.make_vec("IKER-Stage-v0", num_envs=self.config.num_envs, random_first_age=True, **make)
         try:
             judge = fresh_copies(self.config.eval_envs, make)
-            candidates = [c for c in candidates if isinstance(c, NetworkPolicy)]
             return Training(env, self.config, judge, seed=seed, report=report, candidates=candidates).run()
         finally:
             env.close()
