@@ -91,7 +91,7 @@ def run(
     """Do a task: look, ask for a program, learn a policy in simulation, act, look again, until done.
 
     By default the task shoe_rack with human-written programs, shipped policies, PPO where they do not do, and a
-    simulated world: a minute or two; with learn.warm_start=false, without the shipped ones, five to ten.
+    simulated world: a minute or two; with learn.warm_start=false, without the shipped ones, minutes a stage.
     --learner waypoint takes seconds.
     """
     from iker_agent.run_command import start_run
