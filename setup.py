@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from setuptools import setup
+from setuptools import find_packages, setup
 
 AGENT = [
     "torch>=2.6",
@@ -36,17 +36,9 @@ setup(
     long_description_content_type="text/markdown",
     python_requires=">=3.11",
     packages=[
-        "iker_envs",
-        "iker_agent",
-        "iker_agent.learning",
-        "iker_agent.program",
-        "iker_agent.vlm",
-        "real_env",
+        *find_packages(include=["iker_envs*", "iker_agent*", "real_env*"]),
         "iker_cfg",
-        "iker_cfg.disturbances",
-        "iker_cfg.presets",
-        "iker_cfg.prompts",
-        "iker_cfg.tasks",
+        *(f"iker_cfg.{name}" for name in find_packages("cfg")),
     ],
     package_dir={"iker_cfg": "cfg"},
     package_data={
@@ -55,7 +47,7 @@ setup(
         "iker_cfg.presets": ["*.yaml"],
         "iker_cfg.prompts": ["*.md"],
         "iker_cfg.tasks": ["*.yaml"],
-        "iker_agent": ["*.j2"],
+        "iker_agent.records": ["*.j2"],
     },
     install_requires=[
         "gymnasium>=1.1",

@@ -11,8 +11,8 @@ from collections.abc import Callable
 import mujoco
 import numpy as np
 
-from iker_envs.camera import default_cameras, render
-from iker_envs.mujoco_model import build_model
+from iker_envs.physics.mujoco_model import build_model
+from iker_envs.pictures.camera import default_cameras, render
 from iker_envs.scene import ObjectModel, Scene, SceneObject, upright_pose
 
 

@@ -27,9 +27,9 @@ import torch
 
 from iker_agent.learning.checkpoint import replace_file
 from iker_agent.learning.evaluate import evaluate
-from iker_agent.learning.facts import task_facts
 from iker_agent.learning.policy import Policy
 from iker_agent.learning.ppo_config import PPOConfig
+from iker_agent.learning.provenance import task_facts
 from iker_agent.learning.training import Training
 from iker_envs.task import load_task
 

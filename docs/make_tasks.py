@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import iker_envs
-from iker_envs.library import object_library, object_split
+from iker_envs.objects.library import object_library, object_split
 from iker_envs.task import Task, load_task
 
 PAGE = Path(__file__).with_name("tasks.md")
@@ -64,7 +64,7 @@ testing what was learned with the others.
 if __name__ == "__main__":
     PAGE.write_text(page(), encoding="utf-8")
     if "--picture" in sys.argv:
-        from iker_agent.sheet import contact_sheet
+        from iker_agent.authoring.sheet import contact_sheet
 
         sheet = contact_sheet(NAMES)
         sheet.resize((sheet.width * 2 // 3, sheet.height * 2 // 3)).save(PICTURE, quality=68)

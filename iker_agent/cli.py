@@ -10,8 +10,8 @@ from typing import Annotated
 
 import typer
 
-from iker_agent.cli_tasks import tasks
-from iker_agent.cli_train import add_commands as add_training_commands
+from iker_agent.commands.tasks import tasks
+from iker_agent.commands.train import add_commands as add_training_commands
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -94,7 +94,7 @@ def run(
     simulated world: a minute or two; with learn.warm_start=false, without the shipped ones, minutes a stage.
     --learner waypoint takes seconds.
     """
-    from iker_agent.run_command import start_run
+    from iker_agent.commands.run import start_run
 
     top = {"task": task, "instruction": instruction, "learner": learner, "seed": seed, "vlm": vlm}
     top |= {"configuration": configuration, "disturb": disturb}
@@ -119,8 +119,8 @@ def query(
     """Look once, ask once, and show marked image, prompt, reply, program and goal; nothing moves."""
     from rich.console import Console
 
-    from iker_agent.query import query as ask_once
-    from iker_agent.query import show
+    from iker_agent.commands.query import query as ask_once
+    from iker_agent.commands.query import show
 
     top = {"task": task, "instruction": instruction, "seed": seed, "vlm": vlm, "configuration": configuration}
     result = ask_once(_config(overrides, preset, model, base_url, cassette, **top), out)
@@ -134,7 +134,7 @@ def replay(
     out: Out = None,
 ) -> None:
     """Execute a recorded run again: its answers, its policies, no network; says whether all goals are the same."""
-    from iker_agent.run_command import replay_run
+    from iker_agent.commands.run import replay_run
 
     found = replay_run(folder, out)
     if found is None:
@@ -163,7 +163,7 @@ def bench_vlm(
     out: Out = None,
 ) -> None:
     """Programs only, no training: how often is a model's target where the annotated one is? Minutes, not hours."""
-    from iker_agent.bench_command import bench_vlm as measure
+    from iker_agent.commands.bench import bench_vlm as measure
 
     config = _config(overrides, "", model, base_url, cassette, seed=seed, vlm=vlm)
     raise typer.Exit(0 if measure(config, task or (), contract, samples, out) else NOT_DONE)
@@ -195,7 +195,7 @@ def envs() -> None:
 @app.command()
 def check(task: Annotated[str, typer.Argument(help="Task name, or path of a task YAML.")]) -> None:
     """Check a task: it rests, is reachable and visible, its programs give its goals, a waypoint policy solves it."""
-    from iker_agent.check import check_task
+    from iker_agent.authoring.check import check_task
     from iker_envs.task import find_task
 
     find_task(task)
@@ -209,7 +209,7 @@ def check(task: Annotated[str, typer.Argument(help="Task name, or path of a task
 @app.command()
 def report(folder: Annotated[Path, typer.Argument(help="A run folder.")]) -> None:
     """Write report.html of a run folder again."""
-    from iker_agent.report import write_report
+    from iker_agent.records.report import write_report
 
     typer.echo(str(write_report(folder)))
 

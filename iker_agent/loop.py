@@ -16,25 +16,25 @@ import gymnasium as gym
 import numpy as np
 
 import iker_envs
-from iker_agent.ask import Answer, NoAnswer, Terms, ask
+from iker_agent.asking.ask import Answer, NoAnswer, Terms, ask
+from iker_agent.asking.prompts import Turn, build_request, prompt_kind
 from iker_agent.config import RunConfig
 from iker_agent.disturb import Meddler, chosen_task, load_disturbance
 from iker_agent.execute import execute
 from iker_agent.learners import Learner, make_learner
 from iker_agent.learning.progress import Row
-from iker_agent.look import Look, look
-from iker_agent.prompts import Turn, build_request, prompt_kind
-from iker_agent.record import final_outcome, run_record, save_policy_files
-from iker_agent.run_folder import Folder
+from iker_agent.records.record import final_outcome, run_record, save_policy_files
+from iker_agent.records.run_folder import Folder
+from iker_agent.seeing.look import Look, look
 from iker_agent.vlm import make_vlm, recorded
 from iker_agent.vlm.budget import Budget
 from iker_agent.vlm.errors import Unanswered
 from iker_agent.vlm.types import VLM
-from iker_envs.grasps import propose_grasps
 from iker_envs.measure import reached
+from iker_envs.physics.transfer import SceneNotAtRest
+from iker_envs.planning.grasps import propose_grasps
 from iker_envs.scene import Goal, Grasp, Outcome, Scene
 from iker_envs.task import Task, task_success
-from iker_envs.transfer import SceneNotAtRest
 
 
 class Display(Protocol):

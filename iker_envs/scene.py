@@ -51,7 +51,7 @@ class ObjectModel(Contract):
     SHAPES: ClassVar = {"size_m": (3,), "rgba": (4,)}
 
     name: str
-    shape: str  # a key of iker_envs.shapes.SHAPES
+    shape: str  # a key of iker_envs.objects.shapes.SHAPES
     size_m: np.ndarray
     mass_kg: float = 0.0
     friction: float = 0.6

@@ -20,12 +20,12 @@ import numpy as np
 
 from iker_envs.contract import Contract, check_number
 from iker_envs.geometry import pose_compose, rotation_matrix
-from iker_envs.library import OBJECTS_FILE, object_library, read_yaml
 from iker_envs.measure import measure
+from iker_envs.objects.library import OBJECTS_FILE, object_library, read_yaml
 from iker_envs.optics import default_cameras
 from iker_envs.scene import Goal, ObjectModel, Scene, SceneObject, turned_pose
 from iker_envs.spec import Spec
-from iker_envs.starts import Start
+from iker_envs.stage.starts import Start
 
 _SHARED = ("objects", "instruction", "stages", "values")  # of the top: every configuration inherits them
 _TICK_S = 1.0 / Spec.control_hz

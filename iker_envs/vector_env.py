@@ -22,7 +22,7 @@ from gymnasium.vector.utils import batch_space
 
 from iker_envs.measure import Errors
 from iker_envs.scene import Goal
-from iker_envs.setup import (
+from iker_envs.stage.making import (
     as_contract,
     check_configuration,
     check_options,
@@ -31,7 +31,7 @@ from iker_envs.setup import (
     make_source,
     make_stage,
 )
-from iker_envs.snapshot import Snapshot
+from iker_envs.stage.snapshot import Snapshot
 
 _OPTIONS = ("configuration", "goals", "reset_mask")
 

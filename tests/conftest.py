@@ -109,7 +109,7 @@ def blank_view() -> Callable[[Scene], View]:
 @pytest.fixture(scope="session")
 def program_inputs(blank_view) -> Callable[[Scene], dict[str, dict[str, Any]]]:
     """Scene -> what a program is given under each contract."""
-    from iker_agent.keypoints import select_keypoints
+    from iker_agent.seeing.keypoints import select_keypoints
 
     def six(pose: np.ndarray) -> tuple[float, ...]:
         return (*pose[:3], *Rotation.from_quat(np.roll(pose[3:], -1)).as_euler("xyz"))

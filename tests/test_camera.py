@@ -4,11 +4,11 @@ import mujoco
 import numpy as np
 import pytest
 
-from iker_envs.camera import render
 from iker_envs.geometry import pose_apply, rotation_matrix
-from iker_envs.looks import visual_geoms
-from iker_envs.mujoco_model import build_model
+from iker_envs.objects.looks import visual_geoms
 from iker_envs.optics import default_cameras, look_at, project
+from iker_envs.physics.mujoco_model import build_model
+from iker_envs.pictures.camera import render
 from iker_envs.scene import ObjectModel, Scene, SceneObject, upright_pose
 
 WORKSPACE = np.array([[0.2, -0.45, 0.02], [0.75, 0.45, 0.45]])

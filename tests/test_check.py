@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 import iker_envs
-from iker_agent.check import check_task
+from iker_agent.authoring.check import check_task
 from iker_agent.learning.waypoint import WaypointLearner
 
 SOUND = yaml.safe_load(files("iker_cfg").joinpath("tasks/shoe_place.yaml").read_text(encoding="utf-8"))

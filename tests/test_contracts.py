@@ -19,10 +19,10 @@ import iker_agent
 import iker_envs
 import real_env
 from iker_agent.disturb import Disturbance
-from iker_agent.keypoints import Keypoints
+from iker_agent.seeing.keypoints import Keypoints
 from iker_agent.vlm.types import Message, Part, Reply, Request
 from iker_envs.contract import Contract
-from iker_envs.mujoco_model import build_model
+from iker_envs.physics.mujoco_model import build_model
 from iker_envs.randomisation import Randomisation
 from iker_envs.scene import (
     RESERVED_NAMES,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rich.console import Console
 
-from iker_agent.display import Screen
+from iker_agent.commands.display import Screen
 from iker_agent.loop import RunResult, StageRecord
 
 

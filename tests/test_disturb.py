@@ -8,12 +8,12 @@ from importlib.resources import files
 import pytest
 import yaml
 
-from iker_agent.check import check_task
+from iker_agent.authoring.check import check_task
 from iker_agent.config import make_config
 from iker_agent.disturb import MOMENTS, disturbances, load_disturbance
 from iker_agent.loop import run_task
-from iker_agent.report import write_report
-from iker_agent.run_folder import Folder
+from iker_agent.records.report import write_report
+from iker_agent.records.run_folder import Folder
 
 
 class Quiet:

@@ -5,9 +5,9 @@ import re
 import numpy as np
 import pytest
 
-from iker_agent.goals import Refusal, check_goal
-from iker_agent.keypoints import Keypoints, select_keypoints
+from iker_agent.asking.goals import Refusal, check_goal
 from iker_agent.program import ProgramResult, run_program
+from iker_agent.seeing.keypoints import Keypoints, select_keypoints
 from iker_envs.geometry import pose_apply, pose_compose, quaternion_from_rotvec
 from iker_envs.scene import Goal, Scene, upright_pose
 

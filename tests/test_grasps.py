@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from iker_envs.geometry import body_axis, pose_apply, pose_compose, pose_inverse, rotation_angle
-from iker_envs.grasps import MAX_WIDTH_M, grasp_in_object, propose_grasps
 from iker_envs.optics import default_cameras
+from iker_envs.planning.grasps import MAX_WIDTH_M, grasp_in_object, propose_grasps
 from iker_envs.reach import reachable
 from iker_envs.scene import HOME_GRIPPER_QUATERNION, ObjectModel, Scene, SceneObject, upright_pose
 

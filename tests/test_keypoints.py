@@ -6,10 +6,10 @@ import mujoco
 import numpy as np
 import pytest
 
-from iker_agent.keypoints import Keypoints, select_keypoints, thin_out, top_grid
-from iker_envs.camera import default_cameras, project, render
+from iker_agent.seeing.keypoints import Keypoints, select_keypoints, thin_out, top_grid
 from iker_envs.geometry import pose_apply
-from iker_envs.mujoco_model import build_model
+from iker_envs.physics.mujoco_model import build_model
+from iker_envs.pictures.camera import default_cameras, project, render
 from iker_envs.scene import Image, ObjectModel, Scene, SceneObject, View, upright_pose
 
 WORKSPACE = np.array([[0.2, -0.45, 0.02], [0.75, 0.45, 0.45]])

@@ -16,8 +16,8 @@ import pytest
 from iker_agent.cli import main
 from iker_agent.config import make_config
 from iker_agent.loop import run_task
-from iker_agent.report import write_report
-from iker_agent.run_folder import Folder
+from iker_agent.records.report import write_report
+from iker_agent.records.run_folder import Folder
 from iker_agent.vlm.types import Reply
 
 PUSH = """

@@ -4,11 +4,11 @@ import mujoco
 import numpy as np
 import pytest
 
-from iker_agent.keypoints import Keypoints, select_keypoints
-from iker_agent.label_layout import overlap_area, place_labels
-from iker_agent.marks import DOT_RADIUS_PX, DOT_RGB, draw_marks, layout
-from iker_envs.camera import default_cameras, look_at, render
-from iker_envs.mujoco_model import build_model
+from iker_agent.seeing.keypoints import Keypoints, select_keypoints
+from iker_agent.seeing.label_layout import overlap_area, place_labels
+from iker_agent.seeing.marks import DOT_RADIUS_PX, DOT_RGB, draw_marks, layout
+from iker_envs.physics.mujoco_model import build_model
+from iker_envs.pictures.camera import default_cameras, look_at, render
 from iker_envs.scene import Image, ObjectModel, Scene, SceneObject, View, upright_pose
 
 WORKSPACE = np.array([[0.2, -0.45, 0.02], [0.75, 0.45, 0.45]])

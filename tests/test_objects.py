@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 import trimesh
 
-from iker_envs.collision import object_boxes
-from iker_envs.library import object_library, object_split
-from iker_envs.looks import visual_geoms
-from iker_envs.mujoco_model import build_model
+from iker_envs.objects.library import object_library, object_split
+from iker_envs.objects.looks import visual_geoms
+from iker_envs.objects.shapes import parts
 from iker_envs.optics import default_cameras
+from iker_envs.physics.mujoco_model import build_model
+from iker_envs.planning.collision import object_boxes
 from iker_envs.scene import Scene, SceneObject, upright_pose
-from iker_envs.shapes import parts
 
 MODELS = object_library()
 WORKSPACE = np.array([[0.2, -0.45, 0.0], [0.7, 0.45, 0.4]])

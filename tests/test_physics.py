@@ -11,8 +11,8 @@ import pytest
 
 import iker_envs  # noqa: F401 (registers the environments)
 from iker_envs.geometry import IDENTITY_QUATERNION, body_axis, tilt_angle
-from iker_envs.mujoco_sim import MujocoSim
 from iker_envs.optics import default_cameras
+from iker_envs.physics.mujoco_sim import MujocoSim
 from iker_envs.scene import HOME_GRIPPER_QUATERNION, ObjectModel, Scene, SceneObject, upright_pose
 from iker_envs.sim import WorldReset
 from iker_envs.task import load_task

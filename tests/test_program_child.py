@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 
 from iker_agent.program import ProgramResult, run_program, runner
 from iker_agent.program.answer import Invalid, read_answer
-from iker_agent.program.contracts import CONTRACTS
-from iker_agent.program.plain import Array, Other, Pairs, Unordered, Unreadable, from_plain, to_plain
+from iker_agent.program.serialise import Array, Other, Pairs, Unordered, Unreadable, from_plain, to_plain
+from iker_agent.program.signatures import CONTRACTS
 
 KEYPOINTS = {"1": (0.5, 0.0, 0.1), "2": (0.6, 0.0, 0.1)}
 CODE = "def get_interaction_data(kp):\n    return None\n"

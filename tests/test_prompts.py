@@ -8,14 +8,14 @@ from importlib.resources import files
 import numpy as np
 import pytest
 
-from iker_agent.ask import NoAnswer, Terms, ask
+from iker_agent.asking.ask import NoAnswer, Terms, ask
+from iker_agent.asking.prompts import PROMPTS, Turn, build_request, object_poses, prompt_kind
 from iker_agent.config import make_config
-from iker_agent.keypoints import select_keypoints
-from iker_agent.look import Look
 from iker_agent.loop import run_task
 from iker_agent.program import extract_program
-from iker_agent.prompts import PROMPTS, Turn, build_request, object_poses, prompt_kind
-from iker_agent.run_folder import Folder
+from iker_agent.records.run_folder import Folder
+from iker_agent.seeing.keypoints import select_keypoints
+from iker_agent.seeing.look import Look
 from iker_agent.vlm.annotated import AnnotatedVLM
 from iker_agent.vlm.errors import VLMEmpty, VLMTruncated
 from iker_agent.vlm.types import Reply

@@ -10,12 +10,12 @@ import pytest
 
 import iker_envs  # noqa: F401 (registers the environments)
 from iker_envs.geometry import heading_angle, pose_compose, pose_inverse, quaternion_rotate
-from iker_envs.mujoco_sim import MujocoSim
 from iker_envs.optics import default_cameras
+from iker_envs.physics.mujoco_sim import MujocoSim
 from iker_envs.randomisation import DEFAULT_RANGES, OPTIONAL_RANGES, ROWS, Randomisation
 from iker_envs.scene import HOME_GRIPPER_QUATERNION, Goal, ObjectModel, Scene, SceneObject, upright_pose
 from iker_envs.sim import WorldReset
-from iker_envs.variants import Variant
+from iker_envs.stage.variants import Variant
 
 BOX = ObjectModel("box", "box", np.array([0.28, 0.20, 0.11]), 0.6, friction=0.5)
 RACK = ObjectModel("rack", "rack", np.array([0.28, 0.64, 0.10]))

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from iker_agent.curve import draw_curve
+from iker_agent.asking.prompts import REPAIR
+from iker_agent.learning.curve import draw_curve
 from iker_agent.learning.progress import Row, write_metrics
-from iker_agent.prompts import REPAIR
-from iker_agent.report import write_report
+from iker_agent.records.report import write_report
 
 PROGRAM = 'import numpy as np\n\ndef get_interaction_data(kp):\n    # the box\n    return "box", ["1"], False, kp\n'
 ROW = Row(

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from iker_envs.mujoco_sim import MujocoSim
+from iker_envs.physics.mujoco_sim import MujocoSim
 from iker_envs.sim import WorldReset
 
 HAND = np.tile([0.3, 0, 0.4, 0, 1, 0, 0], (2, 1)).astype(float)

@@ -12,9 +12,9 @@ from gymnasium.envs.registration import EnvSpec
 
 import iker_envs
 from iker_envs.geometry import pose_apply
+from iker_envs.pictures.viewer import RenderModes
 from iker_envs.randomisation import Randomisation
 from iker_envs.scene import Goal, upright_pose
-from iker_envs.viewer import RenderModes
 
 TASKS = tuple(iker_envs.TASKS)
 BUSY = np.random.default_rng(9).uniform(-1, 1, (30, 4, 6))

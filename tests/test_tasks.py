@@ -11,12 +11,12 @@ from typer.testing import CliRunner
 import iker_envs
 from iker_agent.cli import app
 from iker_agent.program import run_program
-from iker_envs.collision import deepest_overlap, object_boxes, scene_boxes
-from iker_envs.grasps import propose_grasps
-from iker_envs.library import object_library
 from iker_envs.measure import keypoint_error
+from iker_envs.objects.library import object_library
+from iker_envs.planning.collision import deepest_overlap, object_boxes, scene_boxes
+from iker_envs.planning.grasps import propose_grasps
 from iker_envs.scene import Scene
-from iker_envs.starts import push_start
+from iker_envs.stage.starts import push_start
 from iker_envs.task import Task, find_task, load_task, parse_task, task_names, task_success
 
 NAMES = task_names()

@@ -9,7 +9,7 @@ import pytest
 from chat_server import ChatServer, failure, good
 
 from iker_agent.cli import main
-from iker_agent.vlm_bench import Row, summarise
+from iker_agent.experiments.vlm_bench import Row, summarise
 
 PUSH = """```python
 def get_interaction_data(kp):

@@ -7,8 +7,8 @@ import pytest
 import iker_envs
 from iker_agent.execute import execute
 from iker_agent.learning.waypoint import WaypointLearner
+from iker_envs.physics.transfer import settle
 from iker_envs.task import load_task
-from iker_envs.transfer import settle
 
 SINGLE = ("shoe_place", "shoe_push", "book_push", "book_reorient")
 

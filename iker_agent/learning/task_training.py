@@ -19,14 +19,14 @@ from typing import Any
 import torch
 import yaml
 
-from iker_agent.curve import draw_curve
 from iker_agent.learning import distributed
 from iker_agent.learning.checkpoint import read_checkpoint, replace_file, write_checkpoint
-from iker_agent.learning.facts import stages_facts
+from iker_agent.learning.curve import draw_curve
 from iker_agent.learning.mixture import make_mixture, mixture_judge
 from iker_agent.learning.network import NetworkPolicy
 from iker_agent.learning.ppo_config import PPOConfig
 from iker_agent.learning.progress import Row, write_metrics
+from iker_agent.learning.provenance import stages_facts
 from iker_agent.learning.scalars import Scalars
 from iker_agent.learning.shipped import stages_of
 from iker_agent.learning.training import Training

@@ -15,18 +15,18 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from iker_agent.learning.policy import register_kind, save_policy
-from iker_envs.collision import object_boxes
 from iker_envs.geometry import (
     norm,
     quaternion_conjugate,
     quaternion_multiply,
     rotvec_from_quaternion,
 )
-from iker_envs.gripper import FINGER_HALF_SIZE_M
-from iker_envs.nearby import objects_near_motion
+from iker_envs.physics.mujoco_gripper import FINGER_HALF_SIZE_M
+from iker_envs.planning.collision import object_boxes
+from iker_envs.planning.nearby import objects_near_motion
 from iker_envs.scene import HOME_GRIPPER_QUATERNION, Goal, ObjectModel, Scene
 from iker_envs.spec import Spec, spec_of
-from iker_envs.starts import push_height
+from iker_envs.stage.starts import push_height
 
 _CLEARANCE_M = 0.03  # between a carried object and what it passes over
 _NEAR_M = 0.02  # horizontal distance at which a carried object is lowered

@@ -13,9 +13,9 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
-from iker_agent.program.contracts import Contract, Rows
-from iker_agent.program.plain import Array, Other, Pairs, Unordered
 from iker_agent.program.result import clean_line
+from iker_agent.program.serialise import Array, Other, Pairs, Unordered
+from iker_agent.program.signatures import Contract, Rows
 
 STILL_M = 1e-3  # a row that changed by less than this (metres, radians) has not moved
 MAX_ABS_M = 100.0  # no table is further away; catches units gone wrong and runaway arithmetic

@@ -11,7 +11,7 @@ import re
 import textwrap
 from dataclasses import dataclass
 
-from iker_agent.program.contracts import contract_named
+from iker_agent.program.signatures import contract_named
 
 CUT = "the code block is not closed: the reply may be cut"
 

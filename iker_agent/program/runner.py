@@ -25,11 +25,11 @@ from typing import Any
 import numpy as np
 
 from iker_agent.program.answer import Invalid, read_answer
-from iker_agent.program.contracts import Contract, Rows, contract_named, read_rows
 from iker_agent.program.language import MAX_CHARACTERS
-from iker_agent.program.plain import Unreadable, from_plain
+from iker_agent.program.plausibility import nonsense
 from iker_agent.program.result import ProgramResult, clean_block, clean_line
-from iker_agent.program.sense import nonsense
+from iker_agent.program.serialise import Unreadable, from_plain
+from iker_agent.program.signatures import Contract, Rows, contract_named, read_rows
 
 _CHILD = Path(__file__).with_name("child.py")
 _MAX_ANSWER_BYTES = 1_000_000

@@ -1,0 +1,1 @@
+"""From a look to a goal: prompt, question, checks, repairs."""

@@ -1,0 +1,118 @@
+"""From a request to a goal that can be trusted: ask, find the program, run it, check its goal, else ask again.
+
+    Request, Look  ->  ask  ->  Answer(goal or done, program, refusals)
+
+A reply that cannot be used is answered with one concrete reason, at most `repairs` times; then NoAnswer says so. The
+repair dialogue is dropped once a program is accepted: only that program enters the history.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from iker_agent.asking.goals import Refusal, check_goal, goal_notes
+from iker_agent.asking.prompts import REPAIR, object_poses
+from iker_agent.program import extract_program, run_program
+from iker_agent.program.extract import CUT
+from iker_agent.records.run_folder import Folder
+from iker_agent.seeing.look import Look
+from iker_agent.vlm.errors import Unusable
+from iker_agent.vlm.types import VLM, Request
+from iker_envs.scene import Goal
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What a program must fulfil, and how often it may be asked for again."""
+
+    instruction: str = ""
+    contract: str = "keypoints"
+    project: bool = True  # targets onto the nearest rigid motion
+    repairs: int = 4
+
+
+@dataclass(eq=False)
+class Answer:
+    """What came of asking; `goal` is None when the program says done. `refusals` holds one reason per repair turn."""
+
+    goal: Goal | None = None
+    program: str = ""
+    refusals: list[str] = field(default_factory=list)
+    notes: tuple[str, ...] = ()  # what was read generously
+
+    @property
+    def answers(self) -> int:
+        """How many replies it took."""
+        return len(self.refusals) + 1
+
+
+class NoAnswer(Exception):
+    """No usable program within the repairs; `refusals` has the reasons."""
+
+    def __init__(self, refusals: list[str]) -> None:
+        count = "1 answer" if len(refusals) == 1 else f"{len(refusals)} answers"
+        super().__init__(f"no usable program after {count}: {refusals[-1]}")
+        self.refusals = refusals
+
+
+def ask(
+    vlm: VLM,
+    request: Request,
+    seen: Look,
+    terms: Terms,
+    stage: Folder,
+    on_refusal: Callable[[str], None] = lambda reason: None,
+) -> Answer:
+    """Ask until a program is accepted; leaves prompt.md, reply.md, program.py, goal.json.
+
+    NoAnswer when all repairs are used; errors of the backend (`Unanswered`) pass through.
+    """
+    refusals: list[str] = []
+    for _ in range(terms.repairs + 1):
+        stage.text("prompt.md", request.markdown())
+        text, outcome = _reply(vlm, request)
+        stage.text("reply.md", text)
+        (stage.path / "program.py").unlink(missing_ok=True)  # that of the answer before
+        if not isinstance(outcome, Refusal):
+            outcome = judge(text, seen, terms, stage)
+        if isinstance(outcome, Answer):
+            outcome.refusals = refusals
+            return outcome
+        refusals.append(outcome.reason)
+        on_refusal(outcome.reason)
+        request = request.followed_by(text or "(no text)", REPAIR.format(reason=outcome.reason))
+    raise NoAnswer(refusals)
+
+
+def _reply(vlm: VLM, request: Request) -> tuple[str, Refusal | None]:
+    try:
+        return vlm.complete(request).text, None
+    except Unusable as problem:
+        return (problem.reply.text if problem.reply else ""), Refusal(str(problem))
+
+
+def judge(text: str, seen: Look, terms: Terms, stage: Folder) -> Answer | Refusal:
+    """Read one reply: its program, run and checked."""
+    code, warnings = extract_program(text, terms.contract)
+    if code is None:
+        return Refusal(warnings[0])
+    stage.text("program.py", code)
+    result = run_program(code, _inputs(seen, terms.contract), terms.contract, check_targets=terms.project)
+    notes = (*warnings, *result.warnings)
+    if result.status == "done":
+        if CUT in warnings:
+            return Refusal(f"the program says done, but {CUT}")
+        stage.json("goal.json", {"done": True})
+        return Answer(None, code, notes=notes)
+    if result.status != "ok":
+        return Refusal(result.message)
+    goal = check_goal(result, seen.scene, seen.keypoints, terms.instruction, project=terms.project)
+    if isinstance(goal, Refusal):
+        return goal
+    stage.json("goal.json", goal)
+    return Answer(goal, code, notes=(*notes, *goal_notes(goal, seen.keypoints)))
+
+
+def _inputs(seen: Look, contract: str) -> dict:
+    return seen.keypoints.by_label() if contract == "keypoints" else object_poses(seen.scene)

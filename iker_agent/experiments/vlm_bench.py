@@ -1,0 +1,182 @@
+"""`iker bench vlm`: how often does a model's program put the target where the task's annotation has it?
+
+    tasks x arrangements x stages x samples  ->  look, ask, check  ->  Row  ->  table with Wilson intervals, JSON
+
+Nothing is learned and nothing moves: every stage begins as if those before it had gone perfectly, with their annotated
+programs as history. The last question of each arrangement shows the finished task; the right answer is done. A target
+is right within 5 cm (mean over the keypoints) and 15 degrees of the annotated goal of its object.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from importlib.metadata import version
+
+import gymnasium as gym
+import numpy as np
+
+from iker_agent.asking.ask import Answer, NoAnswer, Terms, ask
+from iker_agent.asking.prompts import Turn, build_request, prompt_kind
+from iker_agent.config import RunConfig
+from iker_agent.learning.evaluate import wilson
+from iker_agent.records.run_folder import Folder
+from iker_agent.seeing.look import see
+from iker_agent.vlm import make_vlm, recorded
+from iker_agent.vlm.budget import Budget
+from iker_envs.geometry import pose_apply, rotation_angle
+from iker_envs.measure import keypoint_error
+from iker_envs.scene import Goal, Scene, View
+from iker_envs.spec import Spec
+from iker_envs.task import Task
+
+NEAR_M, NEAR_RAD = 0.05, float(np.deg2rad(15.0))
+
+
+@dataclass(frozen=True)
+class Row:
+    """One question and what came of it; errors are None where no target was given."""
+
+    task: str
+    configuration: int
+    stage: int  # counted from 1; one more than the task has where done is the right answer
+    sample: int
+    contract: str
+    right: bool
+    answers: int  # replies until one was accepted or all repairs were used
+    error_m: float | None = None
+    error_deg: float | None = None
+    reason: str = ""  # why it is not right
+
+    @property
+    def first(self) -> bool:
+        """Right with the first answer."""
+        return self.right and self.answers == 1
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Counts of right answers among `asked` for one task and contract ("all" for all tasks)."""
+
+    task: str
+    contract: str
+    asked: int
+    first: int
+    repaired: int  # first ones included
+
+
+def bench(tasks: Sequence[Task], contracts: Sequence[str], samples: int, config: RunConfig, folder: Folder):
+    """Yield a Row per question; everything that was asked and answered is left in the folder."""
+    shared = None if config.vlm == "annotated" else Budget(make_vlm(config, tasks[0]), config.ask)
+    for contract in contracts:
+        for task in tasks:
+            for configuration in range(len(task.configurations)):
+                chosen = replace(config, run=replace(config.run, contract=contract), configuration=configuration)
+                vlm = recorded(chosen, shared or make_vlm(chosen, task), folder.path / "vlm")
+                for sample in range(samples):
+                    yield from _questions(task, chosen, sample, vlm, folder)
+
+
+def _questions(task: Task, config: RunConfig, sample: int, vlm, folder: Folder) -> Iterator[Row]:
+    index, contract = config.configuration, config.run.contract
+    scene = task.sample(np.random.default_rng([config.seed, sample]), index)
+    stages = task.configuration(index).stages
+    history: list[Turn] = []
+    for number in range(1, len(stages) + 2):
+        seen = see(scene, _view(scene), contract)
+        name = f"{task.name}_{index}_stage{number}_sample{sample}_{contract}"
+        place = Folder(folder.path / name)
+        place.image("marked.png", seen.marked)
+        request = build_request(
+            task.configuration(index).instruction,
+            seen.marked,
+            seen.keypoints.by_label(),
+            scene,
+            history,
+            prompt=prompt_kind(config.prompt, contract),
+            outcomes=False,
+        )
+        terms = Terms("", contract, config.goal.project, config.run.repairs)
+        row = Row(task.name, index, number, sample, contract, right=False, answers=0)
+        try:
+            answer = ask(vlm, request, seen, terms, place)
+        except NoAnswer as problem:
+            yield replace(row, answers=len(problem.refusals), reason=problem.refusals[-1])
+        else:
+            yield _judged(row, answer, task, scene)
+        if number <= len(stages):
+            history.append(Turn(seen.marked, f"../{name}/marked.png", stages[number - 1].programs.get(contract, "")))
+            goal = task.goal(number - 1, scene, index)
+            scene = scene.with_poses({goal.object: goal.target_pose})
+
+
+def _view(scene: Scene) -> View:
+    still = Goal(scene.movable[0], scene.object(scene.movable[0]).pose)
+    asked = tuple(c for c in scene.cameras if c.name == scene.query_camera)  # no other picture is needed
+    env = gym.make("IKER-Stage-v0", scene=replace(scene, cameras=asked), goal=still, randomisation="off").unwrapped
+    try:
+        env.reset(seed=0, options={"look": True})
+        return env.view()
+    finally:
+        env.close()
+
+
+def _judged(row: Row, answer: Answer, task: Task, scene: Scene) -> Row:
+    """The row with its verdict: any stage that is still to come may be chosen, tasks leave the order open."""
+    row = replace(row, answers=answer.answers)
+    stages = task.configuration(row.configuration).stages
+    if answer.goal is None:
+        done = row.stage > len(stages)
+        return replace(row, right=done, reason="" if done else "said done too early")
+    goal = answer.goal
+    goals = [task.goal(k, scene, row.configuration) for k in range(row.stage - 1, len(stages))]
+    wanted = next((g for g in goals if g.object == goal.object), None)
+    if wanted is None:
+        return replace(row, reason=f"moves {goal.object}, which is where it should be")
+    local = scene.object(goal.object).model.control_keypoints_m()
+    targets = pose_apply(wanted.target_pose, local)
+    error = float(keypoint_error(goal.target_pose[None], local, targets[None])[0])
+    angle = float(rotation_angle(goal.target_pose[3:], wanted.target_pose[3:]))
+    right = error <= NEAR_M and angle <= NEAR_RAD
+    reason = "" if right else f"the target is {100 * error:.1f} cm and {np.rad2deg(angle):.0f} degrees off"
+    return replace(row, right=right, error_m=error, error_deg=float(np.rad2deg(angle)), reason=reason)
+
+
+def summarise(rows: Sequence[Row]) -> list[Summary]:
+    """One line per contract and task, then one over all tasks of the contract."""
+    lines = []
+    for contract in dict.fromkeys(r.contract for r in rows):
+        mine = [r for r in rows if r.contract == contract]
+        for task in (*dict.fromkeys(r.task for r in mine), "all"):
+            group = [r for r in mine if task in (r.task, "all")]
+            lines.append(Summary(task, contract, len(group), sum(r.first for r in group), sum(r.right for r in group)))
+    return lines
+
+
+def results(rows: Sequence[Row], config: RunConfig, samples: int) -> dict:
+    """results.json: what was asked of whom, the summary with intervals, every row."""
+    settings = config.to_dict()
+    digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
+    return {
+        "benchmark": "vlm",
+        "version": version("iker"),
+        "backend": config.vlm,
+        "model": config.ask.model,
+        "seed": config.seed,
+        "samples": samples,
+        "near": {"position_m": NEAR_M, "angle_deg": float(np.rad2deg(NEAR_RAD))},
+        "config_hash": digest,
+        "spec_hash": Spec().spec_hash(),
+        "summary": [
+            {
+                **asdict(s),
+                "first_interval": wilson(s.first, s.asked),
+                "repaired_interval": wilson(s.repaired, s.asked),
+            }
+            for s in summarise(rows)
+        ],
+        "rows": [asdict(r) for r in rows],
+        "config": settings,
+    }

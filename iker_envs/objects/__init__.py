@@ -1,0 +1,1 @@
+"""What things are and look like: shapes, meshes, the library of models."""

@@ -1,0 +1,113 @@
+"""Parametric shapes: an ObjectModel becomes geoms to collide with and geoms to look at.
+
+Each shape is one function `ObjectModel -> Parts`, in the body frame (origin at the centre of the bounding box), in
+metres. Collision geoms are few and convex; visual geoms exist for the camera alone (see looks.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from iker_envs.geometry import IDENTITY_QUATERNION
+from iker_envs.scene import ObjectModel
+
+
+@dataclass(frozen=True, eq=False)
+class Geom:
+    """One convex or visual part: kind is "box", "ellipsoid", "cylinder" (half sizes, as MuJoCo) or "mesh"."""
+
+    kind: str
+    half_size_m: tuple[float, float, float]
+    position_m: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    quaternion: tuple[float, float, float, float] = IDENTITY_QUATERNION
+    rgba: tuple[float, float, float, float] = (0.6, 0.6, 0.6, 1.0)
+    vertices_m: np.ndarray | None = None  # (V, 3), meshes only
+    faces: np.ndarray | None = None  # (F, 3) int, meshes only
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The geoms of one object; `collision[i]` carries `mass_share[i]` of the object's mass."""
+
+    collision: tuple[Geom, ...]
+    mass_share: tuple[float, ...]
+
+
+def _box_geom(size, low, rgba=(0.6, 0.6, 0.6, 1.0)) -> Geom:
+    """A box from its extents (3,) and its lowest corner (3,)."""
+    half = tuple(float(s) / 2 for s in size)
+    return Geom("box", half, tuple(float(c) + h for c, h in zip(low, half, strict=True)), rgba=tuple(rgba))
+
+
+def box(model: ObjectModel) -> Parts:
+    """A solid box: shoe box, book, board."""
+    return Parts((_box_geom(model.size_m, -model.size_m / 2, model.rgba),), (1.0,))
+
+
+def shoe(model: ObjectModel) -> Parts:
+    """A low shoe: sole over the whole outline, vamp over the front, a flat-sided heel block that fingers can hold.
+
+    Proportions for 28 x 10 x 9 cm: sole 3 cm, heel block 9 x 6.2 cm up to the collar, vamp 3.5 cm above the sole.
+    """
+    length, width, height = (float(s) for s in model.size_m)
+    sole, heel_length, heel_width = height / 3, 0.32 * length, 0.62 * width
+    x0, z0 = -length / 2, -height / 2
+    collision = (
+        _box_geom((length, width, sole), (x0, -width / 2, z0), model.rgba),
+        _box_geom((heel_length, heel_width, height - sole), (x0 + 0.01, -heel_width / 2, z0 + sole), model.rgba),
+        _box_geom(
+            (0.45 * length, 0.75 * width, 0.39 * height),
+            (length / 2 - 0.02 - 0.45 * length, -0.375 * width, z0 + sole),
+            model.rgba,
+        ),
+    )
+    return Parts(collision, (0.5, 0.25, 0.25))
+
+
+def rack(model: ObjectModel) -> Parts:
+    """A low rack: a 2 cm board on four legs, open underneath."""
+    length, width, height = (float(s) for s in model.size_m)
+    board, leg = 0.02, 0.03
+    corners = [(sx, sy) for sx in (-1, 1) for sy in (-1, 1)]
+    legs = tuple(
+        Geom(
+            "box",
+            (leg / 2, leg / 2, (height - board) / 2),
+            (sx * (length - leg) / 2, sy * (width - leg) / 2, -board / 2),
+            rgba=tuple(model.rgba),
+        )
+        for sx, sy in corners
+    )
+    top = _box_geom((length, width, board), (-length / 2, -width / 2, height / 2 - board), model.rgba)
+    return Parts((top, *legs), (0.8, 0.05, 0.05, 0.05, 0.05))
+
+
+def mesh(model: ObjectModel) -> Parts:
+    """A user's own mesh in convex parts; ValueError if the model's size_m is not the mesh's, to 1 mm."""
+    from iker_envs.objects.own_mesh import mesh_parts, mesh_size_m  # it builds on this module
+
+    size = mesh_size_m(model.mesh, model.mesh_scale)
+    if np.abs(model.size_m - size).max() > 0.001:
+        raise ValueError(
+            f"size_m of {model.name!r} is that of its mesh, {np.round(size, 4).tolist()}, not {model.size_m.tolist()}"
+        )
+    return mesh_parts(model.mesh, model.mesh_scale)
+
+
+SHAPES: dict[str, Callable[[ObjectModel], Parts]] = {
+    "box": box,
+    "book": box,
+    "shoe": shoe,
+    "rack": rack,
+    "mesh": mesh,
+}
+
+
+def parts(model: ObjectModel) -> Parts:
+    """The geoms of a model; ValueError names the known shapes."""
+    if model.shape not in SHAPES:
+        raise ValueError(f"object {model.name!r} has the unknown shape {model.shape!r}; known: {', '.join(SHAPES)}")
+    return SHAPES[model.shape](model)

@@ -1,0 +1,1 @@
+"""What cameras see of a simulated world: ray-cast pictures, stills, a window."""

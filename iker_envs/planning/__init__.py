@@ -1,0 +1,1 @@
+"""Where a hand or an object may go: boxes, grasps and pushes, without an engine."""

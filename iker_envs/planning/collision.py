@@ -1,0 +1,108 @@
+"""Oriented boxes: does a hand, an object or a target overlap what stands around it? No physics needed.
+
+SceneObject, Grasp or pose  ->  boxes  ->  overlap depth in metres
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from iker_envs.geometry import pose_apply, pose_compose, rotation_matrix
+from iker_envs.objects.shapes import parts
+from iker_envs.physics.mujoco_gripper import FINGER_HALF_SIZE_M, FINGERTIP_M, HAND_CENTRE_M, HAND_HALF_SIZE_M
+from iker_envs.scene import ObjectModel, Scene
+
+
+@dataclass(frozen=True, eq=False)
+class OrientedBox:
+    """Centre (3,), axes (3, 3) as columns and half sizes (3,), base frame, metres."""
+
+    centre: np.ndarray
+    axes: np.ndarray
+    half: np.ndarray
+
+    def corners(self) -> np.ndarray:
+        """The 8 corners (8, 3)."""
+        signs = np.array([[x, y, z] for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)])
+        return self.centre + (signs * self.half) @ self.axes.T
+
+
+def object_boxes(model: ObjectModel, pose: np.ndarray) -> list[OrientedBox]:
+    """The bounding boxes of a model's collision parts at a pose (7,)."""
+    geoms = parts(model).collision
+    local = np.array([[*g.position_m, *g.quaternion] for g in geoms])
+    half = np.array([g.half_size_m if g.kind != "mesh" else np.abs(g.vertices_m).max(axis=0) for g in geoms])
+    return _boxes(pose_compose(np.asarray(pose, dtype=float), local), half)
+
+
+def _boxes(poses: np.ndarray, half: np.ndarray) -> list[OrientedBox]:
+    """Boxes of half sizes (K, 3) at poses (K, 7)."""
+    axes = rotation_matrix(poses[:, 3:])
+    return [OrientedBox(p[:3], a, h) for p, a, h in zip(poses, axes, half, strict=True)]
+
+
+def gripper_boxes(tcp_pose: np.ndarray, opening_m: float) -> list[OrientedBox]:
+    """Hand and the two fingers of a gripper whose tool centre is at a pose (7,), open by `opening_m`."""
+    half_y, half_z = FINGER_HALF_SIZE_M[1:]
+    offsets = [(0.0, s * (opening_m / 2 + half_y), FINGERTIP_M - half_z) for s in (1.0, -1.0)]
+    centres = pose_apply(tcp_pose, np.array([HAND_CENTRE_M, *offsets]))
+    poses = np.concatenate([centres, np.tile(tcp_pose[3:], (len(centres), 1))], axis=-1)
+    return _boxes(poses, np.array([HAND_HALF_SIZE_M, FINGER_HALF_SIZE_M, FINGER_HALF_SIZE_M]))
+
+
+def overlap_depth(a: OrientedBox, b: OrientedBox) -> float:
+    """Penetration in metres along the least separated axis; negative when apart (separating axis theorem)."""
+    return float(_overlap_depths([a], [b])[0, 0])
+
+
+def _overlap_depths(boxes: Sequence[OrientedBox], others: Sequence[OrientedBox]) -> np.ndarray:
+    """Penetrations (A, B) of every box into every other, all axes of all pairs at once."""
+    axes_a, axes_b = (np.array([b.axes for b in group]) for group in (boxes, others))
+    cosines = np.einsum("aki,bkj->abij", axes_a, axes_b)  # axis i of a against axis j of b
+    between = np.array([b.centre for b in others])[None] - np.array([a.centre for a in boxes])[:, None]
+    half_a, half_b = (np.array([b.half for b in group]) for group in (boxes, others))
+    local = np.einsum("aki,abk->abi", axes_a, between), np.einsum("bkj,abk->abj", axes_b, between)
+    size = np.abs(cosines)
+    faces_a = half_a[:, None] + np.einsum("abij,bj->abi", size, half_b) - np.abs(local[0])
+    faces_b = half_b[None] + np.einsum("abij,ai->abj", size, half_a) - np.abs(local[1])
+    depths = np.minimum(faces_a.min(axis=-1), faces_b.min(axis=-1))
+    return np.minimum(depths, _edge_depths(cosines, half_a, half_b, local[0]))
+
+
+def _edge_depths(cosines: np.ndarray, half_a: np.ndarray, half_b: np.ndarray, offset: np.ndarray) -> np.ndarray:
+    """Penetrations (A, B) along the cross products of two edges; parallel edges say nothing.
+
+    In the frame of box a, with `cosines` (A, B, 3, 3), half sizes (A, 3) and (B, 3) and centre offsets (A, B, 3)
+    (Gottschalk, Lin, Manocha 1996).
+    """
+    size, i, j = np.abs(cosines), np.arange(3)[:, None], np.arange(3)[None]
+    i1, i2, j1, j2 = (i + 1) % 3, (i + 2) % 3, (j + 1) % 3, (j + 2) % 3
+    ones = np.ones((3, 3), dtype=int)
+    reach_a = half_a[:, None, i1 * ones] * size[..., i2 * ones, j * ones]
+    reach_a += half_a[:, None, i2 * ones] * size[..., i1 * ones, j * ones]
+    reach_b = half_b[None, :, j1 * ones] * size[..., i * ones, j2 * ones]
+    reach_b += half_b[None, :, j2 * ones] * size[..., i * ones, j1 * ones]
+    apart = offset[..., i2 * ones] * cosines[..., i1 * ones, j * ones]
+    apart = np.abs(apart - offset[..., i1 * ones] * cosines[..., i2 * ones, j * ones])
+    sine = np.sqrt(np.maximum(1.0 - cosines**2, 0.0))
+    depth = np.where(sine > 1e-6, (reach_a + reach_b - apart) / np.maximum(sine, 1e-6), np.inf)
+    return depth.min(axis=(-2, -1))
+
+
+def scene_boxes(scene: Scene, skip: Iterable[str] = ()) -> dict[str, list[OrientedBox]]:
+    """Collision boxes of all objects but the skipped ones, by name."""
+    skip = set(skip)
+    return {o.name: object_boxes(o.model, o.pose) for o in scene.objects if o.name not in skip}
+
+
+def deepest_overlap(boxes: Iterable[OrientedBox], others: dict[str, list[OrientedBox]]) -> tuple[float, str]:
+    """The largest penetration in metres of `boxes` into `others` and whom it hits; (negative gap, "") when free."""
+    boxes, names = list(boxes), [name for name, obstacles in others.items() for _ in obstacles]
+    if not boxes or not names:
+        return -np.inf, ""
+    depths = _overlap_depths(boxes, [box for obstacles in others.values() for box in obstacles]).max(axis=0)
+    worst = int(np.argmax(depths))
+    return float(depths[worst]), names[worst] if depths[worst] > 0 else ""

@@ -1,0 +1,191 @@
+"""From the keyword arguments of an environment to the objects that run it.
+
+task | scene + goal, randomisation  ->  make_source  ->  make_stage  ->  StageWorlds
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from iker_envs.contract import Contract, check_number
+from iker_envs.physics.transfer import check_at_rest
+from iker_envs.randomisation import Randomisation
+from iker_envs.rewards import RewardConfig
+from iker_envs.scene import Goal, Scene
+from iker_envs.spec import spec_of
+from iker_envs.stage.starts import FixedStart, StartSource
+from iker_envs.stage.worlds import StageConfig, StageWorlds
+from iker_envs.task import Task, TaskStart, check_episode_time, load_task
+
+_RANDOMISATION = "randomisation is 'on', 'off', 'all', a file or a mapping of ranges"
+
+
+def make_source(
+    task: Any, scene: Any, goal: Any, randomisation: Any, stage_index: int = 0
+) -> tuple[Task | None, StartSource, Randomisation]:
+    """The task (or None), where episodes come from, and the randomisation."""
+    ranges = as_randomisation(randomisation)
+    if (task is None) == (scene is None):
+        raise ValueError("an environment is made from a task, or from a scene and a goal; give one of the two")
+    if task is not None:
+        if goal is not None:
+            raise ValueError("a task has its own goals; give scene and goal without a task, or goals to reset()")
+        if not isinstance(task, (Task, str, Path)):
+            raise ValueError(f"a task is given by its name or as a file, not as {task!r}")
+        loaded = task if isinstance(task, Task) else load_task(task)
+        stages = min(len(c.stages) for c in loaded.configurations)
+        if not is_whole(stage_index) or not 0 <= stage_index < stages:
+            raise ValueError(f"stage_index {stage_index!r} does not exist; {loaded.name} has 0 to {stages - 1}")
+        return loaded, TaskStart(loaded, int(stage_index)), ranges
+    if stage_index:
+        raise ValueError(f"stage_index {stage_index!r} is for tasks; a scene with a goal is one stage")
+    if goal is None:
+        raise ValueError("a scene needs a goal; goal={'object': ..., 'target_pose': [x, y, z, qw, qx, qy, qz]}")
+    scene, goal = as_contract(Scene, scene), as_contract(Goal, goal)
+    try:
+        target = scene.object(goal.object)
+    except KeyError as error:
+        raise ValueError(error.args[0]) from None
+    if not target.movable:
+        raise ValueError(f"the goal's object {goal.object!r} is furniture; movable: {', '.join(scene.movable)}")
+    check_at_rest(scene)
+    return None, FixedStart(scene, goal, ranges), ranges
+
+
+def make_stage(
+    source: StartSource,
+    num_worlds: int,
+    randomisation: Randomisation,
+    *,
+    observation: str = "keypoints",
+    episode_s: float = 6.0,
+    free: str = "near",
+    rewards: Mapping[str, float] | None = None,
+    num_threads: int = 0,
+    grasp_bank: int = 4,
+    start_bank: int = 32,
+) -> StageWorlds:
+    """N worlds of a source."""
+    check_whole("num_threads", num_threads, 0)
+    if rewards is not None and not isinstance(rewards, Mapping):
+        raise ValueError(f"rewards is a mapping from fields of RewardConfig to numbers, not {rewards!r}")
+    known = [f.name for f in fields(RewardConfig)]
+    if unknown := [name for name in rewards or {} if name not in known]:
+        raise ValueError(f"the rewards have no {unknown[0]!r}; they have: {', '.join(known)}")
+    for name, value in (rewards or {}).items():
+        check_number(f"rewards[{name!r}]", value)
+    if free not in ("near", "all"):
+        raise ValueError(f"free is 'near' or 'all', not {free!r}")
+    config = StageConfig(
+        spec=spec_of(source.scene, observation),
+        rewards=RewardConfig(**(rewards or {})),
+        episode_s=float(episode_s),
+        free=free,
+        grasp_bank=grasp_bank,
+        start_bank=start_bank,
+        num_threads=num_threads,
+    )
+    return StageWorlds(source, num_worlds, config, randomisation)
+
+
+def check_configuration(configuration: Any, source: StartSource) -> None:
+    """ValueError unless it is None or one of the source's arrangements."""
+    known = source.num_configurations
+    if configuration is not None and not (is_whole(configuration) and 0 <= int(configuration) < known):
+        raise ValueError(f"configuration {configuration!r} does not exist; there are 0 to {known - 1}")
+
+
+def as_contract(kind: type[Contract], value: Any) -> Any:
+    """A contract from itself, its dictionary, or the path of a JSON or YAML file."""
+    if isinstance(value, kind):
+        return value
+    if not isinstance(value, (str, Path, Mapping)):
+        raise ValueError(f"a {kind.__name__.lower()} is given as itself, as a mapping or as a file, not as {value!r}")
+    return kind.from_dict(value if isinstance(value, Mapping) else _file_content(Path(value)))
+
+
+def _file_content(path: Path) -> Any:
+    """What a JSON or YAML file holds; ValueError names a path that cannot be read."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise ValueError(f"{str(path)!r} is not a text file") from None
+    except (OSError, ValueError) as error:  # a path with a null byte is a ValueError
+        raise ValueError(f"{str(path)!r} cannot be read: {getattr(error, 'strerror', None) or error}") from None
+    try:
+        return json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
+    except (yaml.YAMLError, json.JSONDecodeError) as error:
+        kind = "JSON" if path.suffix == ".json" else "YAML"
+        raise ValueError(f"{str(path)!r} is not {kind}: {' '.join(str(error).split())}") from None
+
+
+def as_randomisation(value: Any) -> Randomisation:
+    """A Randomisation from itself, its ranges, "on", "off", "all" or None (the default ranges).
+
+    A mapping or file holds ranges by row, or `ranges` (a mapping or a word, "on" if left out) and `scale`, a factor
+    that makes all of them wider or narrower. ValueError says what is wrong with it.
+    """
+    if isinstance(value, Randomisation):
+        return value
+    named = {"on": Randomisation, "off": Randomisation.off, "all": Randomisation.all}
+    if value is None or (isinstance(value, str) and value in named):
+        return named[value or "on"]()
+    if isinstance(value, (str, Path)):
+        path, value = value, _ranges_of_file(Path(value))
+        if not isinstance(value, Mapping):
+            raise ValueError(f"{str(path)!r} holds no mapping from rows to ranges, but {value!r}")
+    if not isinstance(value, Mapping):
+        raise ValueError(f"{_RANDOMISATION}, not {value!r}")
+    if not {"ranges", "scale"} & set(value):
+        return Randomisation(value)
+    if unknown := [key for key in value if key not in ("ranges", "scale")]:
+        raise ValueError(f"a randomisation with 'ranges' or 'scale' has no {unknown[0]!r}; put rows into 'ranges'")
+    ranges, scale = value.get("ranges", "on"), value.get("scale")
+    if isinstance(ranges, str) and ranges not in named:
+        raise ValueError(f"randomisation ranges are 'on', 'off', 'all' or a mapping, not {ranges!r}")
+    whole = named[ranges]() if isinstance(ranges, str) else Randomisation(ranges)
+    return whole.scaled(scale) if "scale" in value else whole
+
+
+def _ranges_of_file(path: Path) -> Any:
+    try:
+        return _file_content(path)
+    except ValueError as error:
+        word = not path.suffix and path.name == str(path) and not path.exists()  # nobody meant a file
+        hint = "to scale ranges give {'ranges': 'on', 'scale': 0.5}" if word else error
+        raise ValueError(f"{_RANDOMISATION}, not {str(path)!r}; {hint}") from None
+
+
+def episode_time(episode_s: Any, task: Task | None) -> float:
+    """The time limit in seconds: as asked for, else the task's, else 6 s."""
+    if episode_s is None:
+        return task.episode_s if task is not None else StageConfig.episode_s
+    return check_episode_time(episode_s)
+
+
+def check_options(options: Any, known: Sequence[str]) -> dict[str, Any]:
+    """The options of a reset as a dictionary; ValueError names one that is unknown."""
+    if options is not None and not isinstance(options, Mapping):
+        raise ValueError(f"reset options are a mapping with {', '.join(known)}, not {options!r}")
+    if unknown := [k for k in options or {} if k not in known]:
+        raise ValueError(f"reset option {unknown[0]!r} is unknown; known: {', '.join(known)}")
+    return dict(options or {})
+
+
+def is_whole(value: Any) -> bool:
+    """Is it an integer, and not a truth value?"""
+    return isinstance(value, (int, np.integer)) and not isinstance(value, (bool, np.bool_))
+
+
+def check_whole(name: str, value: Any, least: int) -> int:
+    """An integer of at least `least`; ValueError otherwise."""
+    if not is_whole(value) or value < least:
+        raise ValueError(f"{name} is a whole number of at least {least}, not {value!r}")
+    return int(value)
