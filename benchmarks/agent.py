@@ -41,7 +41,9 @@ def main() -> bool:
     """Measure and print; True when both limits hold."""
     env = gym.make("iker_envs:IKER-ShoeRack-v0").unwrapped
     env.reset(seed=0, options={"look": True})
-    view, scene, task = env.view(), env.scene, env.task
+    view = env.view()
+    scene = env.scene
+    task = env.task
     keypoints = select_keypoints(scene, view)
     marked = draw_marks(view.image, keypoints)
     history = [Turn(np.roll(marked, k, axis=1), "a.png", "program") for k in (1, 2, 3)]

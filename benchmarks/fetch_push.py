@@ -24,7 +24,8 @@ def main() -> None:
     gym.register_envs(gymnasium_robotics)
     env = gym.make_vec("FetchPush-v4", num_envs=options.workers, vectorization_mode="async")
     env.reset(seed=0)
-    steps, begin = 0, time.perf_counter()
+    steps = 0
+    begin = time.perf_counter()
     while time.perf_counter() - begin < options.seconds:
         env.step(env.action_space.sample())
         steps += options.workers

@@ -234,7 +234,8 @@ def main() -> None:
     parser.add_argument("--baseline-envs", type=int, default=16)
     parser.add_argument("--out", type=Path, default=Path("runs/bench_learning.json"))
     given = parser.parse_args()
-    tasks, seeds = given.tasks.split(","), [int(s) for s in given.seeds.split(",")]
+    tasks = given.tasks.split(",")
+    seeds = [int(s) for s in given.seeds.split(",")]
     settings = Settings(**{name: getattr(given, name) for name in Settings.__dataclass_fields__})
     given.out.parent.mkdir(parents=True, exist_ok=True)
     cells = read_cells(given.out, settings)

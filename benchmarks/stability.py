@@ -144,12 +144,14 @@ def main() -> None:
     share = options.steps / (2 * len(iker_envs.TASKS))
     ticks = int(np.ceil(share / options.num_envs))
     for kind, make in KINDS.items():
-        total, bad = 0, 0
+        total = 0
+        bad = 0
         for name, env in environments(options.num_envs):
             begin = time.perf_counter()
             count = run(env, make(), ticks, options.seed)
             env.close()
-            total, bad = total + count.steps, bad + count.unstable + count.exploding
+            total = total + count.steps
+            bad = bad + count.unstable + count.exploding
             print(f"{kind:12s} {name:52s} {count} {time.perf_counter() - begin:.0f} s", flush=True)
         print(f"{kind}: {total} env steps, {bad} unstable or exploding worlds", flush=True)
 

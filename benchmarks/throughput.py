@@ -54,13 +54,17 @@ class Bare:
     """The engine alone, with the environment's models, states and controls of one moment."""
 
     def __init__(self, env: StageVectorEnv) -> None:
-        self.stage, self.sim = env.stage, env.stage.sim
-        self.model, self.state = self.sim.model, self.sim.get_state()
+        self.stage = env.stage
+        self.sim = env.stage.sim
+        self.model = self.sim.model
+        self.state = self.sim.get_state()
         self.control = self.sim.state().gripper_pose
 
     def batch(self, ticks: int, actions: np.ndarray) -> None:
         """`Batch.step` under the same random commands as the environment."""
-        step, substeps, control = self.sim._batch.step, self.stage.substeps, self.sim._ctrl
+        step = self.sim._batch.step
+        substeps = self.stage.substeps
+        control = self.sim._ctrl
         for action in actions[:ticks]:
             control[:, :3] += 0.03 * action[:, :3]
             np.clip(control[:, :3], *self.stage.workspace_m, out=control[:, :3])
@@ -86,7 +90,8 @@ def compare(env_id: str, num_envs: int, ticks: int) -> dict[str, float]:
     warm_up(env)
     rng = np.random.default_rng(1)
     actions = rng.uniform(-1, 1, (ticks, num_envs, 6))
-    ours, bare = [], []
+    ours = []
+    bare = []
     for _ in range(ROUNDS):
         ours.append(timed(lambda: [env.step(a) for a in actions]))
         state = env.stage.get_state()

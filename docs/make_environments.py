@@ -44,7 +44,8 @@ def _rewards() -> str:
 
 
 def _randomisation() -> str:
-    on, optional = randomisation.DEFAULT_RANGES, randomisation.OPTIONAL_RANGES
+    on = randomisation.DEFAULT_RANGES
+    optional = randomisation.OPTIONAL_RANGES
     rows = [
         (f"`{n}`", r.operation, list({**on, **optional}[n]), r.unit or "-", "yes" if n in on else "no", r.meaning)
         for n, r in randomisation.ROWS.items()

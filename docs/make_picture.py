@@ -12,7 +12,9 @@ import imageio.v2 as imageio
 from PIL import Image
 
 PICTURE = Path(__file__).with_name("loop.png")
-_HEIGHT, _GAP, _MOMENTS = 240, 6, (0.0, 0.35, 1.0)
+_HEIGHT = 240
+_GAP = 6
+_MOMENTS = (0.0, 0.35, 1.0)
 
 
 def _row(stage: Path) -> Image.Image:

@@ -21,7 +21,8 @@ from matplotlib.ticker import EngFormatter, PercentFormatter
 
 from iker_agent.learning.progress import read_metrics
 
-PAGE, PICTURE = Path(__file__).with_name("results.md"), Path(__file__).with_name("curves.png")
+PAGE = Path(__file__).with_name("results.md")
+PICTURE = Path(__file__).with_name("curves.png")
 SEEDS = ("0", "1", "2")
 # Patel et al. (arXiv 2502.08643), annotated programs in simulation: keypoints, poses (Table I), keypoints without
 # randomisation (Table II, two tasks).

@@ -17,8 +17,14 @@ from torch import nn
 
 import iker_envs  # noqa: F401 (registers the environments)
 
-HORIZON, EPOCHS, MINI_BATCHES = 16, 5, 4
-DISCOUNT, GAE_LAMBDA, CLIP, LEARNING_RATE, MAX_GRAD_NORM = 0.98, 0.95, 0.2, 5e-4, 1.0
+HORIZON = 16
+EPOCHS = 5
+MINI_BATCHES = 4
+DISCOUNT = 0.98
+GAE_LAMBDA = 0.95
+CLIP = 0.2
+LEARNING_RATE = 5e-4
+MAX_GRAD_NORM = 1.0
 
 
 class Agent(nn.Module):
@@ -28,14 +34,17 @@ class Agent(nn.Module):
         super().__init__()
         sizes = (observations + 24, 256, 128, 64)
         self.trunk = nn.Sequential(*(layer for a, b in pairwise(sizes) for layer in (nn.Linear(a, b), nn.ELU())))
-        self.mean, self.value = nn.Linear(64, actions), nn.Linear(64, 1)
+        self.mean = nn.Linear(64, actions)
+        self.value = nn.Linear(64, 1)
         self.log_std = nn.Parameter(torch.full((actions,), -0.5))
         nn.init.orthogonal_(self.mean.weight, 0.01)
 
     def forward(self, o: torch.Tensor) -> tuple[torch.distributions.Normal, torch.Tensor]:
         """Action distribution (N, actions) and value (N,) of observations (N, 38)."""
-        keypoints, targets = o[:, 14:26], o[:, 26:38]
-        error, near = (targets - keypoints) / 0.1, (keypoints - o[:, :3].repeat(1, 4)) / 0.1
+        keypoints = o[:, 14:26]
+        targets = o[:, 26:38]
+        error = (targets - keypoints) / 0.1
+        near = (keypoints - o[:, :3].repeat(1, 4)) / 0.1
         hidden = self.trunk(torch.cat([o, error, near], dim=-1))
         return torch.distributions.Normal(self.mean(hidden), self.log_std.exp()), self.value(hidden)[:, 0]
 
@@ -61,7 +70,8 @@ def collect(env, agent: Agent, observation: np.ndarray) -> tuple[dict[str, torch
 def advantages(rows: dict[str, torch.Tensor]) -> torch.Tensor:
     """Generalised advantages (HORIZON, N)."""
     delta = rows["r"] + DISCOUNT * rows["v_next"] - rows["v"]
-    advantage, after = torch.zeros_like(delta), torch.zeros(delta.shape[1])
+    advantage = torch.zeros_like(delta)
+    after = torch.zeros(delta.shape[1])
     for t in reversed(range(HORIZON)):
         after = delta[t] + DISCOUNT * GAE_LAMBDA * (1.0 - rows["done"][t]) * after
         advantage[t] = after

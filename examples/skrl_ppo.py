@@ -92,15 +92,19 @@ def train(env_id: str, num_envs: int, steps: int, seed: int = 0) -> list[float]:
     env = SkrlWrapper(worlds)
     spaces = {"observation_space": worlds.single_observation_space, "action_space": worlds.single_action_space}
     config = PPO_CFG()
-    config.rollouts, config.learning_epochs, config.mini_batches = HORIZON, 5, 4
-    config.discount_factor, config.time_limit_bootstrap = 0.98, True
+    config.rollouts = HORIZON
+    config.learning_epochs = 5
+    config.mini_batches = 4
+    config.discount_factor = 0.98
+    config.time_limit_bootstrap = True
     config.experiment.write_interval = config.experiment.checkpoint_interval = 0
     memory = RandomMemory(memory_size=HORIZON, num_envs=num_envs, device="cpu")
     models = {"policy": Policy(**spaces), "value": Value(**spaces)}
     agent = FinalObservationPPO(models=models, memory=memory, cfg=config, device="cpu", **spaces)
     agent.init()
     agent.enable_training_mode(True)
-    (observation, _), rewards = env.reset(), []
+    (observation, _) = env.reset()
+    rewards = []
     for tick in range(max(HORIZON, steps // num_envs)):
         with torch.no_grad():
             actions, _ = agent.act(observation, None, timestep=tick, timesteps=0)

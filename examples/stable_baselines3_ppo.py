@@ -21,7 +21,8 @@ class VectorEnvAdapter(VecEnv):
     """A gymnasium VectorEnv with same-step autoreset as Stable-Baselines3's VecEnv."""
 
     def __init__(self, env: gym.vector.VectorEnv) -> None:
-        self.env, self.render_mode = env, None
+        self.env = env
+        self.render_mode = None
         super().__init__(env.num_envs, env.single_observation_space, env.single_action_space)
 
     def reset(self) -> np.ndarray:

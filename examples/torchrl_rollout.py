@@ -20,9 +20,11 @@ class TorchRLEnv(EnvBase):
     """A gymnasium VectorEnv made with `autoreset_mode="disabled"`; TorchRL says which worlds begin anew."""
 
     def __init__(self, env: gym.vector.VectorEnv) -> None:
-        n, space = env.num_envs, env.single_observation_space
+        n = env.num_envs
+        space = env.single_observation_space
         super().__init__(device="cpu", batch_size=[n])
-        self._worlds, self._seed = env, None
+        self._worlds = env
+        self._seed = None
         low, high = (torch.from_numpy(bound).expand(n, -1) for bound in (space.low, space.high))
         self.observation_spec = Composite(observation=Bounded(low=low, high=high, dtype=torch.float32), shape=[n])
         self.action_spec = Bounded(low=-1.0, high=1.0, shape=(n, env.single_action_space.shape[0]))

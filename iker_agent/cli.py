@@ -20,7 +20,8 @@ app = typer.Typer(
     help="Iterative keypoint rewards: language and vision specify manipulation tasks.",
 )
 
-NOT_DONE, USAGE = 1, 2
+NOT_DONE = 1
+USAGE = 2
 app.command()(tasks)
 
 

@@ -78,7 +78,8 @@ class Meddler:
     """Carries a disturbance out, once; `events` keeps what was done since it was last taken."""
 
     def __init__(self, disturbance: Disturbance | None, env: gym.Env) -> None:
-        self.disturbance, self.env = disturbance, env.unwrapped
+        self.disturbance = disturbance
+        self.env = env.unwrapped
         self.events: list[str] = []
         self._first_error_m = 0.0  # keypoint error at the stage's first tick
         self._pending = disturbance is not None and disturbance.at != "scene"
@@ -86,7 +87,8 @@ class Meddler:
 
     def begin(self, goal: Goal) -> None:
         """A stage begins."""
-        d, self._first_error_m = self.disturbance, 0.0
+        d = self.disturbance
+        self._first_error_m = 0.0
         self._mine = self._pending and goal.object == d.object and (goal.grasp or d.at == "release")
 
     def tick(self, error_m: float) -> None:
@@ -130,5 +132,6 @@ class Meddler:
 
     def take_events(self) -> list[str]:
         """What was done since the last call."""
-        events, self.events = self.events, []
+        events = self.events
+        self.events = []
         return events

@@ -53,12 +53,14 @@ def execute(
     if bystander:
         bystander.begin(goal)
     frames = [env.render()] if video else []
-    ended, tick = False, 0
+    ended = False
+    tick = 0
     while not ended:
         observation, _, terminated, truncated, info = env.step(policy.act(observation[None])[0])
         if bystander:
             bystander.tick(info["goal_error_m"])
-        ended, tick = terminated or truncated, tick + 1
+        ended = terminated or truncated
+        tick = tick + 1
         if video and tick % _FRAME_EVERY == 0:
             frames.append(env.render())
     outcome = env.unwrapped.finish()

@@ -113,7 +113,9 @@ class _Run:
     def __init__(
         self, config: RunConfig, folder: Folder, display: Display, vlm: VLM | None, learner: Learner | None
     ) -> None:
-        self.config, self.folder, self.display = config, folder, display
+        self.config = config
+        self.folder = folder
+        self.display = display
         self.task = chosen_task(config)
         self.configuration = config.configuration
         self.instruction = config.instruction or self.task.configuration(self.configuration).instruction
@@ -124,7 +126,8 @@ class _Run:
         self.env = make_world(self.task, "" if config.disturb else config.task)
         self.meddler = Meddler(load_disturbance(config.disturb)[0] if config.disturb else None, self.env)
         self.rng = np.random.default_rng([config.seed, 1])
-        self.result, self.history = RunResult(), []
+        self.result = RunResult()
+        self.history = []
         self.policies: dict[bool, Any] = {}  # latest policy by grasp mode
         self.start = time.monotonic()
 
@@ -157,7 +160,8 @@ class _Run:
             try:
                 done = self.stage(self.folder.stage(number), record)
             except (GaveUp, NoAnswer, SceneNotAtRest) as problem:
-                record.problem, done = str(problem), False
+                record.problem = str(problem)
+                done = False
             except Unanswered as problem:
                 record.problem = str(problem)
                 raise
@@ -165,7 +169,8 @@ class _Run:
                 record.seconds = time.monotonic() - began
                 self._note_events(record)
             if done:
-                self.result.done, self.result.reason = True, ""
+                self.result.done = True
+                self.result.reason = ""
             if done and not record.action:
                 self.result.final_look = self.result.stages.pop()
                 return
@@ -195,7 +200,8 @@ class _Run:
             self.display.stage(record.number, "looks again: done")
             return True
         goal = answer.goal
-        record.object, record.grasp = goal.object, goal.grasp
+        record.object = goal.object
+        record.grasp = goal.grasp
         record.action = f"{'grasp and place' if goal.grasp else 'push'} {goal.object}"
         same = [s for s in self.result.stages[:-1] if s.action == record.action and not s.ok]
         record.attempt = len(same) + 1
@@ -241,7 +247,8 @@ class _Run:
             answer = ask(self.vlm, request, seen, terms, stage, refused)
         finally:
             record.answers = len(record.refusals)
-        record.answers, record.notes = answer.answers, answer.notes
+        record.answers = answer.answers
+        record.notes = answer.notes
         return answer
 
     def act(self, stage: Folder, scene: Scene, goal: Goal, record: StageRecord) -> Outcome:

@@ -38,7 +38,8 @@ class Contract:
 
     def __post_init__(self) -> None:
         for name, annotation in _hints(type(self)).items():
-            value, where = getattr(self, name), f"{type(self).__name__}.{name}"
+            value = getattr(self, name)
+            where = f"{type(self).__name__}.{name}"
             if annotation in _SCALARS and (value is not None or annotation is _SCALARS[annotation]):
                 object.__setattr__(self, name, _scalar(_SCALARS[annotation], value, where))
             elif annotation in (np.ndarray, np.ndarray | None) and value is not None:
@@ -146,7 +147,8 @@ def _pack(array: np.ndarray) -> dict[str, str]:
 
 
 def _from_plain(annotation: Any, value: Any, where: str) -> Any:
-    origin, args = typing.get_origin(annotation), typing.get_args(annotation)
+    origin = typing.get_origin(annotation)
+    args = typing.get_args(annotation)
     if origin in (typing.Union, types.UnionType):
         return None if value is None else _from_plain(next(a for a in args if a is not type(None)), value, where)
     if annotation is np.ndarray:

@@ -99,7 +99,8 @@ class StageEnv(Snapshot, gym.Env):
         self._visual: tuple[mujoco.MjModel, mujoco.MjData] | None = None
         self._drawn: tuple[int, int] | None = None  # variant and configuration that `_visual` shows
         self._window: Viewer | None = None
-        self._grasp_failure, self._ready = "", False
+        self._grasp_failure = ""
+        self._ready = False
 
     @property
     def scene(self) -> Scene:
@@ -214,7 +215,8 @@ class StageEnv(Snapshot, gym.Env):
             self._close_pictures()
             variant = replace(self.stage.variants.items[present[0]], scene=self.stage.scene)
             model = build_variants([variant], visuals=True)[0]
-            self._visual, self._drawn = (model, mujoco.MjData(model)), present
+            self._visual = (model, mujoco.MjData(model))
+            self._drawn = present
         model, data = self._visual
         self.stage.sim.mirror(0, data)
         mujoco.mj_kinematics(model, data)

@@ -27,8 +27,12 @@ def namespace(*arrays: Array) -> Any:
 def cross(a: Array, b: Array) -> Array:
     """Cross product over the last axis, (..., 3) x (..., 3) with broadcasting."""
     xp = namespace(a, b)
-    a0, a1, a2 = a[..., 0], a[..., 1], a[..., 2]
-    b0, b1, b2 = b[..., 0], b[..., 1], b[..., 2]
+    a0 = a[..., 0]
+    a1 = a[..., 1]
+    a2 = a[..., 2]
+    b0 = b[..., 0]
+    b1 = b[..., 1]
+    b2 = b[..., 2]
     return xp.stack([a1 * b2 - a2 * b1, a2 * b0 - a0 * b2, a0 * b1 - a1 * b0], axis=-1)
 
 
@@ -40,7 +44,10 @@ def norm(v: Array) -> Array:
 def quaternion_multiply(a: Array, b: Array) -> Array:
     """Rotation b followed by rotation a, (..., 4)."""
     xp = namespace(a, b)
-    aw, av, bw, bv = a[..., :1], a[..., 1:], b[..., :1], b[..., 1:]
+    aw = a[..., :1]
+    av = a[..., 1:]
+    bw = b[..., :1]
+    bv = b[..., 1:]
     w = aw * bw - xp.sum(av * bv, axis=-1, keepdims=True)
     return xp.concat([w, aw * bv + bw * av + cross(av, bv)], axis=-1)
 
@@ -52,7 +59,8 @@ def quaternion_conjugate(q: Array) -> Array:
 
 def quaternion_rotate(q: Array, v: Array) -> Array:
     """Rotate vectors (..., 3) by quaternions (..., 4)."""
-    w, u = q[..., :1], q[..., 1:]
+    w = q[..., :1]
+    u = q[..., 1:]
     t = 2.0 * cross(u, v)
     return v + w * t + cross(u, t)
 
@@ -79,7 +87,8 @@ def rotvec_from_quaternion(q: Array) -> Array:
 def quaternion_from_yaw(yaw_rad: Array) -> Array:
     """Rotation about +z by an angle (...) -> quaternion (..., 4)."""
     xp = namespace(yaw_rad)
-    half, zero = 0.5 * yaw_rad, xp.zeros_like(yaw_rad)
+    half = 0.5 * yaw_rad
+    zero = xp.zeros_like(yaw_rad)
     return xp.stack([xp.cos(half), zero, zero, xp.sin(half)], axis=-1)
 
 
@@ -96,7 +105,10 @@ def rotation_angle(a: Array, b: Array) -> Array:
 
 def body_axis(q: Array, axis: int) -> Array:
     """World direction (..., 3) of body axis 0 (x), 1 (y) or 2 (z)."""
-    w, x, y, z = q[..., 0], q[..., 1], q[..., 2], q[..., 3]
+    w = q[..., 0]
+    x = q[..., 1]
+    y = q[..., 2]
+    z = q[..., 3]
     columns = (
         (1 - 2 * (y * y + z * z), 2 * (x * y + w * z), 2 * (x * z - w * y)),
         (2 * (x * y - w * z), 1 - 2 * (x * x + z * z), 2 * (y * z + w * x)),
@@ -158,7 +170,8 @@ def fit_rigid(source: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, float
     Least squares over proper rotations (Kabsch 1976, with the determinant corrected so that a mirror image is never
     returned).
     """
-    centre_source, centre_target = source.mean(axis=0), target.mean(axis=0)
+    centre_source = source.mean(axis=0)
+    centre_target = target.mean(axis=0)
     u, _, vt = np.linalg.svd((source - centre_source).T @ (target - centre_target))
     sign = np.sign(np.linalg.det(vt.T @ u.T))
     rotation = vt.T @ np.diag([1.0, 1.0, sign]) @ u.T

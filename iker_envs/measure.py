@@ -79,7 +79,8 @@ def make_outcome(errors: Errors, world: int, goal: Goal, model: ObjectModel, pos
 
     A goal with an annotated pose is a strict success only where it is one by the paper's measure, at that pose, too.
     """
-    annotated, why = None, reason or explain(errors, world)
+    annotated = None
+    why = reason or explain(errors, world)
     if goal.annotated_pose is not None:
         local = model.control_keypoints_m()
         targets = pose_apply(goal.annotated_pose, local)

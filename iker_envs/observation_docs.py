@@ -12,7 +12,8 @@ def space_tables() -> str:
 
 
 def _table(title: str, rows) -> str:
-    lines, start = [f"{title}:", "", "| index | name | unit | meaning |", "|---|---|---|---|"], 0
+    lines = [f"{title}:", "", "| index | name | unit | meaning |", "|---|---|---|---|"]
+    start = 0
     for name, width, unit, meaning in rows:
         lines.append(f"| {start}:{start + width} | {name} | {unit} | {meaning} |")
         start += width

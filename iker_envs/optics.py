@@ -31,12 +31,14 @@ def look_at(
     The image's up is as close to `up` (3,) as the view allows: by default +x, forward, so that +y is on the left.
     ValueError if the camera looks along `up` or if position and target coincide.
     """
-    position, up = np.asarray(position, dtype=float), np.asarray(up, dtype=float)
+    position = np.asarray(position, dtype=float)
+    up = np.asarray(up, dtype=float)
     forward = np.asarray(target, dtype=float) - position
     right = np.cross(forward, up)
     if np.linalg.norm(right) < 1e-6 * max(np.linalg.norm(forward), 1e-6):
         raise ValueError(f"camera {name!r} at {position} looks at {target}, along its own up direction {up}")
-    right, forward = right / np.linalg.norm(right), forward / np.linalg.norm(forward)
+    right = right / np.linalg.norm(right)
+    forward = forward / np.linalg.norm(forward)
     axes = np.column_stack([right, np.cross(forward, right), forward])
     return Camera(name, np.concatenate([position, quaternion_from_matrix(axes)]), width, height, fov_y_rad)
 

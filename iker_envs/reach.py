@@ -18,7 +18,8 @@ MIN_RADIUS_M = 0.25  # tool-down, nearer to the base than this folds the elbow t
 def reach_margin(tcp_pose: Array) -> Array:
     """Metres left (...) before the pose (..., 7) goes out of reach; negative when it is."""
     xp = namespace(tcp_pose)
-    position, approach = tcp_pose[..., :3], body_axis(tcp_pose[..., 3:], 2)
+    position = tcp_pose[..., :3]
+    approach = body_axis(tcp_pose[..., 3:], 2)
     shoulder = xp.stack([0 * position[..., 0], 0 * position[..., 0], SHOULDER_HEIGHT_M + 0 * position[..., 0]], axis=-1)
     c = position - TOOL_LENGTH_M * approach - shoulder
     along = xp.sum(c * approach, axis=-1)

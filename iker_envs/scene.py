@@ -75,8 +75,10 @@ class ObjectModel(Contract):
         """The 4 control keypoints (4, 3) in the body frame: the ends of the two longest axes through the centre."""
         longest, second = sorted(np.argsort(-self.size_m, kind="stable")[:2])
         points = np.zeros((4, 3))
-        points[0, longest], points[1, longest] = self.size_m[longest] / 2, -self.size_m[longest] / 2
-        points[2, second], points[3, second] = self.size_m[second] / 2, -self.size_m[second] / 2
+        points[0, longest] = self.size_m[longest] / 2
+        points[1, longest] = -self.size_m[longest] / 2
+        points[2, second] = self.size_m[second] / 2
+        points[3, second] = -self.size_m[second] / 2
         return points
 
 
@@ -147,7 +149,8 @@ class Scene(Contract):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        names, cameras = [o.name for o in self.objects], [c.name for c in self.cameras]
+        names = [o.name for o in self.objects]
+        cameras = [c.name for c in self.cameras]
         for kind, group in (("objects", names), ("cameras", cameras)):
             if twice := [name for name in group if group.count(name) > 1]:
                 raise ValueError(f"two {kind} of a scene are called {twice[0]!r}; give each its own name")

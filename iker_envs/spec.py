@@ -149,7 +149,8 @@ def decode_action(spec: Spec, action: Array, commanded_pose: Array, measured_pos
     rotation = _into_cone(spec, rotation)
     rotation = rotation / norm(rotation)[:, None]
     pose = xp.concat([position, rotation], axis=-1)
-    margin, margin_before = reach_margin(pose), reach_margin(commanded_pose)
+    margin = reach_margin(pose)
+    margin_before = reach_margin(commanded_pose)
     return xp.where(((margin >= 0) | (margin > margin_before))[:, None], pose, commanded_pose)
 
 

@@ -175,7 +175,8 @@ def task_success(task: Task, scene: Scene, configuration: int | None = None) -> 
     """Is every object that the task's stages move strictly (3 cm, 15 degrees) where its annotation wants it?"""
     for name in dict.fromkeys(stage.goal.object for stage in task.configuration(configuration).stages):
         obj = scene.object(name)
-        poses, target = obj.pose[None, None], task.annotated_pose(name, scene, configuration)
+        poses = obj.pose[None, None]
+        target = task.annotated_pose(name, scene, configuration)
         errors = measure(poses, 0, poses, target[None], obj.model.control_keypoints_m())
         if not errors.strict[0]:
             return False
@@ -183,7 +184,8 @@ def task_success(task: Task, scene: Scene, configuration: int | None = None) -> 
 
 
 def _place(placement: Placement, model: ObjectModel, tops, rng: np.random.Generator | None) -> np.ndarray:
-    shift, turn = np.zeros(2), 0.0
+    shift = np.zeros(2)
+    turn = 0.0
     if rng is not None:
         shift = rng.uniform(-1, 1, 2) * placement.position_range_m
         turn = rng.uniform(-1, 1) * placement.yaw_range_deg
@@ -319,7 +321,8 @@ def _configuration(shared: Mapping[str, Any], change: Mapping[str, Any]) -> dict
     for key, content in ((k, part[k]) for part in (shared, change) for k in ("objects", "values") if k in part):
         if not isinstance(content, Mapping):
             raise ValueError(f"{key} is a mapping from names, not {content!r}")
-    objects, changes = shared.get("objects", {}), change.get("objects", {})
+    objects = shared.get("objects", {})
+    changes = change.get("objects", {})
     for name, fields_of in {**objects, **changes}.items():
         if not isinstance(fields_of, Mapping):
             raise ValueError(f"object {name!r} is a mapping with model and position_m, not {fields_of!r}")

@@ -78,7 +78,8 @@ class StageVectorEnv(Snapshot, VectorEnv):
                 f"many worlds at once draw no pictures: render_mode is None, not {render_mode!r}; "
                 "gym.make(id, render_mode='rgb_array') draws one world"
             )
-        self.num_envs, self.random_first_age = check_whole("num_envs", num_envs, 1), random_first_age
+        self.num_envs = check_whole("num_envs", num_envs, 1)
+        self.random_first_age = random_first_age
         self.autoreset_mode = _autoreset_mode(autoreset_mode)
         self.metadata = {**self.metadata, "autoreset_mode": self.autoreset_mode}
         self.task, self.source, self.randomisation = make_source(task, scene, goal, randomisation, stage_index)
@@ -172,7 +173,8 @@ class StageVectorEnv(Snapshot, VectorEnv):
         if fresh.any():  # next_step mode: this step is spent on the reset of worlds that had ended
             self._reset(fresh.copy())
             errors = self.stage.errors()
-        terminated, truncated = lost & ~fresh, (self.stage.step_count >= self.stage.config.max_steps) & ~fresh
+        terminated = lost & ~fresh
+        truncated = (self.stage.step_count >= self.stage.config.max_steps) & ~fresh
         reward = sum(rows.values())
         info = {f"reward/{name}": np.where(fresh, 0.0, value) for name, value in rows.items()}
         info |= {"is_success": errors.success, "is_success_strict": errors.strict, "goal_error_m": errors.goal_m}

@@ -20,7 +20,9 @@ class ChatServer:
     """Plays the steps; `requests` keeps the JSON bodies, `headers` the headers by their names in lower case."""
 
     def __init__(self, *steps: Step) -> None:
-        self.steps, self.requests, self.headers = list(steps), [], []
+        self.steps = list(steps)
+        self.requests = []
+        self.headers = []
         owner = self
 
         class Handler(BaseHTTPRequestHandler):

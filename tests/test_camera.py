@@ -179,7 +179,9 @@ def test_left_and_right_shoes_are_mirror_images():
     assert upper[np.argmax(upper[:, 0]), 1] < -0.005  # the tip of a left shoe's toe is on its right
 
 
-_OUTSOLE, _COLLAR = 2, 4  # places among a shoe's geoms
+# Places among a shoe's geoms.
+_OUTSOLE = 2
+_COLLAR = 4
 
 
 def test_mesh_faces_look_outwards():
@@ -187,7 +189,8 @@ def test_mesh_faces_look_outwards():
         geoms = visual_geoms(_model("s", "shoe", (0.28, 0.10, 0.09), side=side))
         for mesh in geoms[:2]:
             a, b, c = (mesh.vertices_m[mesh.faces[:, k]] for k in range(3))
-            normal, outward = np.cross(b - a, c - a), a + b + c
+            normal = np.cross(b - a, c - a)
+            outward = a + b + c
             wall = np.abs(normal[:, 2]) < 0.5 * np.linalg.norm(normal, axis=1)
             assert np.mean(np.sum((normal * outward)[wall, :2], axis=1) > 0) > 0.97
         for closed in (geoms[_COLLAR], geoms[_OUTSOLE]):

@@ -53,10 +53,12 @@ def test_the_last_of_two_overrides_holds():
     ],
 )
 def test_an_override_sets_one_value(override, path, value):
-    changed, default = make_config([override]).to_dict(), DEFAULTS.to_dict()
+    changed = make_config([override]).to_dict()
+    default = DEFAULTS.to_dict()
     *way, last = path.split(".")
     for key in way:
-        changed, default = changed[key], default[key]
+        changed = changed[key]
+        default = default[key]
     assert changed.pop(last) == value and default.pop(last) != value
     assert changed == default
 

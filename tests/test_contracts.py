@@ -46,7 +46,8 @@ RNG = np.random.default_rng(0)
 
 def _examples() -> list[Contract]:
     """One of each, no field left at its default."""
-    size, colour = np.array([0.1, 0.2, 0.3]), np.array([0, 0.2, 1, 1])
+    size = np.array([0.1, 0.2, 0.3])
+    colour = np.array([0, 0.2, 1, 1])
     model = ObjectModel("cup", "box", size, 0.4, 0.5, "left", colour, "a shelf", "cup.obj", 0.001)
     thing = SceneObject(model, POSE, movable=False)
     camera = Camera("eye", POSE, 64, 48, 0.75)
@@ -55,7 +56,8 @@ def _examples() -> list[Contract]:
     image = Image(large, RNG.random((24, 32)), np.eye(3), POSE, 1.5, np.full((24, 32), -1.0))
     goal = GoalSpec("cup", "shelf", np.array([0.1, 0, 0.2]), 30.0, True, -90.0, 10.0)
     place = Placement("mug", np.array([0.4, 0, 0]), 15.0, "shelf", False, np.array([0.01, 0.02]), 5.0, -90.0, 10.0)
-    box, forward = np.array([[0, 0, 0], [1.0, 1, 1]]), np.array([1.0, 0, 0])
+    box = np.array([[0, 0, 0], [1.0, 1, 1]])
+    forward = np.array([1.0, 0, 0])
     stage = StageSpec(goal, {"keypoints": "def f():\n    return None\n"})
     configuration = Configuration({"cup": place}, "Put it: there", (stage,))
     part = Part("look", large, "view.png")
@@ -97,7 +99,8 @@ def assert_same(a: Any, b: Any) -> None:
     """Equal in value and in kind, arrays to the last bit."""
     if isinstance(a, Mapping):
         assert isinstance(b, Mapping) and list(a) == list(b)
-        a, b = list(a.values()), list(b.values())
+        a = list(a.values())
+        b = list(b.values())
     assert type(a) is type(b)
     if isinstance(a, Contract):
         for f in dataclasses.fields(a):
@@ -166,9 +169,12 @@ def test_nothing_can_be_written(example):
 
 
 def test_a_contract_keeps_copies_of_what_it_is_given():
-    position, targets = np.array([0, 0, 0, 1.0, 0, 0, 0]), {"1": np.zeros(3)}
+    position = np.array([0, 0, 0, 1.0, 0, 0, 0])
+    targets = {"1": np.zeros(3)}
     goal = Goal("cup", position, raw_targets_m=targets)
-    position[:], targets["1"][:], targets["2"] = 5, 5, np.ones(3)
+    position[:] = 5
+    targets["1"][:] = 5
+    targets["2"] = np.ones(3)
     assert (
         goal.target_pose[3] == 1.0
         and not goal.target_pose[:3].any()
@@ -205,7 +211,8 @@ def test_what_is_no_mapping_is_refused(example, data):
 
 
 def _wrong_values(annotation: Any) -> list[Any]:
-    origin, args = typing.get_origin(annotation), typing.get_args(annotation)
+    origin = typing.get_origin(annotation)
+    args = typing.get_args(annotation)
     if origin in (typing.Union, types.UnionType):
         inner = next(a for a in args if a is not type(None))
         return [w for w in _wrong_values(inner) if w is not None]

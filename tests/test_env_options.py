@@ -59,7 +59,8 @@ def test_keep_goes_on_from_the_world_as_it_stands(ready, as_data):
 
 
 def test_keep_stops_the_hand_and_nothing_else(ready):
-    sim, before = ready.stage.sim, ready.stage.sim.state()
+    sim = ready.stage.sim
+    before = ready.stage.sim.state()
     lifted = before.object_pose.copy()
     lifted[0, sim.objects.index("left_shoe"), 2] += 0.1
     sim.reset(np.arange(1), WorldReset(before.gripper_pose, np.zeros(1), lifted, np.zeros(1)))
@@ -180,7 +181,9 @@ BAD_OPTIONS = {
 
 @pytest.mark.parametrize(("options", "words"), BAD_OPTIONS.values(), ids=BAD_OPTIONS)
 def test_bad_options_are_told_in_one_sentence_and_change_nothing(ready, options, words):
-    before, goal, count = poses(ready), ready.goal, ready.stage.step_count[0]
+    before = poses(ready)
+    goal = ready.goal
+    count = ready.stage.step_count[0]
     with pytest.raises(ValueError, match=words) as caught:
         ready.reset(options=options)
     assert "\n" not in str(caught.value)

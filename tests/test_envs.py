@@ -81,8 +81,10 @@ def test_observations_rewards_and_info(make, env_id):
 
 @every_id
 def test_equal_seeds_give_equal_trajectories_to_the_last_bit(make, env_id):
-    first, second = make(env_id), make(env_id)
-    once, again = trajectory(first, 11), trajectory(second, 11)
+    first = make(env_id)
+    second = make(env_id)
+    once = trajectory(first, 11)
+    again = trajectory(second, 11)
     assert identical(once, again)
     assert not np.array_equal(trajectory(second, 12)[0], once[0])
     assert identical(trajectory(second, 11), once), "an earlier episode left traces"
@@ -125,7 +127,8 @@ def test_the_goal_that_is_told_is_the_goal_that_is_observed(make, env_id):
     env = make(env_id, randomisation=None)
     for seed in (0, 1):
         observation, _ = env.reset(seed=seed)
-        goal, model = env.unwrapped.goal, env.unwrapped.scene.object(env.unwrapped.goal.object).model
+        goal = env.unwrapped.goal
+        model = env.unwrapped.scene.object(env.unwrapped.goal.object).model
         wanted = pose_apply(goal.target_pose, model.control_keypoints_m())
         np.testing.assert_allclose(observation[26:38].reshape(4, 3), wanted, atol=1e-5)
 
@@ -151,7 +154,8 @@ def test_an_id_has_no_step_limit_of_gymnasiums(env_id):
 def test_what_the_cameras_see(make, env_id):
     env = make(env_id)
     env.reset(seed=0)
-    scene, view = env.unwrapped.scene, env.unwrapped.view()
+    scene = env.unwrapped.scene
+    view = env.unwrapped.view()
     assert set(view.cameras) == {c.name for c in scene.cameras} and set(view.true_poses) == set(scene.movable)
     seen = np.unique(view.image.segmentation)
     assert {float(k) for k in range(len(scene.objects))} <= set(seen), "an object cannot be seen"

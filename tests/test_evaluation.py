@@ -28,7 +28,8 @@ def test_configurations_are_all_or_a_list():
 
 
 def test_the_shifted_world_is_wider_noisier_and_has_its_own_seed():
-    (plain, seed), (shifted, other_seed) = conditions("on", 4), conditions("shifted", 4)
+    (plain, seed) = conditions("on", 4)
+    (shifted, other_seed) = conditions("shifted", 4)
     assert seed == 4 != other_seed
     assert shifted.ranges["friction"].tolist() == pytest.approx([0.4, 1.6])
     for name in set(plain.ranges) - {"observation_position", "observation_rotation"}:

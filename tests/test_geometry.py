@@ -76,7 +76,8 @@ def test_poses_form_a_group_that_acts_on_points(a, b, c, points):
         g.pose_apply(g.pose_compose(a, b), points), g.pose_apply(a, g.pose_apply(b, points)), atol=1e-9
     )
     np.testing.assert_allclose(g.pose_apply(g.pose_inverse(a), g.pose_apply(a, points)), points, atol=1e-9)
-    left, right = g.pose_compose(g.pose_compose(a, b), c), g.pose_compose(a, g.pose_compose(b, c))
+    left = g.pose_compose(g.pose_compose(a, b), c)
+    right = g.pose_compose(a, g.pose_compose(b, c))
     np.testing.assert_allclose(left, right, atol=1e-9)
     identity = g.pose_compose(g.pose_inverse(a), a)
     np.testing.assert_allclose(identity, [0, 0, 0, 1, 0, 0, 0], atol=1e-9)
@@ -154,7 +155,8 @@ def test_rotation_angle_is_scipys_and_align_sign_keeps_the_rotation(a, b):
 
 
 def batch(rng: np.random.Generator) -> dict[str, np.ndarray]:
-    q, p = rng.normal(size=(2, 4, 4)), rng.normal(size=(2, 4, 3))
+    q = rng.normal(size=(2, 4, 4))
+    p = rng.normal(size=(2, 4, 3))
     q /= np.linalg.norm(q, axis=-1, keepdims=True)
     pose = np.concatenate([p, q], axis=-1)
     return {"q": q[0], "r": q[1], "v": p[0], "a": pose[0], "b": pose[1], "points": rng.normal(size=(4, 5, 3))}

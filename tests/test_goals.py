@@ -11,7 +11,10 @@ from iker_agent.seeing.keypoints import Keypoints, select_keypoints
 from iker_envs.geometry import pose_apply, pose_compose, quaternion_from_rotvec
 from iker_envs.scene import Goal, Scene, upright_pose
 
-LEFT, RIGHT, BOX, RACK = "left_shoe", "right_shoe", "shoe_box", "rack"
+LEFT = "left_shoe"
+RIGHT = "right_shoe"
+BOX = "shoe_box"
+RACK = "rack"
 ON_RACK = upright_pose([0.65, -0.20, 0.145])
 BESIDE_RIGHT = upright_pose([0.335, -0.05, 0.045])
 
@@ -86,7 +89,8 @@ def test_a_rigid_motion_is_accepted_and_reproduced(ask, rack_scene, name, pose, 
 
 
 def test_other_places_give_other_goals(ask):
-    first, second = ask(LEFT, BESIDE_RIGHT), ask(LEFT, shifted(BESIDE_RIGHT, (0.05, 0.02, 0)))
+    first = ask(LEFT, BESIDE_RIGHT)
+    second = ask(LEFT, shifted(BESIDE_RIGHT, (0.05, 0.02, 0)))
     np.testing.assert_allclose(second.target_pose[:3] - first.target_pose[:3], [0.05, 0.02, 0], atol=1e-9)
 
 

@@ -75,7 +75,8 @@ def test_positions_agree_in_all_frames(scene, view):
 
 def test_labels_do_not_depend_on_poses(scene, view):
     moved = scene.with_poses({"carton": upright_pose([0.3, 0.0, 0.055], 1.0), "left": upright_pose([0.66, 0.2, 0.145])})
-    before, after = select_keypoints(scene, view), select_keypoints(moved, _look(moved))
+    before = select_keypoints(scene, view)
+    after = select_keypoints(moved, _look(moved))
     assert before.labels == after.labels and before.objects == after.objects
     np.testing.assert_allclose(before.local_m, after.local_m)
     assert before.drawn != after.drawn

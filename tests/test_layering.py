@@ -19,7 +19,10 @@ LIGHT = frozenset(
         *("reach", "rewards", "scene", "sim", "spec"),
     )
 )
-MAX_FILE, MAX_FUNCTION, MEDIAN_FILE, MEDIAN_FUNCTION = 400, 60, 150, 10
+MAX_FILE = 400
+MAX_FUNCTION = 60
+MEDIAN_FILE = 150
+MEDIAN_FUNCTION = 10
 
 
 def sources(*folders: str) -> list[Path]:

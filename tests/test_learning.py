@@ -76,7 +76,9 @@ def test_wilson_interval_against_a_table():
 
 def test_returns_bootstrap_from_the_observation_that_ended_the_episode():
     """Two ticks, reward 1 each; the value is 10, but 0 right after a reset. Returns as worked out by hand."""
-    spec, discount, decay = Spec(), 0.98, 0.95
+    spec = Spec()
+    discount = 0.98
+    decay = 0.95
     bound = spec.observation_bound()
     env = SimpleNamespace(
         num_envs=3,
@@ -89,9 +91,12 @@ def test_returns_bootstrap_from_the_observation_that_ended_the_episode():
     network_says = agent.value.compute
     value = lambda inputs: 10.0 * (inputs["observations"][:, :1] > -0.5)  # noqa: E731 (gripper x is -1 after a reset)
     agent.value.compute = lambda inputs, role="": (value(inputs), {}) if role == "value" else network_says(inputs, role)
-    here, reset = torch.zeros(1, 38), torch.cat([-torch.ones(1, 1), torch.zeros(1, 37)], dim=-1)
-    first, second = here.repeat(3, 1), torch.cat([reset, here, reset])
-    truncated, terminated = torch.tensor([[True], [False], [False]]), torch.tensor([[False], [False], [True]])
+    here = torch.zeros(1, 38)
+    reset = torch.cat([-torch.ones(1, 1), torch.zeros(1, 37)], dim=-1)
+    first = here.repeat(3, 1)
+    second = torch.cat([reset, here, reset])
+    truncated = torch.tensor([[True], [False], [False]])
+    terminated = torch.tensor([[False], [False], [True]])
     never = torch.zeros(3, 1, dtype=torch.bool)
     for now, after, cut, lost in ((first, second, truncated, terminated), (second, first, never, never)):
         with torch.no_grad():
@@ -110,7 +115,8 @@ def test_returns_bootstrap_from_the_observation_that_ended_the_episode():
             timesteps=0,
         )
         agent.post_interaction(timestep=0, timesteps=0)
-    bootstrapped, step = 1.0 + discount * 10.0, 1.0 + discount * 10.0 - 10.0
+    bootstrapped = 1.0 + discount * 10.0
+    step = 1.0 + discount * 10.0 - 10.0
     returns = agent.memory.get_tensor_by_name("returns")[:, :, 0]
     assert returns[0].tolist() == pytest.approx([bootstrapped, 10.0 + step * (1.0 + discount * decay), 1.0])
     assert returns[1].tolist() == pytest.approx([bootstrapped] * 3)

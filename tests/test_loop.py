@@ -48,7 +48,8 @@ class Scripted:
     """A backend that gives one answer after another, the last one for ever."""
 
     def __init__(self, *programs: str) -> None:
-        self.programs, self.requests = list(programs), []
+        self.programs = list(programs)
+        self.requests = []
 
     def complete(self, request):
         self.requests.append(request)
@@ -58,7 +59,8 @@ class Scripted:
 
 def run(path: Path, *programs: str, task="shoe_push", **top):
     config = make_config(("run.video=false", "run.repairs=1", "run.retries=0"), learner="waypoint", task=task, **top)
-    vlm, display = Scripted(*programs), Quiet()
+    vlm = Scripted(*programs)
+    display = Quiet()
     result = run_task(config, Folder(path), display, vlm)
     write_report(path)
     return result, vlm, display

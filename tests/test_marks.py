@@ -83,7 +83,8 @@ def _assert_no_overlap(boxes: np.ndarray) -> None:
 @pytest.mark.parametrize("seed", range(30))
 def test_random_scenes_are_marked_legibly(seed):
     image, keypoints = _marked(_random_scene(np.random.default_rng(seed)))
-    plan, picture = layout(image, keypoints), draw_marks(image, keypoints)
+    plan = layout(image, keypoints)
+    picture = draw_marks(image, keypoints)
     assert set(plan.labels) == {la for la, drawn in zip(keypoints.labels, keypoints.drawn, strict=True) if drawn}
     assert len(plan.labels) >= 8
     boxes = _boxes(plan)
@@ -123,8 +124,10 @@ def test_only_drawn_points_are_marked():
 
 
 def test_the_input_stays_and_the_result_repeats():
-    image, keypoints = _picture(), _keypoints([(100.3, 100.7), (120, 108), (400, 300)])
-    first, second = draw_marks(image, keypoints), draw_marks(image, keypoints)
+    image = _picture()
+    keypoints = _keypoints([(100.3, 100.7), (120, 108), (400, 300)])
+    first = draw_marks(image, keypoints)
+    second = draw_marks(image, keypoints)
     np.testing.assert_array_equal(first, second)
     assert first.dtype == np.uint8 and first.shape == image.rgb.shape
     assert (image.rgb == 120).all()

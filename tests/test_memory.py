@@ -23,7 +23,8 @@ def resident_bytes() -> int:
 def test_resident_memory_grows_by_less_than_a_twentieth(env_id):
     env = gym.make_vec(env_id, num_envs=64, num_threads=2)
     env.reset(seed=0)
-    resets, sizes = 0, {}
+    resets = 0
+    sizes = {}
     while resets < 10_000:
         for world in range(0, 64, 8):
             env.stage.reset(np.arange(world, world + 8))

@@ -46,7 +46,8 @@ def test_wheel_holds_code_and_data(wheel):
 
 
 def test_wheel_runs_the_loop_in_an_empty_folder(wheel, tmp_path):
-    site, empty = tmp_path / "site", tmp_path / "empty"
+    site = tmp_path / "site"
+    empty = tmp_path / "empty"
     empty.mkdir()
     options = ("--no-deps", "--no-index", "-q", "--target", str(site))
     _call(sys.executable, "-m", "pip", "install", *options, str(wheel), cwd=tmp_path)

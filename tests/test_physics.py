@@ -58,8 +58,10 @@ def kick(sim: MujocoSim, velocity_m_s) -> None:
 
 def energy(sim: MujocoSim) -> float:
     """Kinetic and potential energy of world 0's first object in joules."""
-    state, body = sim.state(), sim.model.body(sim.objects[0])
-    twist, pose = state.object_twist[0, 0], state.object_pose[0, 0]
+    state = sim.state()
+    body = sim.model.body(sim.objects[0])
+    twist = state.object_twist[0, 0]
+    pose = state.object_pose[0, 0]
     axes = np.stack([body_axis(pose[3:], k) for k in range(3)], axis=-1)
     spin = axes.T @ twist[3:]
     inertia = sim.model.body_inertia[body.id]
@@ -129,7 +131,8 @@ def test_twice_the_mass_is_half_the_acceleration():
     sim = simulate(scene_of(replace(BOOK, friction=0.0)), num_worlds=3)
     masses = np.array([0.3, 0.6, 1.2])
     sim.randomize("mass", np.arange(3), masses[:, None])
-    body, force_N = sim.model.body("book").id, 1.5
+    body = sim.model.body("book").id
+    force_N = 1.5
     sim._batch.bind("xfrc_applied").reshape(3, -1, 6)[:, body, 0] = force_N
     wait(sim, 0.2)
     speed = sim.state().object_twist[:, 0, 0]
@@ -143,7 +146,8 @@ def carry(friction: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     )
     env.reset(seed=0, options={"configuration": 0})
     stage = env.stage
-    held, start = stage.grasped.copy(), stage.state
+    held = stage.grasped.copy()
+    start = stage.state
     for _ in range(18):
         env.step(np.tile([0.0, -1.0, 0, 0, 0, 0], (8, 1)))
     end = stage.state

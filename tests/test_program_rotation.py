@@ -42,7 +42,8 @@ def test_as_euler_in_gimbal_lock(seq, angles):
 
 @given(VECTORS, VECTORS)
 def test_vectors_and_quaternions(rotvec, point):
-    ours, theirs = Rotation.from_rotvec(rotvec), Scipy.from_rotvec(rotvec)
+    ours = Rotation.from_rotvec(rotvec)
+    theirs = Scipy.from_rotvec(rotvec)
     np.testing.assert_allclose(ours.as_matrix(), theirs.as_matrix(), atol=1e-12)
     np.testing.assert_allclose(ours.apply(point), theirs.apply(point), atol=1e-11)
     np.testing.assert_allclose(

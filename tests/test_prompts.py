@@ -107,7 +107,8 @@ class Scripted:
     """Gives replies or raises errors, one after another."""
 
     def __init__(self, *steps) -> None:
-        self.steps, self.requests = list(steps), []
+        self.steps = list(steps)
+        self.requests = []
 
     def complete(self, request):
         self.requests.append(request)
@@ -132,7 +133,8 @@ def test_the_repair_dialogue_grows_by_one_reason_each_time(tmp_path, seen):
         *(cut, "I would push it.", PUSH.format(dy=0, extra="half_len + 1")),
         *(PUSH.format(dy=0, extra="kp['5'] += 0.2"), PUSH.format(dy=-0.1, extra="pass")),
     )
-    vlm, told = Scripted(*steps), []
+    vlm = Scripted(*steps)
+    told = []
     answer = ask(vlm, build(seen, "multi_stage"), seen, Terms("Tidy up"), Folder(tmp_path), told.append)
     assert answer.goal.object == "left_shoe" and answer.answers == 5
     assert answer.refusals == told and [len(r.messages) for r in vlm.requests] == [1, 3, 5, 7, 9]
@@ -146,7 +148,8 @@ def test_the_repair_dialogue_grows_by_one_reason_each_time(tmp_path, seen):
 
 def test_done_in_a_reply_that_may_be_cut_is_asked_again(tmp_path, seen):
     cut = "I would push it.\n```python\ndef get_interaction_data(kp):\n    return"
-    vlm, told = Scripted(cut, cut + "\n```"), []
+    vlm = Scripted(cut, cut + "\n```")
+    told = []
     assert ask(vlm, build(seen, "multi_stage"), seen, Terms(), Folder(tmp_path), told.append).goal is None
     assert told == ["the program says done, but the code block is not closed: the reply may be cut"]
 

@@ -32,7 +32,8 @@ def worlds_of(what: str, values, *, at, rack: bool = False) -> MujocoSim:
     scene = Scene((*furniture, SceneObject(BOX, upright_pose(at))), default_cameras(), np.array([[0.2] * 3, [0.7] * 3]))
     sim = MujocoSim(scene, 2, num_threads=1)
     sim.randomize(what, np.arange(2), np.asarray(values, dtype=float)[:, None])
-    closed, hand = np.zeros(2), np.tile([0.0, 0, 1.0, *HOME_GRIPPER_QUATERNION], (2, 1))
+    closed = np.zeros(2)
+    hand = np.tile([0.0, 0, 1.0, *HOME_GRIPPER_QUATERNION], (2, 1))
     sim.reset(np.arange(2), WorldReset(hand, closed, np.tile(upright_pose(at), (2, 1, 1)), closed))
     return sim
 
@@ -70,7 +71,8 @@ def test_a_high_centre_of_mass_loses_no_contacts(sizes):
     sim = MujocoSim([Variant(scene, "box", size) for size in sizes], 2, num_threads=1)
     for what, values in (("geometry", [0, 0]), ("com_offset", [[[0, 0, 0.01]], [[0, 0, -0.01]]])):
         sim.randomize(what, np.arange(2), np.asarray(values))
-    closed, hand = np.zeros(2), np.tile([0.0, 0, 1.0, *HOME_GRIPPER_QUATERNION], (2, 1))
+    closed = np.zeros(2)
+    hand = np.tile([0.0, 0, 1.0, *HOME_GRIPPER_QUATERNION], (2, 1))
     sim.reset(np.arange(2), WorldReset(hand, closed, np.tile(BOX_ON_RACK, (2, 1, 1)), closed))
     assert height_after(sim, 0.5) == pytest.approx(BOX_ON_RACK[2], abs=0.001)
 
@@ -141,7 +143,8 @@ def _hand_in_shoe(env) -> np.ndarray:
 
 def _lag(env) -> np.ndarray:
     """By how many ticks the observed shoe trails behind the true one while the hand pushes it."""
-    true, seen = [], []
+    true = []
+    seen = []
     for _ in range(25):
         observation, *_ = env.step(np.tile([0.0, -1.0, 0, 0, 0, 0], (WORLDS, 1)))
         true.append(_shoe(env)[:, :3]), seen.append(observation[:, 7:10])
@@ -151,7 +154,8 @@ def _lag(env) -> np.ndarray:
 
 def _hand_moves(env) -> np.ndarray:
     """Ticks until the hand has moved."""
-    start, moved = env.stage.state.gripper_pose[:, 2], []
+    start = env.stage.state.gripper_pose[:, 2]
+    moved = []
     for _ in range(4):
         env.step(np.tile([0.0, 0, 1.0, 0, 0, 0], (WORLDS, 1)))
         moved.append(env.stage.state.gripper_pose[:, 2] - start > 0.003)
@@ -160,7 +164,8 @@ def _hand_moves(env) -> np.ndarray:
 
 def _field(name: str) -> Callable:
     def read(env) -> np.ndarray:
-        sim, body = env.stage.sim, env.stage.sim.model.body("shoe").id
+        sim = env.stage.sim
+        body = env.stage.sim.model.body("shoe").id
         rows = sim.get_state()["fields"]
         geom = sim.model.body_geomadr[body]
         return {

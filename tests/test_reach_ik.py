@@ -30,10 +30,16 @@ CONE_RAD = np.deg2rad(40.0)
 
 def forward(q: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Tool centres (N, 3), rotations (N, 3, 3) and Jacobians (N, 6, 7) at joint angles (N, 7)."""
-    frame, axes, origins = np.tile(np.eye(4), (len(q), 1, 1)), [], []
+    frame = np.tile(np.eye(4), (len(q), 1, 1))
+    axes = []
+    origins = []
     for (d, alpha, a), angle in zip(LINKS, q.T, strict=True):
-        c, s, ca, sa = np.cos(angle), np.sin(angle), np.cos(alpha), np.sin(alpha)
-        zero, one = np.zeros_like(c), np.ones_like(c)
+        c = np.cos(angle)
+        s = np.sin(angle)
+        ca = np.cos(alpha)
+        sa = np.sin(alpha)
+        zero = np.zeros_like(c)
+        one = np.ones_like(c)
         rows = [[c, -s, zero, a * one], [s * ca, c * ca, -sa * one, -d * sa * one]]
         rows += [[s * sa, c * sa, ca * one, d * ca * one], [zero, zero, zero, one]]
         frame = frame @ np.moveaxis(np.array(rows), -1, 0)
@@ -70,10 +76,12 @@ def solve(position: np.ndarray, rotation: np.ndarray, rng: np.random.Generator, 
 def poses(count: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Random tool positions (N, 3) and rotations (N, 3, 3), the approach within a cone about down or about +x."""
     position = rng.uniform([0.15, -0.5, 0.0], [0.85, 0.5, 0.55], (count, 3))
-    angle, direction = np.arccos(rng.uniform(np.cos(CONE_RAD), 1.0, count)), rng.uniform(-np.pi, np.pi, count)
+    angle = np.arccos(rng.uniform(np.cos(CONE_RAD), 1.0, count))
+    direction = rng.uniform(-np.pi, np.pi, count)
     tilt = Rotation.from_rotvec(angle[:, None] * np.stack([-np.sin(direction), np.cos(direction), 0 * angle], axis=-1))
     spin = Rotation.from_rotvec(rng.uniform(-np.pi, np.pi, (count, 1)) * np.array([0.0, 0.0, 1.0]))
-    down, ahead = Rotation.from_euler("x", np.pi), Rotation.from_euler("y", np.pi / 2)
+    down = Rotation.from_euler("x", np.pi)
+    ahead = Rotation.from_euler("y", np.pi / 2)
     is_down = rng.random(count)[:, None, None] < 0.6
     return position, np.where(is_down, (down * tilt * spin).as_matrix(), (ahead * tilt * spin).as_matrix())
 

@@ -51,8 +51,10 @@ def no_sockets(monkeypatch):
 
 def test_a_run_with_a_server_replays_bit_equal_without_it(tmp_path, monkeypatch, capsys, no_sockets):
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
-    run, again = tmp_path / "run", tmp_path / "again"
-    cut, echo = answer(completion(PUSH[:60], "length")), good(f"The key is {KEY}, but there is no code here.")
+    run = tmp_path / "run"
+    again = tmp_path / "again"
+    cut = answer(completion(PUSH[:60], "length"))
+    echo = good(f"The key is {KEY}, but there is no code here.")
     steps = (cut, echo, good(PUSH.format(grasp=False)), failure(503, f"busy, {KEY}", retry_after="0"), good(DONE))
     with ChatServer(*steps) as server:
         arguments = ("--vlm", "openai", "--model", "seer", "--base-url", server.url, "--learner", "waypoint")
@@ -138,7 +140,8 @@ def test_query_tells_why_there_is_no_goal(tmp_path, monkeypatch, capsys):
 
 
 def test_a_record_can_answer_a_query(tmp_path, monkeypatch, capsys):
-    first, second = tmp_path / "first", tmp_path / "second"
+    first = tmp_path / "first"
+    second = tmp_path / "second"
     assert iker(monkeypatch, capsys, "query", "--task", "shoe_push", "--out", str(first))[0] == 0
     arguments = ("--vlm", "replay", "--cassette", str(first), "--out", str(second))
     assert iker(monkeypatch, capsys, "query", "--task", "shoe_push", *arguments)[0] == 0

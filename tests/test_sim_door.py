@@ -9,7 +9,8 @@ from iker_envs.physics.mujoco_sim import MujocoSim
 from iker_envs.sim import WorldReset
 
 HAND = np.tile([0.3, 0, 0.4, 0, 1, 0, 0], (2, 1)).astype(float)
-CLOSED, BOTH = np.zeros(2), np.arange(2)
+CLOSED = np.zeros(2)
+BOTH = np.arange(2)
 
 
 @pytest.fixture

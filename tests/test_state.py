@@ -43,7 +43,8 @@ def make(env_id: str, form: str, **kwargs):
 
 @pytest.mark.parametrize("form", ["single", "vector"])
 def test_a_spec_is_json_and_makes_the_environment_again(rack_scene, form):
-    goal, ranges = Goal("left_shoe", upright_pose([0.42, 0.08, 0.045])), Randomisation().scaled(0.5)
+    goal = Goal("left_shoe", upright_pose([0.42, 0.08, 0.045]))
+    ranges = Randomisation().scaled(0.5)
     env = make("IKER-Stage-v0", form, scene=rack_scene, goal=goal, randomisation=ranges)
     text = env.spec.to_json()
     again = (gym.make if form == "single" else gym.make_vec)(EnvSpec.from_json(text))

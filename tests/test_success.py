@@ -22,7 +22,8 @@ class Blind:
     spec = Spec()
 
     def __init__(self, scale: float) -> None:
-        self.scale, self.rng = scale, np.random.default_rng(0)
+        self.scale = scale
+        self.rng = np.random.default_rng(0)
 
     def act(self, observations: np.ndarray) -> np.ndarray:
         return self.scale * self.rng.uniform(-1, 1, (len(observations), 6)).astype(np.float32)

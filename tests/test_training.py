@@ -72,7 +72,8 @@ def test_a_restored_training_makes_the_same_next_updates(env, tmp_path):
 
 
 def test_a_candidate_that_will_do_is_taken_without_training(env):
-    poor, good = policy_of(1), policy_of(2)
+    poor = policy_of(1)
+    good = policy_of(2)
     rates = {id(w): rate for w, rate in zip((poor, good), (0.3, 0.97), strict=True)}
     asked = []
 
@@ -90,7 +91,8 @@ def test_a_candidate_that_will_do_is_taken_without_training(env):
 
 
 def test_training_starts_from_the_best_candidate_with_its_normaliser_frozen(env):
-    worst, best = policy_of(1), policy_of(2)
+    worst = policy_of(1)
+    best = policy_of(2)
     for policy in (worst, best):
         policy.normaliser(torch.rand(8, 38), train=True)
     rates = iter((0.1, 0.5))

@@ -74,13 +74,15 @@ def start(sim: MujocoSim, variants: list[Variant]) -> None:
 
 @pytest.mark.parametrize("free", [None, ("left_shoe",)], ids=["all free", "one free"])
 def test_every_world_moves_as_its_own_model_does(variants, free):
-    sim, worlds = MujocoSim(variants, len(variants), free, num_threads=2), len(variants)
+    sim = MujocoSim(variants, len(variants), free, num_threads=2)
+    worlds = len(variants)
     start(sim, variants)
     models = build_variants(variants, free)
     alone = [mujoco.MjData(m) for m in models]
     first = sim.get_state()["state"]
     for k, data in enumerate(alone):
-        data.qpos[:], data.ctrl[:] = first["qpos"][k], first["ctrl"][k]
+        data.qpos[:] = first["qpos"][k]
+        data.ctrl[:] = first["ctrl"][k]
 
     def compare() -> None:
         now = sim.get_state()["state"]
@@ -103,7 +105,8 @@ def test_a_world_may_take_another_variant(variants):
     for k in (1, 2, 1):
         sim.randomize("geometry", np.array([0]), np.array([k]))
         poses = np.array([[variants[k].scene.object(n).pose for n in sim.objects]])
-        closed, hand = np.zeros(1), np.array([[0.2, 0.0, 0.6, *HOME_GRIPPER_QUATERNION]])
+        closed = np.zeros(1)
+        hand = np.array([[0.2, 0.0, 0.6, *HOME_GRIPPER_QUATERNION]])
         sim.reset(np.arange(1), WorldReset(hand, closed, poses, closed))
         sim.step(hand, closed, 100)
         heights.append(sim.state().object_pose[0, sim.objects.index("left_shoe"), 2])

@@ -93,7 +93,8 @@ def test_what_finish_measures_does_not_depend_on_the_worlds_beside_it(make, env_
 @every_id
 def test_equal_seeds_give_equal_trajectories_to_the_last_bit(make, env_id):
     env = make(env_id, episode_s=0.5)
-    once, again = run(env, 3), run(env, [3, 4, 5])
+    once = run(env, 3)
+    again = run(env, [3, 4, 5])
     for index in range(3):
         for a, b in zip(world(once, index), world(again, index), strict=True):
             np.testing.assert_array_equal(a, b)
@@ -102,10 +103,12 @@ def test_equal_seeds_give_equal_trajectories_to_the_last_bit(make, env_id):
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_the_single_and_the_vectorised_form_are_one_environment(make, dtype):
-    vector, single = make(PUSH, 3, free="all"), gym.make(PUSH)
+    vector = make(PUSH, 3, free="all")
+    single = gym.make(PUSH)
     np.testing.assert_array_equal(single.reset(seed=6)[0], vector.reset(seed=[5, 6, 7])[0][1])
     for actions in BUSY[:12, :3].astype(dtype):
-        (observation, reward, *_), alone = vector.step(actions), single.step(actions[1])
+        (observation, reward, *_) = vector.step(actions)
+        alone = single.step(actions[1])
         np.testing.assert_array_equal(alone[0], observation[1])
         assert alone[1] == reward[1] and reward.dtype == np.float64
     single.close()
@@ -151,7 +154,8 @@ def test_same_step_autoreset_keeps_the_last_observation(make):
 
 
 def test_next_step_autoreset_spends_a_step_on_the_reset(make):
-    env, reference = make(PUSH, autoreset_mode="next_step", episode_s=0.3), make(PUSH, episode_s=0.3)
+    env = make(PUSH, autoreset_mode="next_step", episode_s=0.3)
+    reference = make(PUSH, episode_s=0.3)
     assert env.autoreset_mode == env.metadata["autoreset_mode"] == AutoresetMode.NEXT_STEP
     env.reset(seed=0), reference.reset(seed=0)
     last = first = None
@@ -243,7 +247,8 @@ def test_arrays_are_fresh_at_every_step(make):
 
 
 def test_first_episodes_begin_at_a_random_age_in_training_only(make):
-    plain, training = make(PUSH, 4), make(PUSH, 4, random_first_age=True)
+    plain = make(PUSH, 4)
+    training = make(PUSH, 4, random_first_age=True)
     plain.reset(seed=0), training.reset(seed=0)
     np.testing.assert_array_equal(plain.stage.step_count, 0)
     ages = training.stage.step_count
@@ -307,7 +312,8 @@ def test_bad_arguments_are_told_in_one_sentence(make, kwargs, words):
 
 
 def test_rewards_can_be_weighted(make):
-    plain, heavy = make(PUSH), make(PUSH, rewards={"alignment": 3.0})
+    plain = make(PUSH)
+    heavy = make(PUSH, rewards={"alignment": 3.0})
     rows = []
     for env in (plain, heavy):
         env.reset(seed=0)
@@ -331,7 +337,8 @@ def test_a_later_stage_begins_with_the_earlier_ones_done(make):
     env = make("IKER-ShoeRack-v0", stage_index=2)
     env.reset(seed=0, options={"configuration": 0})
     assert env.stage.goal.object == "right_shoe" and env.stage.grasped.all()
-    names, rack = list(env.stage.sim.objects), env.stage.scene.object("rack").pose
+    names = list(env.stage.sim.objects)
+    rack = env.stage.scene.object("rack").pose
     box, left = (env.stage.start_pose[:, names.index(name), :3] for name in ("shoe_box", "left_shoe"))
     np.testing.assert_allclose(box[:, 1] - rack[1], 0.20, atol=0.005)
     assert (left[:, 2] > rack[2] + 0.05).all(), "the left shoe stands on the rack"

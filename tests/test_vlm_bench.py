@@ -43,7 +43,8 @@ def test_the_annotated_programs_are_right_in_both_contracts(tmp_path, monkeypatc
 
 
 def test_first_and_repaired_answers_are_told_apart(tmp_path, monkeypatch, capsys):
-    right, off = PUSH.format(distance=0.12), PUSH.format(distance=0.22)
+    right = PUSH.format(distance=0.12)
+    off = PUSH.format(distance=0.22)
     # per arrangement: one stage, then the finished task
     steps = [*map(good, (right, DONE, "no code", right, DONE, off, right))]
     with ChatServer(*steps) as server:

@@ -60,7 +60,9 @@ def test_a_row_holds_request_reply_and_settings(record):
 
 
 def test_the_key_of_a_request_is_its_text_and_pixels():
-    same, moved, reworded = describe(request()), describe(request(seed=1)), describe(request("other"))
+    same = describe(request())
+    moved = describe(request(seed=1))
+    reworded = describe(request("other"))
     assert same == describe(request())
     assert moved["key"] != same["key"] and moved["text_key"] == same["text_key"]
     assert reworded["text_key"] != same["text_key"]

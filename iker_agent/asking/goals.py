@@ -27,8 +27,10 @@ from iker_envs.stage.starts import push_height
 MOVED_M = 0.001
 RIGID_NOTE_M = 0.005  # RMS residual in metres up to which rounding explains it; larger ones are told
 RIGID_REFUSE_M = 0.030  # RMS residual in metres; smaller ones are projected onto a rigid motion
-PUSH_TILT_RAD, FLIP_RAD = np.deg2rad(20.0), np.deg2rad(100.0)
-MIN_TRAVEL_M, MAX_TRAVEL_M = 0.005, 1.0
+PUSH_TILT_RAD = np.deg2rad(20.0)
+FLIP_RAD = np.deg2rad(100.0)
+MIN_TRAVEL_M = 0.005
+MAX_TRAVEL_M = 1.0
 MAX_SUPPORT_GAP_M = 0.04
 MAX_OVERLAP_M = 0.01
 
@@ -69,7 +71,8 @@ def goal_notes(goal: Goal, keypoints: Keypoints) -> tuple[str, ...]:
     """What was made of an accepted goal's raw targets, one sentence each; nothing for a goal taken as it was."""
     if not goal.raw_targets_m:
         return ()
-    labels, targets = list(goal.raw_targets_m), np.array(list(goal.raw_targets_m.values()))
+    labels = list(goal.raw_targets_m)
+    targets = np.array(list(goal.raw_targets_m.values()))
     if len(labels) < 3:
         return (f"only {len(labels)} of the keypoints of {goal.object} were given targets; the whole object is moved",)
     now = keypoints.by_label()

@@ -23,9 +23,16 @@ from iker_envs.scene import Scene
 from iker_envs.task import Task, load_task
 
 COLUMNS = 5
-_CELL_PX, _TEXT_PX, _TITLE_PX, _GAP_PX = (448, 336), 84, 44, 8
-_FONT_PX, _TITLE_FONT_PX, _WRAP = 14, 20, 66
-_TARGET_RGB, _INK_RGB, _PAPER_RGB = (40, 200, 60), (25, 25, 25), (255, 255, 255)
+_CELL_PX = (448, 336)
+_TEXT_PX = 84
+_TITLE_PX = 44
+_GAP_PX = 8
+_FONT_PX = 14
+_TITLE_FONT_PX = 20
+_WRAP = 66
+_TARGET_RGB = (40, 200, 60)
+_INK_RGB = (25, 25, 25)
+_PAPER_RGB = (255, 255, 255)
 
 
 def contact_sheet(names: Sequence[str]) -> PillowImage.Image:
@@ -50,7 +57,8 @@ def _task_block(task: Task) -> PillowImage.Image:
     title = f"{task.id}: {task.description}"
     pen.text((_GAP_PX, 12), title, fill=_INK_RGB, font=ImageFont.load_default(size=_TITLE_FONT_PX))
     for index in range(count):
-        left, top = _GAP_PX + (index % columns) * step[0], _TITLE_PX + (index // columns) * step[1]
+        left = _GAP_PX + (index % columns) * step[0]
+        top = _TITLE_PX + (index // columns) * step[1]
         block.paste(configuration_picture(task, index).resize(_CELL_PX, PillowImage.Resampling.LANCZOS), (left, top))
         words = textwrap.fill(f"{index}: {task.configuration(index).instruction}", _WRAP)
         place = (left, top + _CELL_PX[1] + 4)

@@ -27,7 +27,9 @@ def bench_vlm(config: RunConfig, names: Sequence[str], contract: str, samples: i
     tasks = [load_task(name) for name in names or task_names()]
     make_vlm(config, tasks[0])  # wrong settings leave no folder behind
     folder = Folder(fresh_folder(out, "bench_vlm"))
-    console, rows, problem = Console(highlight=False), [], ""
+    console = Console(highlight=False)
+    rows = []
+    problem = ""
     try:
         for row in bench(tasks, CONTRACTS if contract == "both" else (contract,), samples, config, folder):
             rows.append(row)

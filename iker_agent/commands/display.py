@@ -122,7 +122,8 @@ def summary_rows(result: RunResult) -> list[tuple[str, ...]]:
         last = tries[-1]
         number = f"{tries[0].number}-{last.number}" if len(tries) > 1 else str(last.number)
         error = f"{100 * last.outcome.goal_error_m:.1f} cm" if last.outcome else "-"
-        steps, seconds = sum(t.env_steps for t in tries), sum(t.seconds for t in tries)
+        steps = sum(t.env_steps for t in tries)
+        seconds = sum(t.seconds for t in tries)
         counts = number, last.action or "-", str(len(tries)), f"{steps:,}", f"{seconds:.0f}"
         rows.append((*counts, error, "yes" if last.ok else "no"))
     return rows

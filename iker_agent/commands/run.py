@@ -117,7 +117,10 @@ class _StoredPolicies:
     """A learner that reads the policies of a run, stage by stage; `trained` names the stages that had none."""
 
     def __init__(self, run: Path, config: RunConfig) -> None:
-        self.run, self.first_seed, self.otherwise, self.trained = run, config.seed, make_learner(config), []
+        self.run = run
+        self.first_seed = config.seed
+        self.otherwise = make_learner(config)
+        self.trained = []
 
     def __call__(self, scene: Scene, goal: Goal, init, seed: int, report) -> Any:
         stage = f"stage_{seed - self.first_seed:02d}"  # a stage learns with the run's seed plus its number

@@ -188,7 +188,8 @@ def evaluate(
     chosen = parse_configurations(configurations, len(loaded.configurations))
     ranges, world_seed = _conditions(randomisation, seed)
     policy_of, spec, source = _policy(policy, loaded, observation, stage_index)
-    console, stderr = Console(highlight=False), Console(highlight=False, stderr=True)
+    console = Console(highlight=False)
+    stderr = Console(highlight=False, stderr=True)
     result = evaluate_task(
         policy_of,
         chosen,

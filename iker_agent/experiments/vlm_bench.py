@@ -32,7 +32,8 @@ from iker_envs.scene import Goal, Scene, View
 from iker_envs.spec import Spec
 from iker_envs.task import Task
 
-NEAR_M, NEAR_RAD = 0.05, float(np.deg2rad(15.0))
+NEAR_M = 0.05
+NEAR_RAD = float(np.deg2rad(15.0))
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,8 @@ def bench(tasks: Sequence[Task], contracts: Sequence[str], samples: int, config:
 
 
 def _questions(task: Task, config: RunConfig, sample: int, vlm, folder: Folder) -> Iterator[Row]:
-    index, contract = config.configuration, config.run.contract
+    index = config.configuration
+    contract = config.run.contract
     scene = task.sample(np.random.default_rng([config.seed, sample]), index)
     stages = task.configuration(index).stages
     history: list[Turn] = []

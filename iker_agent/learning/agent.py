@@ -22,7 +22,8 @@ from iker_agent.learning.network import ActorCritic, Normaliser
 from iker_agent.learning.ppo_config import PPOConfig
 from iker_envs.vector_env import StageVectorEnv
 
-_MIN_LOG_STD, _MAX_LOG_STD = -3.0, 0.0
+_MIN_LOG_STD = -3.0
+_MAX_LOG_STD = 0.0
 
 
 class _Model(GaussianMixin, DeterministicMixin, Model):
@@ -96,18 +97,26 @@ def make_agent(
 ) -> FinalObservationPPO:
     """skrl's agent around our network and normaliser."""
     cfg = PPO_CFG()
-    cfg.rollouts, cfg.learning_epochs, cfg.mini_batches = config.horizon, config.epochs, config.mini_batches
-    cfg.discount_factor, cfg.gae_lambda = config.discount, config.gae_lambda
-    cfg.learning_rate, cfg.learning_rate_scheduler = config.learning_rate, KLAdaptiveLR
+    cfg.rollouts = config.horizon
+    cfg.learning_epochs = config.epochs
+    cfg.mini_batches = config.mini_batches
+    cfg.discount_factor = config.discount
+    cfg.gae_lambda = config.gae_lambda
+    cfg.learning_rate = config.learning_rate
+    cfg.learning_rate_scheduler = KLAdaptiveLR
     cfg.learning_rate_scheduler_kwargs = {
         "kl_threshold": config.kl_target,
         "min_lr": config.min_learning_rate,
         "max_lr": config.max_learning_rate,
     }
-    cfg.ratio_clip, cfg.value_clip, cfg.value_loss_scale = config.ratio_clip, 0.0, config.value_loss
-    cfg.grad_norm_clip, cfg.time_limit_bootstrap = config.max_grad_norm, True
+    cfg.ratio_clip = config.ratio_clip
+    cfg.value_clip = 0.0
+    cfg.value_loss_scale = config.value_loss
+    cfg.grad_norm_clip = config.max_grad_norm
+    cfg.time_limit_bootstrap = True
     cfg.observation_preprocessor = lambda: normaliser
-    cfg.value_preprocessor, cfg.value_preprocessor_kwargs = RunningStandardScaler, {"size": 1, "device": "cpu"}
+    cfg.value_preprocessor = RunningStandardScaler
+    cfg.value_preprocessor_kwargs = {"size": 1, "device": "cpu"}
     cfg.experiment.write_interval = cfg.experiment.checkpoint_interval = 0
     spaces = {"observation_space": env.single_observation_space, "action_space": env.single_action_space}
     model = _Model(network, **spaces)

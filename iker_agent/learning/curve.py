@@ -17,8 +17,12 @@ from matplotlib.ticker import EngFormatter, MaxNLocator, PercentFormatter
 
 from iker_agent.learning.progress import Row
 
-_BLUE, _ORANGE, _GREEN, _GREY = "#2c6fbb", "#d1681c", "#2f8f3a", "#666666"
-_SIZE_IN, _DPI = (7.2, 4.4), 120
+_BLUE = "#2c6fbb"
+_ORANGE = "#d1681c"
+_GREEN = "#2f8f3a"
+_GREY = "#666666"
+_SIZE_IN = (7.2, 4.4)
+_DPI = 120
 
 
 def draw_curve(path: str | Path, rows: Sequence[Row]) -> None:

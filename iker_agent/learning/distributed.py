@@ -62,7 +62,9 @@ def _tell_skrl(size: int) -> None:
         from skrl import config
     finally:
         os.environ["WORLD_SIZE"] = str(size)
-    config.torch._world_size, config.torch._rank, config.torch._is_distributed = size, distributed.get_rank(), True
+    config.torch._world_size = size
+    config.torch._rank = distributed.get_rank()
+    config.torch._is_distributed = True
 
 
 def threads_per_process() -> int:

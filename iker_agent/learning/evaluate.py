@@ -52,8 +52,10 @@ def wilson(successes: int, trials: int) -> tuple[float, float]:
     """95 % score interval of a proportion."""
     if trials == 0:
         return 0.0, 1.0
-    z, p = 1.959964, successes / trials
-    centre, spread = p + z * z / (2 * trials), z * sqrt(p * (1 - p) / trials + z * z / (4 * trials * trials))
+    z = 1.959964
+    p = successes / trials
+    centre = p + z * z / (2 * trials)
+    spread = z * sqrt(p * (1 - p) / trials + z * z / (4 * trials * trials))
     scale = 1 + z * z / trials
     return max(0.0, (centre - spread) / scale), min(1.0, (centre + spread) / scale)
 
@@ -83,7 +85,8 @@ def evaluate_task(
 
     `policy_of(configuration)` gives the policy to try; `report` hears of each configuration when it is done.
     """
-    parts, every = {}, []
+    parts = {}
+    every = []
     env = make_copies(num_envs, **make)
     try:
         for index in configurations:
@@ -116,7 +119,8 @@ def run_episodes(env: StageVectorEnv, policy: Policy, seed: int, configuration: 
 
 def _summary(rows: np.ndarray) -> Evaluation:
     """The Evaluation of episodes (E, 3) as `run_episodes` gives them."""
-    count, (success, strict) = len(rows), (int(total) for total in rows[:, :2].sum(axis=0))
+    count = len(rows)
+    (success, strict) = (int(total) for total in rows[:, :2].sum(axis=0))
     return Evaluation(
         num_episodes=count,
         success_rate=success / count,

@@ -27,7 +27,8 @@ class Mixture:
     """
 
     def __init__(self, envs: Sequence[StageVectorEnv]) -> None:
-        self.envs, self.stage = list(envs), envs[0].stage
+        self.envs = list(envs)
+        self.stage = envs[0].stage
         self.num_envs = sum(env.num_envs for env in self.envs)
         self.single_observation_space = envs[0].single_observation_space
         self.single_action_space = envs[0].single_action_space

@@ -29,10 +29,12 @@ def features(observation: torch.Tensor, spec: Spec) -> torch.Tensor:
     """The observation (N, obs) and the relative vectors in it, (N, feature_dim)."""
     gripper = observation[:, :3]
     if spec.observation == "keypoints":
-        keypoints, targets = observation[:, 14:26], observation[:, 26:38]
+        keypoints = observation[:, 14:26]
+        targets = observation[:, 26:38]
         near = keypoints - gripper.repeat(1, NUM_KEYPOINTS)
     else:
-        keypoints, targets = observation[:, 7:10], observation[:, 14:17]
+        keypoints = observation[:, 7:10]
+        targets = observation[:, 14:17]
         near = keypoints - gripper
     error = targets - keypoints
     return torch.cat([observation, error, torch.tanh(error / _FINE_M), near], dim=-1)
@@ -67,10 +69,13 @@ class Normaliser(nn.Module):
             return ((x - self.mean.float()) / std).clamp(-_CLIP, _CLIP)
 
     def _update(self, x: torch.Tensor) -> None:
-        count, delta = x.shape[0], x.mean(dim=0) - self.mean
+        count = x.shape[0]
+        delta = x.mean(dim=0) - self.mean
         total = self.count + count
         m2 = self.variance * self.count + x.var(dim=0) * count + delta**2 * self.count * count / total
-        self.mean, self.variance, self.count = self.mean + delta * count / total, m2 / total, total
+        self.mean = self.mean + delta * count / total
+        self.variance = m2 / total
+        self.count = total
 
 
 class ActorCritic(nn.Module):
@@ -78,12 +83,14 @@ class ActorCritic(nn.Module):
 
     def __init__(self, inputs: int, actions: int, hidden: tuple[int, ...] = HIDDEN) -> None:
         super().__init__()
-        layers, width = [], inputs
+        layers = []
+        width = inputs
         for size in hidden:
             layers += [nn.Linear(width, size), nn.ELU()]
             width = size
         self.trunk = nn.Sequential(*layers)
-        self.mean, self.value = nn.Linear(width, actions), nn.Linear(width, 1)
+        self.mean = nn.Linear(width, actions)
+        self.value = nn.Linear(width, 1)
         self.log_std = nn.Parameter(torch.full((actions,), -0.5))
         nn.init.orthogonal_(self.mean.weight, 0.01)
         nn.init.zeros_(self.mean.bias)
@@ -93,7 +100,9 @@ class NetworkPolicy:
     """A trained policy: acts with the mean action."""
 
     def __init__(self, network: ActorCritic, normaliser: Normaliser, header: Mapping[str, Any] | None = None) -> None:
-        self.network, self.normaliser, self.spec = network, normaliser, normaliser.spec
+        self.network = network
+        self.normaliser = normaliser
+        self.spec = normaliser.spec
         self.header = dict(header or {})
 
     def act(self, observations: np.ndarray) -> np.ndarray:

@@ -52,9 +52,13 @@ class Progress:
     def __init__(
         self, budget_s: float, max_steps: int, report: Callable[[Row], None] | None, num_processes: int = 1
     ) -> None:
-        self.budget_s, self.max_steps, self.report = budget_s, max_steps, report
+        self.budget_s = budget_s
+        self.max_steps = max_steps
+        self.report = report
         self.num_processes = num_processes
-        self.steps, self.rows, self.best_eval = 0, [], float("nan")
+        self.steps = 0
+        self.rows = []
+        self.best_eval = float("nan")
         self._start = time.monotonic()
         self._ended: deque[np.ndarray] = deque(maxlen=1024)  # (success, strict, error, lost) of ended episodes
         self._rewards: dict[str, list[float]] = {}
@@ -135,7 +139,8 @@ class Progress:
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go on counting from an earlier `state`; the time in between does not count."""
-        self.steps, self.best_eval = state["steps"], state["best_eval"]
+        self.steps = state["steps"]
+        self.best_eval = state["best_eval"]
         self.rows = [Row(**row) for row in state["rows"]]
         self._ended.extend(np.array(row) for row in state["ended"])
         self._start = time.monotonic() - state["seconds"]

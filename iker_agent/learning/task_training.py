@@ -33,13 +33,11 @@ from iker_agent.learning.training import Training
 from iker_agent.limits import check_seed
 from iker_envs.spec import Spec
 
-CHECKPOINT, CONFIG, POLICY, METRICS, CURVE = (
-    "checkpoint.pt",
-    "config.yaml",
-    "policy.safetensors",
-    "metrics.csv",
-    "curve.png",
-)
+CHECKPOINT = "checkpoint.pt"
+CONFIG = "config.yaml"
+POLICY = "policy.safetensors"
+METRICS = "metrics.csv"
+CURVE = "curve.png"
 
 
 @dataclass(frozen=True)
@@ -79,14 +77,19 @@ class TaskTraining:
     def __init__(
         self, settings: TrainSettings, folder: Path, *, resume: bool, report: Callable[[Row], None] | None = None
     ) -> None:
-        self.settings, self.folder, self.resume, self.report = settings, folder, resume, report
-        self.interrupted, self._saved_s = False, 0.0
+        self.settings = settings
+        self.folder = folder
+        self.resume = resume
+        self.report = report
+        self.interrupted = False
+        self._saved_s = 0.0
         self._scalars: Scalars | None = None
 
     def run(self) -> NetworkPolicy:
         """Train, or go on training; Ctrl-C and SIGTERM end it after the update under way, with everything saved."""
         torch.set_num_threads(1)  # as in ppo.py
-        learn, make = self.settings.learn, self._make()
+        learn = self.settings.learn
+        make = self._make()
         path = self.folder / CHECKPOINT
         state = read_checkpoint(path) if self.resume and path.exists() else None  # it may have ended before the first
         stages = stages_of(self.settings.task)

@@ -44,18 +44,25 @@ class Training:
         after_update: Callable[[Training], None] | None = None,
     ) -> None:
         torch.manual_seed(seed)
-        self.env, self.config, self.judge, self.seed = env, config, judge, seed
-        self.candidates, self.after_update = list(candidates), after_update
+        self.env = env
+        self.config = config
+        self.judge = judge
+        self.seed = seed
+        self.candidates = list(candidates)
+        self.after_update = after_update
         spec: Spec = env.stage.config.spec
-        network, normaliser = ActorCritic(feature_dim(spec), spec.action_dim), Normaliser(spec)
+        network = ActorCritic(feature_dim(spec), spec.action_dim)
+        normaliser = Normaliser(spec)
         header = {"seed": seed, "training": vars(config).copy(), "goal": goal_header(env)}
         self.policy = NetworkPolicy(network, normaliser, header)
         self.agent = make_agent(network, normaliser, env, config)
         self.progress = Progress(config.budget_s, config.max_steps, report, distributed.num_processes())
         self.stopping = False  # set it to end the run after the update under way
         self.good = False  # strict success was seen and confirmed
-        self._last_eval, self._last_rate = time.monotonic(), 0.0
-        self._num_evals, self._tick = 0, 0
+        self._last_eval = time.monotonic()
+        self._last_rate = 0.0
+        self._num_evals = 0
+        self._tick = 0
 
     def run(self) -> NetworkPolicy:
         """Try the candidates, then roll out, update, look, stop."""

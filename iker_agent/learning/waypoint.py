@@ -58,7 +58,8 @@ class WaypointPolicy:
     def __init__(self, parameters: WaypointParameters, spec: Spec) -> None:
         if spec.observation != "keypoints":
             raise ValueError(f"the waypoint policy reads keypoint observations, not {spec.observation!r}")
-        self.parameters, self.spec = parameters, spec
+        self.parameters = parameters
+        self.spec = spec
 
     def act(self, observations: np.ndarray) -> np.ndarray:
         """Actions (N, 6) for keypoint observations (N, 38)."""
@@ -73,7 +74,8 @@ class WaypointPolicy:
 
     def _carry(self, seen: _Seen) -> tuple[np.ndarray, np.ndarray]:
         """Lift straight up, move across, lower; turn on the way. Displacements (N, 3) and rotation vectors (N, 3)."""
-        centre, turn = seen.targets.mean(axis=1), _turn(seen)
+        centre = seen.targets.mean(axis=1)
+        turn = _turn(seen)
         # the object turns about the tool centre: where it would be once turned
         arm = seen.object_position - seen.gripper_position
         turned = seen.gripper_position + Rotation.from_rotvec(turn).apply(arm)
@@ -135,7 +137,8 @@ class _Seen:
 
 def _frame(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Centre (N, 3) and quaternion (N, 4) of the frame that control keypoints (N, 4, 3) span."""
-    x, y = points[:, 0] - points[:, 1], points[:, 2] - points[:, 3]
+    x = points[:, 0] - points[:, 1]
+    y = points[:, 2] - points[:, 3]
     x = x / norm(x)[:, None]
     y = y - np.sum(x * y, axis=-1, keepdims=True) * x
     y = y / norm(y)[:, None]
@@ -160,7 +163,8 @@ def _axes(seen: _Seen) -> np.ndarray:
 def _contact(seen: _Seen) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Where the tool centre touches (N, 2), the push direction (N, 2), and how far it has to go in it (N,)."""
     motion = (seen.targets.mean(axis=1) - seen.object_position)[:, :2]
-    axes, half = _axes(seen), _half_sizes(seen)
+    axes = _axes(seen)
+    half = _half_sizes(seen)
     turn = _turn(seen)[:, 2]
     left = np.einsum("nij,nj->ni", axes, motion)  # how far each face has to go
     away = _away(seen, left)
@@ -190,7 +194,8 @@ def _turn(seen: _Seen) -> np.ndarray:
 
 def _urgency(seen: _Seen, left: np.ndarray) -> np.ndarray:
     """Which of the two faces (N, 2) to push: the one with more to go, but first finish where the fingers are."""
-    place, half = _in_object(seen, seen.gripper_position[:, :2]), _half_sizes(seen)
+    place = _in_object(seen, seen.gripper_position[:, :2])
+    half = _half_sizes(seen)
     outside = -np.sign(left) * place > half - 0.01
     beside = np.abs(place[:, ::-1]) < half[:, ::-1]
     return np.abs(left) + np.where(outside & beside & (np.abs(left) > _FACE_DONE_M), 1.0, 0.0)
@@ -212,7 +217,8 @@ def _in_object(seen: _Seen, point: np.ndarray) -> np.ndarray:
 
 def _around(seen: _Seen, point: np.ndarray) -> np.ndarray:
     """The next place (N, 2) on a way from the fingers to a point (N, 2) that keeps off the object's rectangle."""
-    start, goal = _in_object(seen, seen.gripper_position[:, :2]), _in_object(seen, point)
+    start = _in_object(seen, seen.gripper_position[:, :2])
+    goal = _in_object(seen, point)
     half = _half_sizes(seen) + FINGER_HALF_SIZE_M[1]
     margin = half + _PASS_M
     corners = margin[:, None] * np.array([[1, 1], [1, -1], [-1, 1], [-1, -1]])

@@ -92,7 +92,8 @@ def _refusal(error: BaseException) -> str:
 
 def _at_line(error: BaseException) -> str:
     """ "line 14: " for the innermost frame of the program itself."""
-    line, frame = None, error.__traceback__
+    line = None
+    frame = error.__traceback__
     while frame is not None:
         if frame.tb_frame.f_code.co_filename == FILENAME:
             line = frame.tb_lineno

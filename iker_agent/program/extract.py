@@ -80,7 +80,8 @@ def _without_thoughts(lines: list[str]) -> list[str]:
     Tags count at the start of a line and outside code blocks only: prose and programs may speak of them.
     """
     kept: list[str] = []
-    inside, fence = False, None
+    inside = False
+    fence = None
     for line in lines:
         if fence:
             kept.append(line)
@@ -113,10 +114,12 @@ def _after_thoughts(line: str, inside: bool, kept: list[str]) -> tuple[bool, int
 def _fenced_blocks(text: str) -> list[_Block]:
     """Blocks between ``` or ~~~ lines (CommonMark: the closing fence is at least as long as the opening one)."""
     blocks: list[_Block] = []
-    fence, lines = None, []
+    fence = None
+    lines = []
     for line in text.split("\n"):
         if not fence:
-            fence, lines = _opened(line), []
+            fence = _opened(line)
+            lines = []
         elif (code := _before_closing(line, fence)) is not None:
             blocks.append(_Block(_dedented([*lines, code] if code else lines), closed=True))
             fence = None

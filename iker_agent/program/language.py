@@ -103,7 +103,9 @@ def _line(node: ast.AST) -> str:
 
 def _without_demonstrations(body: list[ast.stmt], function: str) -> tuple[list[ast.stmt], list[str]]:
     """Drops main guards, bare expressions, example calls of the function and what reads their results at top level."""
-    kept, warnings, gone = [], [], set()  # gone: names whose values only the dropped statements would have made
+    kept = []
+    warnings = []
+    gone = set()  # names whose values only the dropped statements would have made
     for statement in body:
         nodes = [n for n, _ in _walk(statement)]
         bound = {name for n in nodes for name in _bound_names(n)}

@@ -48,7 +48,8 @@ def _set_limits(cpu_s: int, memory_mb: int) -> bool:
 def _limit(which: int, soft: int, hard: int) -> bool:
     ceiling = resource.getrlimit(which)[1]
     if ceiling != resource.RLIM_INFINITY:
-        soft, hard = min(soft, ceiling), min(hard, ceiling)
+        soft = min(soft, ceiling)
+        hard = min(hard, ceiling)
     try:
         resource.setrlimit(which, (soft, hard))
     except (ValueError, OSError):

@@ -26,14 +26,16 @@ def nonsense(targets: Rows, listed: Sequence[str], originals: Rows, contract: Co
     if not moving:
         return "nothing moves; return None if the instruction is fulfilled"
     for label in moving:
-        distance, z = math.hypot(*targets[label][:3]), targets[label][2]
+        distance = math.hypot(*targets[label][:3])
+        z = targets[label][2]
         if distance > FAR_M:
             return f"the target of {noun} {label} is {distance:.2f} m from the robot, out of its reach"
         if z < -BELOW_M:
             return f"the target of {noun} {label} is {-100 * z:.0f} cm below the table"
     if noun == "keypoint":
         for a, b in combinations(listed, 2):
-            before, after = math.dist(originals[a], originals[b]), math.dist(targets[a], targets[b])
+            before = math.dist(originals[a], originals[b])
+            after = math.dist(targets[a], targets[b])
             if abs(after - before) > min(STRETCH_M, STRETCH * before):
                 return (
                     f"keypoints {a} and {b} are {100 * before:.0f} cm apart and would end {100 * after:.0f} cm apart; "

@@ -83,9 +83,12 @@ class Rotation:
         if i == 3:
             quat[:] = m[2, 1] - m[1, 2], m[0, 2] - m[2, 0], m[1, 0] - m[0, 1], 1 + diagonal[3]
         else:
-            j, k = (i + 1) % 3, (i + 2) % 3
+            j = (i + 1) % 3
+            k = (i + 2) % 3
             quat[i] = 1 + m[i, i] - m[j, j] - m[k, k]
-            quat[j], quat[k], quat[3] = m[j, i] + m[i, j], m[k, i] + m[i, k], m[k, j] - m[j, k]
+            quat[j] = m[j, i] + m[i, j]
+            quat[k] = m[k, i] + m[i, k]
+            quat[3] = m[k, j] - m[j, k]
         return quat / np.linalg.norm(quat)
 
     def as_rotvec(self, degrees: bool = False) -> Array:
@@ -135,10 +138,15 @@ def _axes(seq: Any, lengths: tuple[int, ...] = (1, 2, 3)) -> list[int]:
 
 
 def _about(axis: int, angle: float) -> Array:
-    c, s = math.cos(angle), math.sin(angle)
+    c = math.cos(angle)
+    s = math.sin(angle)
     matrix = np.eye(3)
-    j, k = (axis + 1) % 3, (axis + 2) % 3
-    matrix[j, j], matrix[k, k], matrix[j, k], matrix[k, j] = c, c, -s, s
+    j = (axis + 1) % 3
+    k = (axis + 2) % 3
+    matrix[j, j] = c
+    matrix[k, k] = c
+    matrix[j, k] = -s
+    matrix[k, j] = s
     return matrix
 
 
@@ -148,13 +156,20 @@ def _extrinsic(matrix: Array, i: int, j: int, k: int, sign: int) -> Array:
     turned = matrix[:, i]  # R_i leaves its own axis alone: only b and c have turned it
     if k == i:
         other = 3 - i - j
-        b_sine, b_cosine = sign * math.hypot(turned[j], turned[other]), turned[i]
-        c_sine, c_cosine, size = sign * turned[j], -sign * ahead * turned[other], abs(b_sine)
+        b_sine = sign * math.hypot(turned[j], turned[other])
+        b_cosine = turned[i]
+        c_sine = sign * turned[j]
+        c_cosine = -sign * ahead * turned[other]
+        size = abs(b_sine)
     else:
-        b_sine, b_cosine = -ahead * turned[k], math.hypot(turned[i], turned[j])
-        c_sine, c_cosine, size = ahead * turned[j], turned[i], b_cosine
+        b_sine = -ahead * turned[k]
+        b_cosine = math.hypot(turned[i], turned[j])
+        c_sine = ahead * turned[j]
+        c_cosine = turned[i]
+        size = b_cosine
     b = math.atan2(b_sine, b_cosine)
     c = math.atan2(c_sine, c_cosine) if size > 1e-9 else 0.0
     rest = _about(j, -b) @ _about(k, -c) @ matrix  # = R_i(a)
-    n, m = (i + 1) % 3, (i + 2) % 3
+    n = (i + 1) % 3
+    m = (i + 2) % 3
     return np.array([math.atan2(rest[m, n], rest[n, n]), b, c])

@@ -51,12 +51,21 @@ _ALLOWED = {
 _X32_BIT = 0x40000000
 
 # Instruction codes: linux/bpf_common.h; return values: linux/seccomp.h.
-_LOAD, _JUMP_EQUAL, _JUMP_GREATER_EQUAL, _RETURN = 0x20, 0x15, 0x35, 0x06
-_KILL, _ALLOW, _DENY = 0x80000000, 0x7FFF0000, 0x00050000 | errno.EPERM
-_AT_NUMBER, _AT_ARCH, _AT_FIRST_ARGUMENT = 0, 4, 16  # offsets in struct seccomp_data
+_LOAD = 0x20
+_JUMP_EQUAL = 0x15
+_JUMP_GREATER_EQUAL = 0x35
+_RETURN = 0x06
+_KILL = 0x80000000
+_ALLOW = 0x7FFF0000
+_DENY = 0x00050000 | errno.EPERM
+# Offsets in struct seccomp_data, bytes.
+_AT_NUMBER = 0
+_AT_ARCH = 4
+_AT_FIRST_ARGUMENT = 16
 
 _PR_SET_NO_NEW_PRIVS = 38
-_SET_MODE_FILTER, _FLAG_TSYNC = 1, 1
+_SET_MODE_FILTER = 1
+_FLAG_TSYNC = 1
 
 
 class _FilterProgram(ctypes.Structure):

@@ -19,9 +19,11 @@ _TOKEN = re.compile(
 
 def coloured(code: str) -> Markup:
     """Python text as HTML with a class for comments, strings, numbers and keywords; broken programs as well."""
-    html, end = [], 0
+    html = []
+    end = 0
     for token in _TOKEN.finditer(code):
-        kind, text = token.lastgroup, escape(token[0])
+        kind = token.lastgroup
+        text = escape(token[0])
         if kind == "name":
             kind = "keyword" if keyword.iskeyword(token[0]) else ""
         html += [

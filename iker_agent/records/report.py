@@ -92,7 +92,8 @@ class _Files:
 
     def image(self, name: str) -> str:
         """A picture as data URI, or nothing."""
-        content, kind = self.bytes(name), "image/png"
+        content = self.bytes(name)
+        kind = "image/png"
         if len(content) > _MAX_IMAGE_BYTES:
             content, kind = _shrunk(content)
         return _data_uri(content, kind)
@@ -146,7 +147,8 @@ class _Stage:
 def _page(folder: Path) -> dict[str, Any]:
     faults: list[str] = []
     top = _Files(folder, "", faults)
-    run, final = top.json("run.json"), top.json("outcome.json")
+    run = top.json("run.json")
+    final = top.json("outcome.json")
     listed = run.get("stages") if isinstance(run.get("stages"), list) else []
     records = {str(r.get("folder")): r for r in listed if isinstance(r, dict)}
     names = {*records, *(p.name for p in folder.iterdir() if p.is_dir())}
@@ -191,7 +193,8 @@ def _verdict(run: Mapping[str, Any]) -> tuple[str, str, str]:
 def _stage(path: Path, record: dict[str, Any], run: Mapping[str, Any], faults: list[str]) -> _Stage:
     source = _Files(path, f"{path.name}/", faults)
     stage = _Stage(path.name, int(path.name.removeprefix("stage_")), record=record)
-    stage.outcome, stage.goal = source.json("outcome.json"), source.json("goal.json")
+    stage.outcome = source.json("outcome.json")
+    stage.goal = source.json("goal.json")
     stage.program, stage.prompt, stage.reply = (source.text(n) for n in ("program.py", "prompt.md", "reply.md"))
     stage.refusals = [reason.strip() for reason in _REFUSED.findall(stage.prompt)]
     stage.events, stage.notes = (_texts(record.get(k)) for k in ("events", "notes"))
@@ -203,7 +206,8 @@ def _stage(path: Path, record: dict[str, Any], run: Mapping[str, Any], faults: l
     )  # curve.png shows no curve then
     stage.curve = "" if stage.untrained else source.image("curve.png")
     stage.marked = source.image("marked.png")
-    stage.video, stage.poster = source.video("rollout.mp4"), source.poster("rollout.mp4")
+    stage.video = source.video("rollout.mp4")
+    stage.poster = source.poster("rollout.mp4")
     stage.error_m = stage.outcome.get("goal_error_m", record.get("goal_error_m"))
     stage.title = _title(stage)
     stage.kind, stage.status, stage.reason = _status(stage)
@@ -248,7 +252,8 @@ def _expected(stage: _Stage, run: Mapping[str, Any]) -> list[str]:
 
 def _goal_in_words(goal: Mapping[str, Any], poses: Mapping[str, Any]) -> list[str]:
     """Sentences: what goes where, how far that is from where it was seen, which keypoints asked for it."""
-    name, target = _text(goal.get("object")), _vector(goal.get("target_pose"), 7)
+    name = _text(goal.get("object"))
+    target = _vector(goal.get("target_pose"), 7)
     if not name or not target:
         return []
     x, y, z = (f"{axis}\u00a0{100 * v:.1f}".replace("-", "−") for axis, v in zip("xyz", target, strict=False))

@@ -21,11 +21,10 @@ from iker_envs.scene import Image, Scene, SceneObject, View
 
 MIN_DISTANCE_PX = 24.0  # two marks closer than this cannot be told apart
 MIN_DRAWN_PER_OBJECT = 3  # fewer do not fix a pose
-_HIDDEN_M, _HIDDEN_KNOWN_M = (
-    0.02,
-    0.005,
-)  # how much nearer an occluder is: by depth alone, by segmentation too
-_GRID_SPACING_M, _GRID_INSET_M = 0.3, 0.03
+_HIDDEN_M = 0.02  # an occluder known by depth alone is at least so much nearer to the camera
+_HIDDEN_KNOWN_M = 0.005  # one that the segmentation shows as well
+_GRID_SPACING_M = 0.3
+_GRID_INSET_M = 0.03
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,7 +139,9 @@ def thin_out(
     Earlier points win, and points of movable objects win over all others (paper III-B). A movable object keeps three
     marks if it has three visible points that are no closer to others than half the distance (there dots would merge).
     """
-    objects, movable, drawn = list(objects), set(movable), list(visible)
+    objects = list(objects)
+    movable = set(movable)
+    drawn = list(visible)
     order = sorted(range(len(objects)), key=lambda k: objects[k] not in movable)
     left = {name: sum(d and o == name for d, o in zip(drawn, objects, strict=True)) for name in movable}
     kept: list[int] = []

@@ -13,11 +13,18 @@ from collections.abc import Sequence
 import numpy as np
 
 Box = tuple[float, float, float, float]  # left, top, right, bottom
-_DIRECTIONS, _ROUNDS = 24, 3
+_DIRECTIONS = 24
+_ROUNDS = 3
 _GAPS = (0.25, 0.6, 1.1, 1.8, 2.8, 4.2)  # between dot and label, in label heights
 # Costs: an overlap or leaving the image must never pay, a covered dot hardly ever, a crossing leader seldom.
-_OVERLAP, _OUTSIDE, _COVERED_DOT, _CROSSED_DOT, _CROSSED_LABEL = 1e4, 1e4, 300.0, 30.0, 60.0
-_FOREIGN, _INWARD, _LENGTH = 8.0, 2.0, 1.0
+_OVERLAP = 1e4
+_OUTSIDE = 1e4
+_COVERED_DOT = 300.0
+_CROSSED_DOT = 30.0
+_CROSSED_LABEL = 60.0
+_FOREIGN = 8.0
+_INWARD = 2.0
+_LENGTH = 1.0
 
 
 def place_labels(

@@ -24,8 +24,11 @@ from iker_envs.scene import Image
 MIN_FONT_PX = 18  # smaller numbers were misread
 MAX_AXIS_ERROR_RAD = np.deg2rad(20.0)
 DOT_RADIUS_PX = 5.0
-DOT_RGB, _BLACK, _WHITE = (255, 221, 0), (0, 0, 0), (255, 255, 255)
-_X_RGB, _Y_RGB = (200, 0, 0), (0, 120, 0)
+DOT_RGB = (255, 221, 0)
+_BLACK = (0, 0, 0)
+_WHITE = (255, 255, 255)
+_X_RGB = (200, 0, 0)
+_Y_RGB = (0, 120, 0)
 _GLYPH_SIDE_EM = 4.6  # of the font size
 
 
@@ -92,7 +95,8 @@ def _outward(keypoints: Keypoints, dots: dict[str, np.ndarray]) -> dict[str, np.
 def _axes_in_image(image: Image) -> np.ndarray:
     """Image directions (2, 2) of the base's +x and +y, unit vectors right and down, at the image's centre."""
     seen = rotation_matrix(image.T_world_cam[3:])[:2, :2]  # rows: world x and y; columns: right and down
-    wanted, names = np.array([[0.0, -1.0], [-1.0, 0.0]]), (("+x", "up"), ("+y", "left"))
+    wanted = np.array([[0.0, -1.0], [-1.0, 0.0]])
+    names = (("+x", "up"), ("+y", "left"))
     axes = seen / np.maximum(np.linalg.norm(seen, axis=1, keepdims=True), 1e-12)
     for axis, want, (name, side) in zip(axes, wanted, names, strict=True):
         error = np.arccos(np.clip(axis @ want, -1.0, 1.0))
@@ -106,14 +110,16 @@ def _axes_in_image(image: Image) -> np.ndarray:
 
 def _glyph_box(dots: np.ndarray, width: int, height: int, side: float) -> Box:
     """A square at the bottom right; where dots lie there, moved left along the edge, else up along the right edge."""
-    gap, step = 4.0, side / 4
+    gap = 4.0
+    step = side / 4
     rights = np.arange(width - gap, side + gap, -step)
     bottoms = np.arange(height - gap, side + gap, -step)
     places = [(r, height - gap) for r in rights] + [(width - gap, b) for b in bottoms]
     clear = 2 * DOT_RADIUS_PX
 
     def covered(corner: tuple[float, float]) -> int:
-        low, high = np.array(corner) - side - clear, np.array(corner) + clear
+        low = np.array(corner) - side - clear
+        high = np.array(corner) + clear
         return int(np.sum(np.all((dots > low) & (dots < high), axis=1)))
 
     right, bottom = min(places, key=covered)  # the first of the best
@@ -142,7 +148,8 @@ def _stroke(canvas: np.ndarray, start: np.ndarray, end: np.ndarray, radius: floa
     height, width = canvas.shape[:2]
     low = np.floor(np.minimum(start, end) - radius - 1).astype(int)
     high = np.ceil(np.maximum(start, end) + radius + 2).astype(int)
-    (x0, y0), (x1, y1) = np.clip(low, 0, [width, height]), np.clip(high, 0, [width, height])
+    (x0, y0) = np.clip(low, 0, [width, height])
+    (x1, y1) = np.clip(high, 0, [width, height])
     u, v = np.meshgrid(np.arange(x0, x1) + 0.5 - start[0], np.arange(y0, y1) + 0.5 - start[1])
     along = end - start
     share = np.clip((u * along[0] + v * along[1]) / max(along @ along, 1e-9), 0, 1)
@@ -164,7 +171,8 @@ def _draw_glyph(picture: PillowImage.Image, box: Box, axes: np.ndarray, font_px:
     origin = np.array([box[2], box[3]]) - 1.1 * font_px
     text_at = ((-1.0, 0.2), (0.35, -0.9))  # beside each tip, in font sizes
     for axis, name, rgb, offset in zip(axes, ("+x", "+y"), (_X_RGB, _Y_RGB), text_at, strict=True):
-        tip, side = origin + 2.9 * font_px * axis, np.array([-axis[1], axis[0]])
+        tip = origin + 2.9 * font_px * axis
+        side = np.array([-axis[1], axis[0]])
         neck = tip - 0.6 * font_px * axis
         pen.line((*origin, *neck), fill=rgb, width=max(3, font_px // 6))
         pen.polygon([tuple(p) for p in (tip, neck + 0.32 * font_px * side, neck - 0.32 * font_px * side)], fill=rgb)

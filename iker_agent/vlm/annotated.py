@@ -36,7 +36,8 @@ class AnnotatedVLM:
         contract: str = "keypoints",
         by_instruction: Mapping[str, Sequence[str]] | None = None,
     ) -> None:
-        self.programs, self.contract = tuple(programs), contract
+        self.programs = tuple(programs)
+        self.contract = contract
         self.by_instruction = {_words(text): tuple(codes) for text, codes in (by_instruction or {}).items()}
 
     @classmethod
@@ -63,9 +64,11 @@ class AnnotatedVLM:
         programs = self.by_instruction.get(_words(request.attachments.get("instruction", "")), self.programs)
         refused = {p.text for m in request.messages if m.role == "assistant" for p in m.parts}
         done = _block(_DONE.format(function=_FUNCTIONS[self.contract]))
-        text, repeated = "", ""
+        text = ""
+        repeated = ""
         for code in (p for p in programs if self._distance_m(p, now) > NEAR_M):
-            text, repeated = _block(code), repeated or _block(code)
+            text = _block(code)
+            repeated = repeated or _block(code)
             if text not in refused:
                 break
         else:

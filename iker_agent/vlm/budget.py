@@ -20,7 +20,8 @@ class Budget:
     """Wraps a backend; counts calls, tokens and money, and stops at the limits of the settings."""
 
     def __init__(self, inner: VLM, settings: AskSettings) -> None:
-        self.inner, self.settings = inner, settings
+        self.inner = inner
+        self.settings = settings
         self.calls = 0
         self.tokens = dict.fromkeys(_COUNTED, 0.0)
 
@@ -38,7 +39,8 @@ class Budget:
         return reply
 
     def _check(self) -> None:
-        s, total = self.settings, sum(self.tokens.values())
+        s = self.settings
+        total = sum(self.tokens.values())
         if s.max_calls and self.calls >= s.max_calls:
             raise BudgetSpent(f"the budget of {s.max_calls} calls is used up (ask.max_calls)")
         if s.max_total_tokens and total >= s.max_total_tokens:

@@ -54,10 +54,12 @@ def read_completion(answer: Any, settings: AskSettings, hide: Callable[[str], st
     blank = Reply("", "openai", model, finish="", usage=usage)
     if not isinstance(choices, list) or not choices:
         raise VLMEmpty("the server's answer holds no reply", blank)
-    message, finish = getattr(choices[0], "message", None), _string(getattr(choices[0], "finish_reason", None))
+    message = getattr(choices[0], "message", None)
+    finish = _string(getattr(choices[0], "finish_reason", None))
     text = hide(_content(getattr(message, "content", None)))
     if len(text) > _MAX_REPLY:
-        text, finish = text[:1000], "length"
+        text = text[:1000]
+        finish = "length"
     if finish.lower() in _CUT:
         finish = "length"
     reply = Reply(text, "openai", model, finish=finish or "stop", usage=usage)
@@ -80,7 +82,8 @@ def _check(reply: Reply, refusal: str, settings: AskSettings, hide: Callable[[st
 
 def explain(error: Exception, settings: AskSettings, hide: Callable[[str], str]) -> VLMError:
     """Our error for an exception of the client library."""
-    status, labels = getattr(error, "status_code", None), _labels(error)
+    status = getattr(error, "status_code", None)
+    labels = _labels(error)
     words = _quote(_text_of(getattr(error, "body", None)) or str(error), hide)
     if status is None:
         return _unreached(error, settings, words)
@@ -118,7 +121,8 @@ def rejected_parameter(error: Exception) -> str:
     """The request parameter that a server says it does not take; empty if the error is about something else."""
     if getattr(error, "status_code", None) not in (400, 422):
         return ""
-    code, name = _string(getattr(error, "code", None)), _string(getattr(error, "param", None))
+    code = _string(getattr(error, "code", None))
+    name = _string(getattr(error, "param", None))
     if code in _UNSUPPORTED and name:
         return name
     match = re.search(r"(?:unsupported|unknown|unrecognized)[\w ]*: *'?(\w+)", str(error), re.IGNORECASE)

@@ -27,7 +27,8 @@ from iker_agent.vlm.openai_answers import explain, read_completion, rejected_par
 from iker_agent.vlm.settings import AskSettings
 from iker_agent.vlm.types import Message, Reply, Request
 
-_FIRST_WAIT_S, _LONGEST_WAIT_S = 1.0, 60.0
+_FIRST_WAIT_S = 1.0
+_LONGEST_WAIT_S = 60.0
 _OPENAI_HOST = "api.openai.com"
 _TOKEN_NAMES = {"max_tokens": "max_completion_tokens", "max_completion_tokens": "max_tokens"}
 _HIDDEN = "[key]"
@@ -40,7 +41,8 @@ class OpenAIChat:
     """
 
     def __init__(self, settings: AskSettings, sleep: Callable[[float], None] = time.sleep) -> None:
-        self.settings, self._sleep = settings, sleep
+        self.settings = settings
+        self._sleep = sleep
         if not settings.model:
             raise ValueError("no model is named; add --model NAME (there is no default, since models come and go)")
         at_openai = urlsplit(settings.base_url).hostname == _OPENAI_HOST
@@ -79,7 +81,8 @@ class OpenAIChat:
 
     def complete(self, request: Request) -> Reply:
         """Ask, and ask again while the server is busy or the connection breaks; VLMError when there is no answer."""
-        start, notes = time.monotonic(), []
+        start = time.monotonic()
+        notes = []
         messages = [chat_message(m, self.settings.detail) for m in request.messages]
         for attempt in range(self.settings.retries + 1):
             try:
@@ -114,7 +117,9 @@ class OpenAIChat:
 
     def _in_time(self, call: Callable[[], Any]) -> Any:
         """What `call` gives within timeout_s: the library's own limit begins anew with every byte that drips in."""
-        ended, result, problems = threading.Event(), [], []
+        ended = threading.Event()
+        result = []
+        problems = []
 
         def work() -> None:
             try:

@@ -28,7 +28,9 @@ class Recorder:
     """Wraps a backend and appends every call to a folder; `settings` (no secrets) are written into each row."""
 
     def __init__(self, inner: VLM, folder: str | Path, settings: Mapping[str, Any]) -> None:
-        self.inner, self.folder, self.settings = inner, Path(folder), dict(settings)
+        self.inner = inner
+        self.folder = Path(folder)
+        self.settings = dict(settings)
         self._number = 0
 
     def complete(self, request: Request) -> Reply:

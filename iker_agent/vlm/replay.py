@@ -24,7 +24,9 @@ class Replay:
     def __init__(self, folder: str | Path, match: str = "text") -> None:
         if match not in MATCHES:
             raise ValueError(f"match {match!r} is unknown; known: {', '.join(MATCHES)}")
-        self.folder, self.match, self.unequal = Path(folder), match, 0
+        self.folder = Path(folder)
+        self.match = match
+        self.unequal = 0
         self._rows = read_calls(folder)
 
     def complete(self, request: Request) -> Reply:

@@ -47,11 +47,16 @@ _OUTLINE = np.array(
     ]
 )
 _TOE_INDEX = 10
-_AROUND, _UP = 56, 15
-_SOLE_TOP, _WELT = 0.29, 0.95  # height of the sole; the upper starts a little inside its edge
-_COLLAR_CENTRE, _COLLAR_HALF = (-0.235, 0.02), (0.195, 0.245)
+_AROUND = 56
+_UP = 15
+_SOLE_TOP = 0.29  # height of the sole, as a share of the shoe's
+_WELT = 0.95  # the upper starts a little inside the sole's edge
+_COLLAR_CENTRE = (-0.235, 0.02)
+_COLLAR_HALF = (0.195, 0.245)
 _LIFT = 0.012  # of the height: how far trim lies above the upper
-_LIGHT, _DARK, _INSIDE = (0.93, 0.92, 0.88), (0.16, 0.16, 0.20), (0.07, 0.06, 0.06)
+_LIGHT = (0.93, 0.92, 0.88)
+_DARK = (0.16, 0.16, 0.20)
+_INSIDE = (0.07, 0.06, 0.06)
 
 
 def shoe_look(model: ObjectModel) -> tuple[Geom, ...]:

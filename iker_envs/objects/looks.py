@@ -16,7 +16,8 @@ from iker_envs.objects.footwear import shoe_look
 from iker_envs.objects.shapes import Geom, parts
 from iker_envs.scene import ObjectModel
 
-_PAPER, _INK = np.array([0.95, 0.93, 0.87]), np.array([0.15, 0.15, 0.17])
+_PAPER = np.array([0.95, 0.93, 0.87])
+_INK = np.array([0.15, 0.15, 0.17])
 _BOOK_THICKNESS_RATIO = 0.4  # a movable block thinner than this share of its middle side is a book
 _SKIN_M = 0.0008  # print and labels stand out by this much
 
@@ -36,7 +37,8 @@ def block_look(model: ObjectModel) -> tuple[Geom, ...]:
 
 def shoe_box_look(model: ObjectModel) -> tuple[Geom, ...]:
     """A carton with a lid over it; a printed label on the end that faces -x, a band and a mark on the lid."""
-    main, half = model.rgba[:3], model.size_m / 2
+    main = model.rgba[:3]
+    half = model.size_m / 2
     lid = half[2] * 0.42  # the lid comes down to here
     step = 0.0025
     outer = half - _SKIN_M
@@ -55,7 +57,9 @@ def shoe_box_look(model: ObjectModel) -> tuple[Geom, ...]:
 
 def _label(half: np.ndarray, lid: float, step: float) -> tuple[Geom, ...]:
     """White paper with lines of print and a bar code on the carton's -x end."""
-    width, top, bottom = 0.42 * half[1], lid - 0.12 * half[2], -0.72 * half[2]
+    width = 0.42 * half[1]
+    top = lid - 0.12 * half[2]
+    bottom = -0.72 * half[2]
     x = -half[0] + step
     sheet = _block((x, -width, bottom), (x + 0.01, width, top), _PAPER)
     marks = []
@@ -77,17 +81,21 @@ def book_look(model: ObjectModel) -> tuple[Geom, ...]:
     """
     axes = np.argsort(model.size_m, kind="stable")
     thin, across, along = (int(a) for a in axes)
-    main, half = model.rgba[:3], model.size_m / 2
+    main = model.rgba[:3]
+    half = model.size_m / 2
     board = min(0.0035, 0.2 * half[thin])
     edge = min(0.005, 0.08 * half[across])
 
     def piece(span_across, span_along, span_thin, rgb) -> Geom:
-        low, high = np.zeros(3), np.zeros(3)
+        low = np.zeros(3)
+        high = np.zeros(3)
         for axis, span in ((across, span_across), (along, span_along), (thin, span_thin)):
             low[axis], high[axis] = span
         return _block(low, high, rgb)
 
-    a, b, t = half[across], half[along], half[thin] - _SKIN_M
+    a = half[across]
+    b = half[along]
+    t = half[thin] - _SKIN_M
     bright = _PAPER if main.mean() < 0.6 else _INK
     standing = along == 2
     side = -1.0 if standing else 1.0  # where the spine is
@@ -118,12 +126,15 @@ def book_look(model: ObjectModel) -> tuple[Geom, ...]:
 
 def rack_look(model: ObjectModel) -> tuple[Geom, ...]:
     """The legs and the board of the collision shape, the board with slats along y on top."""
-    main, half = model.rgba[:3], model.size_m / 2
+    main = model.rgba[:3]
+    half = model.size_m / 2
     board, *legs = parts(model).collision
-    slat_m, groove_m = 0.004, 0.004
+    slat_m = 0.004
+    groove_m = 0.004
     count = max(2, round(model.size_m[0] / 0.055))
     pitch = (model.size_m[0] + groove_m) / count
-    top, low = half[2], half[2] - 2 * board.half_size_m[2]
+    top = half[2]
+    low = half[2] - 2 * board.half_size_m[2]
     under = _block((-half[0], -half[1], low), (half[0], half[1], top - slat_m), 0.62 * main)
     starts = -half[0] + pitch * np.arange(count)
     slats = [_block((x, -half[1], top - slat_m), (x + pitch - groove_m, half[1], top), main) for x in starts]
@@ -147,7 +158,8 @@ def _recoloured(geom: Geom, rgb: np.ndarray) -> Geom:
 
 def _block(low, high, rgb: np.ndarray) -> Geom:
     """A box between two corners (3,)."""
-    low, high = np.asarray(low, dtype=float), np.asarray(high, dtype=float)
+    low = np.asarray(low, dtype=float)
+    high = np.asarray(high, dtype=float)
     return Geom("box", tuple((high - low) / 2), tuple((high + low) / 2), rgba=_rgba(rgb))
 
 

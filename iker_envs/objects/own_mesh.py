@@ -18,7 +18,8 @@ import numpy as np
 from iker_envs.objects.shapes import Geom, Parts
 
 MAX_PARTS = 8
-MAX_SIZE_M, MIN_SIZE_M = 1.0, 0.005
+MAX_SIZE_M = 1.0
+MIN_SIZE_M = 0.005
 _CONVEX = 0.97  # a mesh that fills so much of its hull is as good as convex
 _CONCAVITY = 0.08  # coacd's threshold: coarse, a hand-sized cup becomes its wall in a handful of parts
 _PIP = "python -m pip install 'iker[mesh]'"
@@ -83,7 +84,8 @@ def _hulls(mesh: Any) -> list[Any]:
 
 def _geom(vertices: np.ndarray, faces: np.ndarray, rgba: tuple[float, ...]) -> Geom:
     """A mesh geom whose own origin is the centre of its bounding box, as `collision.object_boxes` expects."""
-    low, high = np.min(vertices, axis=0), np.max(vertices, axis=0)
+    low = np.min(vertices, axis=0)
+    high = np.max(vertices, axis=0)
     centre = (low + high) / 2
     half = tuple(float(h) for h in (high - low) / 2)
     position = tuple(float(c) for c in centre)

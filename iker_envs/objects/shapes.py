@@ -53,8 +53,11 @@ def shoe(model: ObjectModel) -> Parts:
     Proportions for 28 x 10 x 9 cm: sole 3 cm, heel block 9 x 6.2 cm up to the collar, vamp 3.5 cm above the sole.
     """
     length, width, height = (float(s) for s in model.size_m)
-    sole, heel_length, heel_width = height / 3, 0.32 * length, 0.62 * width
-    x0, z0 = -length / 2, -height / 2
+    sole = height / 3
+    heel_length = 0.32 * length
+    heel_width = 0.62 * width
+    x0 = -length / 2
+    z0 = -height / 2
     collision = (
         _box_geom((length, width, sole), (x0, -width / 2, z0), model.rgba),
         _box_geom((heel_length, heel_width, height - sole), (x0 + 0.01, -heel_width / 2, z0 + sole), model.rgba),
@@ -70,7 +73,8 @@ def shoe(model: ObjectModel) -> Parts:
 def rack(model: ObjectModel) -> Parts:
     """A low rack: a 2 cm board on four legs, open underneath."""
     length, width, height = (float(s) for s in model.size_m)
-    board, leg = 0.02, 0.03
+    board = 0.02
+    leg = 0.03
     corners = [(sx, sy) for sx in (-1, 1) for sy in (-1, 1)]
     legs = tuple(
         Geom(

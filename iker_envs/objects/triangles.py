@@ -16,7 +16,10 @@ def grid_mesh(points: np.ndarray, *, closed: bool = False) -> Mesh:
     index = np.arange(rows * columns).reshape(rows, columns)
     right = np.roll(index, -1, axis=1) if closed else index[:, 1:]
     left = index if closed else index[:, :-1]
-    a, b, c, d = left[:-1], left[1:], right[1:], right[:-1]
+    a = left[:-1]
+    b = left[1:]
+    c = right[1:]
+    d = right[:-1]
     faces = np.concatenate([np.stack([a, b, c], -1).reshape(-1, 3), np.stack([a, c, d], -1).reshape(-1, 3)])
     return points.reshape(-1, 3), faces
 

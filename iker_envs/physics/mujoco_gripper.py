@@ -23,7 +23,9 @@ FINGERTIP_M = 0.012  # the fingertips reach this far beyond the tool centre
 FINGER_HALF_SIZE_M = (0.011, 0.006, 0.039)
 HAND_HALF_SIZE_M = (0.05, 0.07, 0.05)
 HAND_CENTRE_M = (0.0, 0.0, -0.115)  # from the flange, 172 mm behind the tool centre, to the finger joints
-WRIST_RADIUS_M, WRIST_FROM_M, WRIST_TO_M = 0.045, -0.27, -0.12
+WRIST_RADIUS_M = 0.045
+WRIST_FROM_M = -0.27
+WRIST_TO_M = -0.12
 JOINTS = ("x", "y", "z", "pitch", "roll", "tool_yaw")
 FINGERS = ("finger_left", "finger_right")
 
@@ -41,7 +43,8 @@ _AXES = {
     "tool_yaw": (0, 0, 1),
 }
 _COLLISION = {"contype": 1, "conaffinity": 2, "group": 1}
-_DARK, _METAL = (0.16, 0.16, 0.18, 1.0), (0.82, 0.84, 0.86, 1.0)
+_DARK = (0.16, 0.16, 0.18, 1.0)
+_METAL = (0.82, 0.84, 0.86, 1.0)
 
 
 def add_gripper(spec: mujoco.MjSpec) -> None:
@@ -83,7 +86,8 @@ def _add_joint(spec: mujoco.MjSpec, body, name: str, gains: dict[str, float]) ->
 def _add_actuator(spec: mujoco.MjSpec, name: str, gains: dict[str, float]) -> None:
     actuator = spec.add_actuator(name=name, target=name, trntype=mujoco.mjtTrn.mjTRN_JOINT)
     actuator.set_to_position(kp=gains["kp"])
-    actuator.forcelimited, actuator.forcerange = True, [-gains["force"], gains["force"]]
+    actuator.forcelimited = True
+    actuator.forcerange = [-gains["force"], gains["force"]]
 
 
 def _add_finger(spec: mujoco.MjSpec, hand, name: str, sign: float) -> None:

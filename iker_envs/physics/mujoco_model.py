@@ -21,7 +21,11 @@ from iker_envs.stage.variants import Variant
 TIMESTEP_S = 0.01
 _SPECK_M = 0.001
 _SPARE_DEPTH_M = 50.0
-TABLE_GROUP, GRIPPER_GROUP, VISUAL_GROUP, COLLISION_GROUP, SPARE_GROUP = 0, 1, 2, 3, 5
+TABLE_GROUP = 0
+GRIPPER_GROUP = 1
+VISUAL_GROUP = 2
+COLLISION_GROUP = 3
+SPARE_GROUP = 5
 _KINDS = {
     "box": mujoco.mjtGeom.mjGEOM_BOX,
     "ellipsoid": mujoco.mjtGeom.mjGEOM_ELLIPSOID,
@@ -58,7 +62,8 @@ Slots = list[list[tuple[Geom, float]]]  # by variant: geoms of one object and th
 
 
 def _scaled_parts(variant: Variant, name: str) -> list[tuple[Geom, float]]:
-    shape, scale = parts(variant.scene.object(name).model), variant.scale_of(name)
+    shape = parts(variant.scene.object(name).model)
+    scale = variant.scale_of(name)
     if scale == 1.0:
         return list(zip(shape.collision, shape.mass_share, strict=True))
     return [(_scaled(g, scale), share) for g, share in zip(shape.collision, shape.mass_share, strict=True)]
@@ -102,7 +107,8 @@ def _compile(
     free = scene.movable if free is None else free
     spec = mujoco.MjSpec()
     option = spec.option
-    option.timestep, option.impratio = TIMESTEP_S, 10.0
+    option.timestep = TIMESTEP_S
+    option.impratio = 10.0
     option.integrator = mujoco.mjtIntegrator.mjINT_IMPLICITFAST
     option.cone = mujoco.mjtCone.mjCONE_ELLIPTIC
     option.jacobian = mujoco.mjtJacobian.mjJAC_DENSE  # small models; 4.0.0's sparse factorisation has a bug

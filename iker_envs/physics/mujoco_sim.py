@@ -27,8 +27,11 @@ _POSITIONS = 1  # mjSTAGE_POS: poses are current after the last substep
 _FIELDS = ("geom_friction", "geom_solref", "body_mass", "body_inertia", "body_ipos", "body_pos", "body_quat")
 _OF_SHAPE = ("geom_rbound", "geom_aabb", "bvh_aabb", "dof_length")
 _STATE = ("qpos", "qvel", "ctrl", "qacc_warmstart", "time")
-_ABOVE_0, _AT_LEAST_0 = ("mass", "restitution", "compliance"), ("friction", "geometry")
-_TIME_CONSTANT, _DAMPING_RATIO = 0, 1  # columns of geom_solref
+_ABOVE_0 = ("mass", "restitution", "compliance")
+_AT_LEAST_0 = ("friction", "geometry")
+# Columns of geom_solref.
+_TIME_CONSTANT = 0
+_DAMPING_RATIO = 1
 
 
 class MujocoSim:
@@ -44,7 +47,8 @@ class MujocoSim:
     before anything has changed.
     """
 
-    xp, device = xp, "cpu"
+    xp = xp
+    device = "cpu"
     randomizable: ClassVar = {
         "geometry": "reset",
         "friction": "reset",
@@ -62,7 +66,8 @@ class MujocoSim:
         num_threads: int = 0,
     ) -> None:
         variants = [Variant(scene)] if isinstance(scene, Scene) else list(scene)
-        self.scene, self.num_worlds = variants[0].scene, num_worlds
+        self.scene = variants[0].scene
+        self.num_worlds = num_worlds
         self.objects = self.scene.movable
         if not isinstance(num_worlds, (int, np.integer)) or num_worlds < 1:
             raise ValueError(f"num_worlds is a whole number of at least 1, not {num_worlds!r}")
@@ -78,7 +83,8 @@ class MujocoSim:
         bind = self._batch.bind
         self._state = {name: bind(name) for name in _STATE}
         self._qpos, self._qvel, self._ctrl = (self._state[name] for name in ("qpos", "qvel", "ctrl"))
-        self._xpos, self._xquat = bind("xpos"), bind("xquat")
+        self._xpos = bind("xpos")
+        self._xquat = bind("xquat")
         self._constraint_force = bind("qfrc_constraint")
         self._expand(models)
         self._unstable = np.zeros(num_worlds, dtype=bool)
@@ -161,14 +167,20 @@ class MujocoSim:
             self._place_welded(worlds, self._bodies[self._welded], to.object_pose[:, self._welded])
         if to.furniture_pose is not None:
             self._place_welded(worlds, self._furniture, to.furniture_pose)
-        qpos, qvel, ctrl = self._qpos[worlds], self._qvel[worlds], self._ctrl[worlds]
+        qpos = self._qpos[worlds]
+        qvel = self._qvel[worlds]
+        ctrl = self._ctrl[worlds]
         gripper = np.concatenate([to.gripper_pose[:, :3], hinge_angles(to.gripper_pose[:, 3:])], axis=-1)
-        qpos[:, self._gripper_qpos], qpos[:, self._finger_qpos] = gripper, (to.opening_m / 2)[:, None]
+        qpos[:, self._gripper_qpos] = gripper
+        qpos[:, self._finger_qpos] = (to.opening_m / 2)[:, None]
         qvel[:, self._gripper_dofs] = 0.0
         if to.object_pose is not None:
             qpos[:, self._free_qpos] = to.object_pose[:, self._free]
-        ctrl[:, :6], ctrl[:, 6:8] = gripper, (to.opening_command_m / 2)[:, None]
-        self._qpos[worlds], self._qvel[worlds], self._ctrl[worlds] = qpos, qvel, ctrl
+        ctrl[:, :6] = gripper
+        ctrl[:, 6:8] = (to.opening_command_m / 2)[:, None]
+        self._qpos[worlds] = qpos
+        self._qvel[worlds] = qvel
+        self._ctrl[worlds] = ctrl
         self._batch.forward(worlds, stage=_POSITIONS)
         self._unstable[worlds] = False
         self._warnings = self._batch.warning[:, _DIVERGED, 1].copy()
@@ -191,7 +203,8 @@ class MujocoSim:
     def _place_welded(self, worlds: np.ndarray, bodies: np.ndarray, pose: np.ndarray) -> None:
         if len(bodies):
             cells = np.ix_(worlds, bodies)
-            self._field["body_pos"][cells], self._field["body_quat"][cells] = pose[..., :3], pose[..., 3:]
+            self._field["body_pos"][cells] = pose[..., :3]
+            self._field["body_quat"][cells] = pose[..., 3:]
 
     def randomize(self, what: str, worlds: np.ndarray, values: np.ndarray) -> None:
         """Set a quantity in the worlds (M,), before they are reset.
@@ -225,7 +238,8 @@ class MujocoSim:
         self._field["geom_friction"][np.ix_(worlds, self._geoms[k], [0])] = values[:, None, None]
 
     def _set_mass(self, worlds: np.ndarray, k: int, values: np.ndarray) -> None:
-        body, variant = self._bodies[k], self.variant[worlds]
+        body = self._bodies[k]
+        variant = self.variant[worlds]
         scale = values / self._nominal["body_mass"][variant, body]
         self._field["body_mass"][worlds, body] = values
         self._field["body_inertia"][worlds, body] = self._nominal["body_inertia"][variant, body] * scale[:, None]
@@ -284,7 +298,8 @@ class MujocoSim:
         for name, values in state["state"].items():
             self._state[name][:] = values
         self._batch.forward(None, stage=_POSITIONS)
-        self._contact[:], self._unstable[:] = state["contact"], state["unstable"]
+        self._contact[:] = state["contact"]
+        self._unstable[:] = state["unstable"]
         self._warnings = self._batch.warning[:, _DIVERGED, 1].copy()
 
     def mirror(self, world: int, data: mujoco.MjData) -> None:
@@ -309,7 +324,8 @@ class MujocoSim:
             self._mirror_welded(world, model, name, body)
 
     def _mirror_welded(self, world: int, model: mujoco.MjModel, name: str, body: int) -> None:
-        model.body(name).pos, model.body(name).quat = self._xpos[world, body], self._xquat[world, body]
+        model.body(name).pos = self._xpos[world, body]
+        model.body(name).quat = self._xquat[world, body]
 
     def close(self) -> None:
         """Drop the batch and its threads."""

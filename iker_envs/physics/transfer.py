@@ -22,7 +22,9 @@ from iker_envs.sim import WorldReset
 SETTLE_S = 0.5
 MAX_MOVE_M = 0.02
 _GAP_M = 0.001
-_OVERLAP_M, _REST_M = 0.005, 0.01  # of a scene that claims to be at rest
+# A scene that claims to be at rest overlaps and moves at most so much.
+_OVERLAP_M = 0.005
+_REST_M = 0.01
 
 
 class SceneNotAtRest(ValueError):
@@ -63,13 +65,15 @@ def deepest_contact(scene: Scene, tolerance_m: float) -> str:
     model = build_model(scene)
     data = mujoco.MjData(model)
     mujoco.mj_forward(model, data)
-    deepest, sentence = tolerance_m, ""
+    deepest = tolerance_m
+    sentence = ""
     for contact in data.contact:
         names = [model.body(model.geom_bodyid[geom]).name for geom in contact.geom]
         things = [name for name in names if name not in RESERVED_NAMES]
         of_the_scene = all(name in (*things, "world") for name in names)  # the hand stands anywhere here
         if -contact.dist > deepest and of_the_scene:
-            deepest, (one, other) = -contact.dist, (*things, "the table")[:2]
+            deepest = -contact.dist
+            (one, other) = (*things, "the table")[:2]
             sentence = f"{one} is {1000 * deepest:.0f} mm inside {other}"
     return sentence
 

@@ -80,7 +80,8 @@ def _cast(model, data, origin: np.ndarray, rays: np.ndarray, groups: tuple[int, 
     mask = np.zeros(mujoco.mjNGROUP, dtype=np.uint8)
     mask[list(groups)] = 1
     count = len(rays)
-    geom, distance = np.empty(count, dtype=np.int32), np.empty(count)
+    geom = np.empty(count, dtype=np.int32)
+    distance = np.empty(count)
     normal = np.empty((count, 3)) if normals else None
     mujoco.mj_multiRay(
         model,

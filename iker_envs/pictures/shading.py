@@ -14,11 +14,19 @@ import numpy as np
 from scipy.ndimage import uniform_filter, uniform_filter1d
 
 LIGHT_POSITION_M = np.array([-0.5, 1.1, 2.4])  # behind the robot's left shoulder: shadows fall forward right
-_LAMP, _SKY, _BOUNCE = 0.72, 0.40, 0.22  # strengths of lamp, light from above, light from below
+# Strengths of the light: from the lamp, from above, from below.
+_LAMP = 0.72
+_SKY = 0.40
+_BOUNCE = 0.22
 _SHADE = 0.22  # the part of the lamp that reaches a shadow
-_TEXELS, _TILE_M, _PLANK_M = 1024, 1.2, 0.15
-_TABLE_CENTRE_M, _FADE_FROM_M, _FADE_TO_M = np.array([0.5, 0.0]), 1.2, 2.6
-_BACKGROUND_LOW, _BACKGROUND_HIGH = np.array([0.80, 0.83, 0.86]), np.array([0.93, 0.95, 0.97])
+_TEXELS = 1024
+_TILE_M = 1.2
+_PLANK_M = 0.15
+_TABLE_CENTRE_M = np.array([0.5, 0.0])
+_FADE_FROM_M = 1.2
+_FADE_TO_M = 2.6
+_BACKGROUND_LOW = np.array([0.80, 0.83, 0.86])
+_BACKGROUND_HIGH = np.array([0.93, 0.95, 0.97])
 
 
 class Surface(NamedTuple):

@@ -45,7 +45,8 @@ class Viewer:
         from mujoco import viewer  # needs OpenGL, which headless machines may lack
 
         self._window = viewer.launch_passive(model, data, show_left_ui=False, show_right_ui=False)
-        self._tick_s, self._next = tick_s, time.monotonic()
+        self._tick_s = tick_s
+        self._next = time.monotonic()
 
     def show(self) -> None:
         """Draw, and keep to real time."""

@@ -78,8 +78,13 @@ def _edge_depths(cosines: np.ndarray, half_a: np.ndarray, half_b: np.ndarray, of
     In the frame of box a, with `cosines` (A, B, 3, 3), half sizes (A, 3) and (B, 3) and centre offsets (A, B, 3)
     (Gottschalk, Lin, Manocha 1996).
     """
-    size, i, j = np.abs(cosines), np.arange(3)[:, None], np.arange(3)[None]
-    i1, i2, j1, j2 = (i + 1) % 3, (i + 2) % 3, (j + 1) % 3, (j + 2) % 3
+    size = np.abs(cosines)
+    i = np.arange(3)[:, None]
+    j = np.arange(3)[None]
+    i1 = (i + 1) % 3
+    i2 = (i + 2) % 3
+    j1 = (j + 1) % 3
+    j2 = (j + 2) % 3
     ones = np.ones((3, 3), dtype=int)
     reach_a = half_a[:, None, i1 * ones] * size[..., i2 * ones, j * ones]
     reach_a += half_a[:, None, i2 * ones] * size[..., i1 * ones, j * ones]
@@ -100,7 +105,8 @@ def scene_boxes(scene: Scene, skip: Iterable[str] = ()) -> dict[str, list[Orient
 
 def deepest_overlap(boxes: Iterable[OrientedBox], others: dict[str, list[OrientedBox]]) -> tuple[float, str]:
     """The largest penetration in metres of `boxes` into `others` and whom it hits; (negative gap, "") when free."""
-    boxes, names = list(boxes), [name for name, obstacles in others.items() for _ in obstacles]
+    boxes = list(boxes)
+    names = [name for name, obstacles in others.items() for _ in obstacles]
     if not boxes or not names:
         return -np.inf, ""
     depths = _overlap_depths(boxes, [box for obstacles in others.values() for box in obstacles]).max(axis=0)

@@ -25,7 +25,8 @@ _MIN_DEPTH_M = _DEPTH_M + FINGERTIP_M  # of a part, for the fingers to hold it
 _EDGE_M = 0.015  # fingers stay this far inside the part's edge
 _TOLERANCE_M = 0.002
 _FAR_M = 0.05  # a grasp so far outside the workspace or the arm's reach is a mistake
-_DOWN, _FORWARD = np.array([0.0, 0.0, -1.0]), np.array([1.0, 0.0, 0.0])
+_DOWN = np.array([0.0, 0.0, -1.0])
+_FORWARD = np.array([1.0, 0.0, 0.0])
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,8 @@ def propose_grasps(scene: Scene, name: str, target_pose: np.ndarray | None = Non
     moves = [np.array([0, 0, 0, 1.0, 0, 0, 0])]
     if target_pose is not None:
         moves.append(pose_compose(np.asarray(target_pose), pose_inverse(obj.pose)))
-    reasons, kept = [], []
+    reasons = []
+    kept = []
     for grasp in candidates:
         why = _obstacle(grasp, scene, boxes, moves, others)
         reasons.append(why) if why else kept.append(grasp)

@@ -47,7 +47,8 @@ def _distance(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def _to_edges(points: np.ndarray, polygon: np.ndarray) -> float:
-    start, edge = polygon, np.roll(polygon, -1, axis=0) - polygon
+    start = polygon
+    edge = np.roll(polygon, -1, axis=0) - polygon
     offset = points[:, None] - start
     along = np.clip(np.sum(offset * edge, axis=-1) / np.sum(edge**2, axis=-1), 0.0, 1.0)
     return float(np.linalg.norm(offset - along[..., None] * edge, axis=-1).min())

@@ -38,7 +38,10 @@ class Arrangements:
     def __init__(
         self, source: StartSource, variants: Variants, randomisation: Randomisation, num_worlds: int, bank: int
     ) -> None:
-        self.source, self.variants, self.randomisation, self._size = source, variants, randomisation, bank
+        self.source = source
+        self.variants = variants
+        self.randomisation = randomisation
+        self._size = bank
         self._bank: list[dict[int | None, tuple[Arrangement, ...]]] = [{} for _ in range(num_worlds)]
         self._grasps: dict[int, Grasp] = {}
 
@@ -77,10 +80,12 @@ class Arrangements:
         goal = goal or start.goal
         pick = self.variants.pick(configuration, float(self.randomisation.draw("geometry_scale", rng)[0, 0]))
         scale = self.variants.items[pick].scale_of(goal.object)
-        scene, model = start.scene, start.scene.object(goal.object).model
+        scene = start.scene
+        model = start.scene.object(goal.object).model
         if scale != 1.0:
             lifted = standing_higher(model, scene.object(goal.object).pose, scale)
-            scene, goal = scene.with_poses({goal.object: lifted}), _scaled_goal(goal, model, scale)
+            scene = scene.with_poses({goal.object: lifted})
+            goal = _scaled_goal(goal, model, scale)
         poses = {o.name: o.pose for o in scene.objects}
         return Arrangement(
             goal=goal,

@@ -48,7 +48,8 @@ def make_source(
         raise ValueError(f"stage_index {stage_index!r} is for tasks; a scene with a goal is one stage")
     if goal is None:
         raise ValueError("a scene needs a goal; goal={'object': ..., 'target_pose': [x, y, z, qw, qx, qy, qz]}")
-    scene, goal = as_contract(Scene, scene), as_contract(Goal, goal)
+    scene = as_contract(Scene, scene)
+    goal = as_contract(Goal, goal)
     try:
         target = scene.object(goal.object)
     except KeyError as error:
@@ -138,7 +139,8 @@ def as_randomisation(value: Any) -> Randomisation:
     if value is None or (isinstance(value, str) and value in named):
         return named[value or "on"]()
     if isinstance(value, (str, Path)):
-        path, value = value, _ranges_of_file(Path(value))
+        path = value
+        value = _ranges_of_file(Path(value))
         if not isinstance(value, Mapping):
             raise ValueError(f"{str(path)!r} holds no mapping from rows to ranges, but {value!r}")
     if not isinstance(value, Mapping):
@@ -147,7 +149,8 @@ def as_randomisation(value: Any) -> Randomisation:
         return Randomisation(value)
     if unknown := [key for key in value if key not in ("ranges", "scale")]:
         raise ValueError(f"a randomisation with 'ranges' or 'scale' has no {unknown[0]!r}; put rows into 'ranges'")
-    ranges, scale = value.get("ranges", "on"), value.get("scale")
+    ranges = value.get("ranges", "on")
+    scale = value.get("scale")
     if isinstance(ranges, str) and ranges not in named:
         raise ValueError(f"randomisation ranges are 'on', 'off', 'all' or a mapping, not {ranges!r}")
     whole = named[ranges]() if isinstance(ranges, str) else Randomisation(ranges)

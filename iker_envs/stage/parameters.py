@@ -28,7 +28,8 @@ class Physics:
     """
 
     def __init__(self, sim: Sim, variants: Variants, randomisation: Randomisation) -> None:
-        self._sim, self._randomisation = sim, randomisation
+        self._sim = sim
+        self._randomisation = randomisation
         nominal = Randomisation.off()
         shape = (sim.num_worlds, len(sim.objects))
         self.drawn = {n: np.tile(nominal.draw(n, np.random.default_rng(0)), (*shape, 1)) for n in _ROWS}
@@ -39,7 +40,8 @@ class Physics:
                 for v, row in zip(variants.items, models, strict=True)
             ]
         )
-        self._friction, self._mass = _table(models, "friction"), _table(models, "mass_kg")
+        self._friction = _table(models, "friction")
+        self._mass = _table(models, "mass_kg")
         self._max_com_m = MAX_COM_SHARE * _table(models, "size_m") / 2
 
     def draw(self, worlds: np.ndarray, rngs: Sequence[np.random.Generator]) -> None:

@@ -47,7 +47,8 @@ def check_state(state: Any, present: Mapping[str, Any]) -> None:
             "the state is one of another task, scene or goal, or of other arguments (randomisation, observation, "
             "episode_s, free, rewards); make the environment that it came from"
         )
-    goals, num_worlds = state.get("goals"), len(present["goals"])
+    goals = state.get("goals")
+    num_worlds = len(present["goals"])
     if isinstance(goals, list) and len(goals) != num_worlds:
         raise ValueError(f"the state is one of {len(goals)} worlds, these are {num_worlds}")
     rngs = state.get("rngs")

@@ -25,7 +25,8 @@ class Sensing:
 
     def __init__(self, randomisation: Randomisation, num_worlds: int, max_steps: int) -> None:
         self.randomisation = randomisation
-        self.offset_m, self.turn = np.zeros((num_worlds, 3)), np.tile([1.0, 0, 0, 0], (num_worlds, 1))
+        self.offset_m = np.zeros((num_worlds, 3))
+        self.turn = np.tile([1.0, 0, 0, 0], (num_worlds, 1))
         noisy = "observation_noise" in randomisation.ranges
         self._noise_m = np.zeros((num_worlds, max_steps + 1 if noisy else 1, 3))
         self._latency = {name: np.zeros(num_worlds, dtype=int) for name in ("observation_latency", "action_latency")}
@@ -44,7 +45,8 @@ class Sensing:
                 self._noise_m[w] = draw("observation_noise", rngs[w], self._noise_m.shape[1])
             for name in self._delayed:
                 self._latency[name][w] = round(float(draw(name, rngs[w])[0, 0]))
-        self._poses[:, worlds], self._actions[:, worlds] = pose, 0.0
+        self._poses[:, worlds] = pose
+        self._actions[:, worlds] = 0.0
 
     def see(self, worlds: np.ndarray, pose: np.ndarray) -> None:
         """A tick has passed in the worlds (M,): their object is at `pose` (M, 7) now."""

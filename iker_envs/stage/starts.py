@@ -30,7 +30,8 @@ _TURNS_RAD = np.deg2rad([40, -40, 20, -20, 0, 60, -60, 90, -90, 120, -120, 180])
 _FINGER_BELOW_TOP_M = 0.058  # the hand, 6.5 cm behind the tool centre, then clears the top of the object
 _BELOW_M = 0.05  # a target so far under the table, which is z = 0, is a mistake and no error of an estimate
 _LOWEST_TCP_M = 0.018  # above what the object stands on
-_DRAWS, _OVERLAP_M = 20, 0.001  # of a start pose: how often, and how much deeper than nominal it may be in others
+_DRAWS = 20  # how often a start pose is drawn before the object stays where it is
+_OVERLAP_M = 0.001  # how much deeper than nominal a drawn start may be in other objects
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,7 +89,8 @@ class FixedStart:
 def check_target(goal: Goal, scene: Scene) -> None:
     """ValueError if a keypoint of the goal's object would end out of what can be observed, or under the table."""
     targets = pose_apply(goal.target_pose, scene.object(goal.object).model.control_keypoints_m())
-    farthest, lowest = targets.flat[np.argmax(np.abs(targets))], float(targets[:, 2].min())
+    farthest = targets.flat[np.argmax(np.abs(targets))]
+    lowest = float(targets[:, 2].min())
     what = f"the goal for {goal.object!r}, target_pose {np.round(goal.target_pose, 3).tolist()},"
     if lowest < -_BELOW_M:
         raise ValueError(f"{what} has a keypoint {-lowest:.2f} m below the table; give one with all above z = 0")

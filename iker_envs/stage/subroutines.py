@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from iker_envs.stage.worlds import StageWorlds
 
 _RETREAT_M = 0.12
-_STILL_M_S, _STILL_RAD_S = 0.01, 0.1
+_STILL_M_S = 0.01
+_STILL_RAD_S = 0.1
 _SETTLE_TICKS = 30  # 3 s at 10 Hz, the longest wait
 _HELD_M = 0.04  # in the hand while it withdraws by 12 cm: held objects slip by up to 2.5 cm, others by 12 cm and more
 
@@ -98,7 +99,8 @@ def _held(worlds: StageWorlds, state: WorldState, in_hand: np.ndarray) -> np.nda
 
 
 def _noisy(worlds: StageWorlds, world: int, tcp: np.ndarray) -> np.ndarray:
-    rng, draw = worlds.rngs[world], worlds.randomisation.draw
+    rng = worlds.rngs[world]
+    draw = worlds.randomisation.draw
     position = tcp[:3] + draw("grasp_position", rng)[0]
     turn = quaternion_from_yaw(np.array(draw("grasp_rotation", rng)[0, 0]))
     return np.concatenate([position, quaternion_multiply(turn, tcp[3:])])
@@ -141,7 +143,8 @@ def release_and_settle(worlds: StageWorlds) -> None:
             worlds.sim.step(pose, opening, worlds.substeps)
     for back in np.linspace(0.0, _RETREAT_M, 7)[1:]:
         worlds.sim.step(_behind(pose, back), opening, worlds.substeps)
-    worlds.state, still = worlds.sim.state(), np.zeros(worlds.num_worlds, dtype=bool)
+    worlds.state = worlds.sim.state()
+    still = np.zeros(worlds.num_worlds, dtype=bool)
     for _ in range(_SETTLE_TICKS):
         still |= _at_rest(worlds.state)
         if still.all():

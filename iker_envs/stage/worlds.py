@@ -66,7 +66,9 @@ class StageWorlds:
     """
 
     def __init__(self, source: StartSource, num_worlds: int, config: StageConfig, randomisation: Randomisation) -> None:
-        self.source, self.config, self.randomisation = source, config, randomisation
+        self.source = source
+        self.config = config
+        self.randomisation = randomisation
         self.num_worlds = num_worlds
         self.rngs: list[np.random.Generator] = []
         self.variants = make_variants(source, randomisation, config.free)
@@ -84,13 +86,17 @@ class StageWorlds:
 
     def _allocate(self, n: int) -> None:
         self.goals: list[Goal] = [self.variants.starts[0].goal] * n
-        self.object_index, self.configuration = np.zeros(n, dtype=int), np.zeros(n, dtype=int)
-        self.local_m, self.targets_m = np.zeros((n, NUM_KEYPOINTS, 3)), np.zeros((n, NUM_KEYPOINTS, 3))
-        self.target_pose, self.commanded_pose = np.zeros((n, 7)), np.zeros((n, 7))
+        self.object_index = np.zeros(n, dtype=int)
+        self.configuration = np.zeros(n, dtype=int)
+        self.local_m = np.zeros((n, NUM_KEYPOINTS, 3))
+        self.targets_m = np.zeros((n, NUM_KEYPOINTS, 3))
+        self.target_pose = np.zeros((n, 7))
+        self.commanded_pose = np.zeros((n, 7))
         self.start_pose = np.zeros((n, len(self.sim.objects), 7))
         furniture = np.array([o.pose for o in self.variants.scene.objects if not o.movable]).reshape(-1, 7)
         self.furniture_pose = np.tile(furniture, (n, 1, 1))
-        self.step_count, self.success_steps = np.zeros(n, dtype=int), np.zeros(n, dtype=int)
+        self.step_count = np.zeros(n, dtype=int)
+        self.success_steps = np.zeros(n, dtype=int)
         self.opening_command_m = np.zeros(n)
         self.held_offset_m = np.zeros((n, 3))  # object centre in the hand's frame when the episode began
         self.grasped = np.zeros(n, dtype=bool)
@@ -200,7 +206,8 @@ class StageWorlds:
         self.sim.reset(worlds, WorldReset(hands, opening_m, poses, opening_m, furniture))
 
     def _look_poses(self, worlds: np.ndarray) -> np.ndarray:
-        centre, top = self.workspace_m.mean(axis=0), self.workspace_m[1, 2]
+        centre = self.workspace_m.mean(axis=0)
+        top = self.workspace_m[1, 2]
         return np.tile([*centre[:2], top, *HOME_GRIPPER_QUATERNION], (len(worlds), 1))
 
     def _push_starts(self, worlds: np.ndarray, drawn: Sequence[Arrangement]) -> np.ndarray:
@@ -282,7 +289,8 @@ class StageWorlds:
         self.step_count += 1
         self.sensing.see(self._rows, self._object_pose())
         errors = self.errors()
-        before, self.error_m = self.error_m, self._error(errors).copy()  # resets write into it
+        before = self.error_m
+        self.error_m = self._error(errors).copy()  # a copy, since resets write into it
         near = (self.error_m <= self.config.rewards.success_m) & (errors.tilt_rad <= _NEAR_TILT_RAD)
         self.success_steps = np.where(near, self.success_steps + 1, 0)
         lost = self.lost(errors)
@@ -312,7 +320,8 @@ class StageWorlds:
 
     def errors(self, worlds: np.ndarray | slice = slice(None)) -> Errors:
         """How far the worlds (M,) are from their goals, as things stand; all of them by default."""
-        poses, start = self.state.object_pose[worlds], self.start_pose[worlds]
+        poses = self.state.object_pose[worlds]
+        start = self.start_pose[worlds]
         if (index := self.object_index[worlds]).any():  # the object of each world's goal comes first
             order = np.concatenate([index[:, None], np.zeros((len(index), poses.shape[1] - 1), dtype=int)], axis=-1)
             order[:, 1:] = np.arange(poses.shape[1] - 1) + (np.arange(poses.shape[1] - 1) >= index[:, None])
@@ -324,7 +333,8 @@ class StageWorlds:
 
         An object that stands at its target is not dropped by a hand that slides along it.
         """
-        pose, start = self._object_pose(), self.start_pose[self._rows, self.object_index]
+        pose = self._object_pose()
+        start = self.start_pose[self._rows, self.object_index]
         lowest = np.minimum(start[:, 2], self.target_pose[:, 2])
         start_tilt = tilt_angle(start[:, 3:], self.target_pose[:, 3:])
         tipped = errors.tilt_rad > np.maximum(_TIPPED_RAD, start_tilt + _TIPPED_RAD / 2)
@@ -372,7 +382,9 @@ class StageWorlds:
         """
         for name, values in state["arrays"].items():
             setattr(self, name, values.copy())
-        self.state, self.goals, self._given = state["world_state"], list(state["goals"]), list(state["given"])
+        self.state = state["world_state"]
+        self.goals = list(state["goals"])
+        self._given = list(state["given"])
         self.rngs = [np.random.default_rng() for _ in state["rngs"]]
         for rng, bits in zip(self.rngs, state["rngs"], strict=True):
             rng.bit_generator.state = bits
