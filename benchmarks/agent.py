@@ -15,8 +15,9 @@ from collections.abc import Callable
 import gymnasium as gym
 import numpy as np
 
-from iker_agent.asking.prompts import Turn, build_request, prompt_kind
+from iker_agent.asking.prompts import Turn, build_request
 from iker_agent.program import run_program
+from iker_agent.prompt_kinds import prompt_kind
 from iker_agent.seeing.keypoints import select_keypoints
 from iker_agent.seeing.marks import draw_marks
 from iker_agent.vlm.annotated import AnnotatedVLM

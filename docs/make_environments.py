@@ -10,7 +10,7 @@ from pathlib import Path
 
 import iker_envs
 from iker_envs import measure, randomisation, rewards
-from iker_envs.observation_docs import space_tables
+from iker_envs.spec import space_tables
 from iker_envs.task import load_task
 
 PAGE = Path(__file__).with_name("environments.md")

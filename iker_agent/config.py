@@ -17,11 +17,10 @@ import yaml
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from iker_agent.asking.prompts import check_prompt
 from iker_agent.learning.ppo_config import PPOConfig
 from iker_agent.limits import check_range, check_seed
-from iker_agent.vlm import BACKENDS
-from iker_agent.vlm.settings import AskSettings
+from iker_agent.prompt_kinds import check_prompt
+from iker_agent.vlm.settings import BACKENDS, AskSettings
 from iker_envs.perception import PoseNoise
 
 LEARNERS = ("ppo", "waypoint")

@@ -9,7 +9,7 @@ backend was asked and answered is in the folder's vlm/, so that the run can be r
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any, Protocol
 
 import gymnasium as gym
@@ -17,20 +17,20 @@ import numpy as np
 
 import iker_envs
 from iker_agent.asking.ask import Answer, NoAnswer, Terms, ask
-from iker_agent.asking.prompts import Turn, build_request, prompt_kind
+from iker_agent.asking.prompts import Turn, build_request
+from iker_agent.backends import make_vlm, recorded
 from iker_agent.config import RunConfig
 from iker_agent.disturb import Meddler, chosen_task, load_disturbance
 from iker_agent.execute import execute
 from iker_agent.learners import Learner, make_learner
 from iker_agent.learning.progress import Row
-from iker_agent.records.record import final_outcome, run_record, save_policy_files
+from iker_agent.prompt_kinds import prompt_kind
+from iker_agent.records.record import RunResult, StageRecord, final_outcome, run_record, save_policy_files
 from iker_agent.records.run_folder import Folder
 from iker_agent.seeing.look import Look, look
-from iker_agent.vlm import make_vlm, recorded
 from iker_agent.vlm.budget import Budget
 from iker_agent.vlm.errors import Unanswered
 from iker_agent.vlm.types import VLM
-from iker_envs.measure import reached
 from iker_envs.physics.transfer import SceneNotAtRest
 from iker_envs.planning.grasps import propose_grasps
 from iker_envs.scene import Goal, Grasp, Outcome, Scene
@@ -44,47 +44,6 @@ class Display(Protocol):
     def learning(self, row: Row) -> None: ...
     def outcome(self, record: StageRecord) -> None: ...
     def note(self, text: str) -> None: ...
-
-
-@dataclass
-class StageRecord:
-    """What is reported about one stage of a run."""
-
-    number: int
-    action: str = ""
-    object: str = ""
-    grasp: bool = False
-    attempt: int = 1
-    answers: int = 0  # programs asked for, 1 without repairs
-    refusals: list[str] = field(default_factory=list)  # why answers were sent back
-    notes: tuple[str, ...] = ()  # what was read generously in the accepted one
-    events: list[str] = field(default_factory=list)  # what people did meanwhile
-    env_steps: int = 0
-    seconds: float = 0.0
-    learning_seconds: float = 0.0
-    outcome: Outcome | None = None
-    problem: str = ""  # why there is no outcome
-    strict: bool = True  # what counts: its own goal by the strict limits, or the paper's measure
-
-    @property
-    def ok(self) -> bool:
-        """Carried out with success."""
-        if self.outcome is None:
-            return False
-        return reached(self.outcome) if self.strict else self.outcome.success
-
-
-@dataclass
-class RunResult:
-    """How a run ended."""
-
-    success: bool = False
-    done: bool = False
-    reason: str = ""
-    seconds: float = 0.0
-    stages: list[StageRecord] = field(default_factory=list)
-    final_look: StageRecord | None = None  # the look whose answer was done
-    spent: dict[str, Any] = field(default_factory=dict)  # calls, tokens and money of the backend
 
 
 class GaveUp(Exception):

@@ -10,14 +10,17 @@ from __future__ import annotations
 import base64
 import dataclasses
 import io
+import json
 import math
 import types
 import typing
 from collections.abc import Mapping
 from functools import cache
+from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import numpy as np
+import yaml
 
 _INLINE_SIZE = 512  # larger arrays (images) travel as base64 .npy, not as lists of numbers
 
@@ -187,3 +190,39 @@ def _array(value: Any, where: str) -> np.ndarray:
     if array.dtype.kind not in "iufb":
         raise ValueError(f"{where} is a list of numbers, not {value!r}")
     return array.astype(np.float64)
+
+
+def as_contract(kind: type[Contract], value: Any) -> Any:
+    """A contract from itself, its dictionary, or the path of a JSON or YAML file."""
+    if isinstance(value, kind):
+        return value
+    if not isinstance(value, (str, Path, Mapping)):
+        raise ValueError(f"a {kind.__name__.lower()} is given as itself, as a mapping or as a file, not as {value!r}")
+    return kind.from_dict(value if isinstance(value, Mapping) else _file_content(Path(value)))
+
+
+def _file_content(path: Path) -> Any:
+    """What a JSON or YAML file holds; ValueError names a path that cannot be read."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise ValueError(f"{str(path)!r} is not a text file") from None
+    except (OSError, ValueError) as error:  # a path with a null byte is a ValueError
+        raise ValueError(f"{str(path)!r} cannot be read: {getattr(error, 'strerror', None) or error}") from None
+    try:
+        return json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
+    except (yaml.YAMLError, json.JSONDecodeError) as error:
+        kind = "JSON" if path.suffix == ".json" else "YAML"
+        raise ValueError(f"{str(path)!r} is not {kind}: {' '.join(str(error).split())}") from None
+
+
+def is_whole(value: Any) -> bool:
+    """Is it an integer, and not a truth value?"""
+    return isinstance(value, (int, np.integer)) and not isinstance(value, (bool, np.bool_))
+
+
+def check_whole(name: str, value: Any, least: int) -> int:
+    """An integer of at least `least`; ValueError otherwise."""
+    if not is_whole(value) or value < least:
+        raise ValueError(f"{name} is a whole number of at least {least}, not {value!r}")
+    return int(value)

@@ -18,21 +18,15 @@ import gymnasium as gym
 import mujoco
 import numpy as np
 
+from iker_envs.contract import as_contract
 from iker_envs.measure import make_outcome
-from iker_envs.observation_docs import document
 from iker_envs.physics.mujoco_model import build_variants
 from iker_envs.pictures.camera import render
 from iker_envs.pictures.viewer import RenderModes, Viewer, check_display
 from iker_envs.planning.grasps import check_grasp
 from iker_envs.scene import Goal, Grasp, Image, Outcome, Scene, View
-from iker_envs.stage.making import (
-    as_contract,
-    check_configuration,
-    check_options,
-    episode_time,
-    make_source,
-    make_stage,
-)
+from iker_envs.spec import document
+from iker_envs.stage.making import check_configuration, check_options, episode_time, make_source, make_stage
 from iker_envs.stage.saved import short
 from iker_envs.stage.snapshot import Snapshot
 from iker_envs.stage.worlds import StageWorlds

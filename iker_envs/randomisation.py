@@ -10,10 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from iker_envs.contract import Contract, check_number
+from iker_envs.contract import Contract, _file_content, check_number
+
+_RANDOMISATION = "randomisation is 'on', 'off', 'all', a file or a mapping of ranges"
 
 
 @dataclass(frozen=True)
@@ -137,3 +141,42 @@ class Randomisation(Contract):
             return np.full((count, row.size), float(row.operation == "scale"))
         low, high = self.ranges[name]
         return rng.uniform(low, high, size=(count, row.size))
+
+
+def as_randomisation(value: Any) -> Randomisation:
+    """A Randomisation from itself, its ranges, "on", "off", "all" or None (the default ranges).
+
+    A mapping or file holds ranges by row, or `ranges` (a mapping or a word, "on" if left out) and `scale`, a factor
+    that makes all of them wider or narrower. ValueError says what is wrong with it.
+    """
+    if isinstance(value, Randomisation):
+        return value
+    named = {"on": Randomisation, "off": Randomisation.off, "all": Randomisation.all}
+    if value is None or (isinstance(value, str) and value in named):
+        return named[value or "on"]()
+    if isinstance(value, (str, Path)):
+        path = value
+        value = _ranges_of_file(Path(value))
+        if not isinstance(value, Mapping):
+            raise ValueError(f"{str(path)!r} holds no mapping from rows to ranges, but {value!r}")
+    if not isinstance(value, Mapping):
+        raise ValueError(f"{_RANDOMISATION}, not {value!r}")
+    if not {"ranges", "scale"} & set(value):
+        return Randomisation(value)
+    if unknown := [key for key in value if key not in ("ranges", "scale")]:
+        raise ValueError(f"a randomisation with 'ranges' or 'scale' has no {unknown[0]!r}; put rows into 'ranges'")
+    ranges = value.get("ranges", "on")
+    scale = value.get("scale")
+    if isinstance(ranges, str) and ranges not in named:
+        raise ValueError(f"randomisation ranges are 'on', 'off', 'all' or a mapping, not {ranges!r}")
+    whole = named[ranges]() if isinstance(ranges, str) else Randomisation(ranges)
+    return whole.scaled(scale) if "scale" in value else whole
+
+
+def _ranges_of_file(path: Path) -> Any:
+    try:
+        return _file_content(path)
+    except ValueError as error:
+        word = not path.suffix and path.name == str(path) and not path.exists()  # nobody meant a file
+        hint = "to scale ranges give {'ranges': 'on', 'scale': 0.5}" if word else error
+        raise ValueError(f"{_RANDOMISATION}, not {str(path)!r}; {hint}") from None

@@ -10,12 +10,23 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import Any, Literal, Protocol
 
-if TYPE_CHECKING:
-    import mujoco
+from iker_envs.geometry import Array
+from iker_envs.scene import Scene
 
-Array = Any
+
+@dataclass(frozen=True, eq=False)
+class Variant:
+    """A scene's object models, and by which factor one of them is larger than it should be."""
+
+    scene: Scene
+    scaled: str = ""  # name of that object
+    scale: float = 1.0
+
+    def scale_of(self, name: str) -> float:
+        """Factor of an object's size."""
+        return self.scale if name == self.scaled else 1.0
 
 
 @dataclass(frozen=True)
@@ -81,8 +92,8 @@ class Sim(Protocol):
         """Return all worlds to an earlier `get_state` of the same scene and number of worlds."""
         ...
 
-    def mirror(self, world: int, data: mujoco.MjData) -> None:
-        """Copy one world into a host MjData of the same scene, for cameras and debugging."""
+    def mirror(self, world: int, data: Any) -> None:
+        """Copy one world into the host data of the pictures' model of the same scene, for cameras and debugging."""
         ...
 
     def close(self) -> None:

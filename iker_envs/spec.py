@@ -22,13 +22,16 @@ from iker_envs.geometry import (
     cross,
     namespace,
     norm,
+    pose_apply,
     quaternion_conjugate,
     quaternion_from_rotvec,
     quaternion_multiply,
     rotvec_from_quaternion,
 )
 from iker_envs.reach import reach_margin
-from iker_envs.scene import HOME_GRIPPER_QUATERNION, Scene
+from iker_envs.scene import HOME_GRIPPER_QUATERNION, Goal, Scene
+
+_BELOW_M = 0.05  # a target so far under the table, which is z = 0, is a mistake and no error of an estimate
 
 NUM_KEYPOINTS = 4
 POSITION_BOUND_M = 2.0
@@ -174,3 +177,39 @@ def _into_cone(spec: Spec, rotation: Array) -> Array:
     excess = xp.where(angle > spec.approach_cone_rad, angle - spec.approach_cone_rad, 0 * angle)
     back = quaternion_from_rotvec(axis / (sine[:, None] + 1e-12) * excess[:, None])
     return quaternion_multiply(back, rotation)
+
+
+def check_target(goal: Goal, scene: Scene) -> None:
+    """ValueError if a keypoint of the goal's object would end out of what can be observed, or under the table."""
+    targets = pose_apply(goal.target_pose, scene.object(goal.object).model.control_keypoints_m())
+    farthest = targets.flat[np.argmax(np.abs(targets))]
+    lowest = float(targets[:, 2].min())
+    what = f"the goal for {goal.object!r}, target_pose {np.round(goal.target_pose, 3).tolist()},"
+    if lowest < -_BELOW_M:
+        raise ValueError(f"{what} has a keypoint {-lowest:.2f} m below the table; give one with all above z = 0")
+    if abs(farthest) > POSITION_BOUND_M:
+        raise ValueError(
+            f"{what} has a keypoint at {farthest:.2f} m; give one that keeps all within {POSITION_BOUND_M:.0f} m of "
+            "the robot's base along each axis"
+        )
+
+
+def space_tables() -> str:
+    """Markdown tables of both observation layouts and of the action."""
+    tables = [_table(f'Observation "{name}"', rows) for name, rows in LAYOUTS.items()]
+    return "\n\n".join([*tables, _table("Action, each in [-1, 1]", ACTION_ROWS)])
+
+
+def _table(title: str, rows) -> str:
+    lines = [f"{title}:", "", "| index | name | unit | meaning |", "|---|---|---|---|"]
+    start = 0
+    for name, width, unit, meaning in rows:
+        lines.append(f"| {start}:{start + width} | {name} | {unit} | {meaning} |")
+        start += width
+    return "\n".join(lines)
+
+
+def document(cls: type) -> type:
+    """Append the tables to a class docstring."""
+    cls.__doc__ = f"{cls.__doc__}\n\n{space_tables()}\n"
+    return cls

@@ -25,7 +25,6 @@ from iker_envs.objects.library import OBJECTS_FILE, object_library, read_yaml
 from iker_envs.optics import default_cameras
 from iker_envs.scene import Goal, ObjectModel, Scene, SceneObject, turned_pose
 from iker_envs.spec import Spec
-from iker_envs.stage.starts import Start
 
 _SHARED = ("objects", "instruction", "stages", "values")  # of the top: every configuration inherits them
 _TICK_S = 1.0 / Spec.control_hz
@@ -205,33 +204,6 @@ def _place(placement: Placement, model: ObjectModel, tops, rng: np.random.Genera
 def _half_height(model: ObjectModel, pose: np.ndarray) -> float:
     """Half of the vertical extent in metres of a model's bounding box at a pose (7,)."""
     return float(np.abs(rotation_matrix(pose[3:])[2]) @ model.size_m / 2)
-
-
-@dataclass(frozen=True, eq=False)
-class TaskStart:
-    """Episodes of one stage of a task: start poses from its ranges, with the earlier stages done."""
-
-    task: Task
-    stage: int = 0
-
-    @property
-    def scene(self) -> Scene:
-        """The first configuration's scene at the centre of its ranges."""
-        return self.task.sample(None)
-
-    @property
-    def num_configurations(self) -> int:
-        return len(self.task.configurations)
-
-    def sample(self, rng: np.random.Generator | None, configuration: int | None = None) -> Start:
-        """Draw start poses; a random configuration unless one is given. Without a generator: no ranges, the first."""
-        if configuration is None and rng is not None:
-            configuration = int(rng.integers(len(self.task.configurations)))
-        scene = self.task.sample(rng, configuration)
-        for earlier in range(self.stage):
-            done = self.task.goal(earlier, scene, configuration)
-            scene = scene.with_poses({done.object: done.target_pose})
-        return Start(scene, self.task.goal(self.stage, scene, configuration))
 
 
 def task_folders() -> list[Path]:

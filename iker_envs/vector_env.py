@@ -20,17 +20,10 @@ from gymnasium import spaces
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
+from iker_envs.contract import as_contract, check_whole
 from iker_envs.measure import Errors
 from iker_envs.scene import Goal
-from iker_envs.stage.making import (
-    as_contract,
-    check_configuration,
-    check_options,
-    check_whole,
-    episode_time,
-    make_source,
-    make_stage,
-)
+from iker_envs.stage.making import check_configuration, check_options, episode_time, make_source, make_stage
 from iker_envs.stage.snapshot import Snapshot
 
 _OPTIONS = ("configuration", "goals", "reset_mask")

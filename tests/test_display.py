@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.console import Console
 
 from iker_agent.commands.display import Screen
-from iker_agent.loop import RunResult, StageRecord
+from iker_agent.records.record import RunResult, StageRecord
 
 
 def test_closing_table_fits_80_columns():

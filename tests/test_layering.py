@@ -11,14 +11,37 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("iker_envs", "iker_agent", "real_env", "cfg")
-# What a robot machine may use: contracts, numbers and formulas, no physics engine, no environment, no trainer.
-LIGHT = frozenset(
-    f"iker_envs.{name}"
-    for name in (
-        *("contract", "geometry", "measure", "observation_docs", "optics", "perception", "randomisation"),
-        *("reach", "rewards", "scene", "sim", "spec"),
-    )
-)
+# The floors of each package, from the roof down: a module imports from its own floor or from lower ones, nothing else.
+# A name is a module of the package, or a room with all its modules.
+FLOORS = {
+    "iker_envs": (
+        ("env", "vector_env"),
+        ("stage",),
+        ("pictures",),
+        ("physics",),
+        ("perception",),
+        ("planning",),
+        ("world", "task"),
+        ("objects",),
+        ("sim", "spec", "measure", "optics"),
+        ("randomisation", "rewards", "scene", "reach"),
+        ("contract", "geometry"),
+    ),
+    "iker_agent": (
+        ("cli",),
+        ("commands",),
+        ("loop", "authoring", "experiments"),
+        ("asking",),
+        ("seeing",),
+        ("records",),
+        ("disturb", "learners", "backends"),
+        ("execute", "config", "prompt_kinds"),
+        ("learning", "vlm", "program"),
+        ("limits",),
+    ),
+}
+# What a robot machine may use: contracts, numbers, formulas and plans; no engine, no environment, no trainer.
+HEAVY = ("iker_envs.env", "iker_envs.vector_env", "iker_envs.stage", "iker_envs.pictures", "iker_envs.physics")
 MAX_FILE = 400
 MAX_FUNCTION = 60
 MEDIAN_FILE = 150
@@ -89,20 +112,86 @@ def test_data_imports_nothing_of_ours():
     assert imported_from("cfg", "iker_envs", "iker_agent", "real_env", "iker_cfg") == {}
 
 
+def is_light(name: str) -> bool:
+    """Is it a module of iker_envs that loads no engine, environment or stage?"""
+    return name.split(".")[0] == "iker_envs" and not any(f"{name}.".startswith(f"{room}.") for room in HEAVY)
+
+
+def light_modules() -> list[str]:
+    return [name for name in map(module_name, sources("iker_envs")) if is_light(name)]
+
+
 def test_the_robot_sees_only_light_modules_of_the_world():
     assert imported_from("real_env", "iker_agent") == {}
     used = {module_name(p): n for p in sources("real_env") for n in imports(p) if n.split(".")[0] == "iker_envs"}
-    assert {module: name for module, name in used.items() if name not in LIGHT} == {}
+    assert {module: name for module, name in used.items() if not is_light(name)} == {}
 
 
 def test_light_modules_import_light_modules_only():
-    heavy = {
-        name: other
-        for name in sorted(LIGHT)
-        for other in imports(ROOT.joinpath(*name.split(".")).with_suffix(".py"))
-        if other.split(".")[0] == "iker_envs" and other not in LIGHT
-    }
+    light = [p for p in sources("iker_envs") if is_light(module_name(p))]
+    heavy = {module_name(p): n for p in light for n in imports(p) if n.startswith("iker_envs.") and not is_light(n)}
     assert heavy == {}
+
+
+def floor_of(name: str) -> int:
+    """Which floor of its package a module is on, 0 the roof; KeyError if it has none."""
+    package, part = name.split(".")[:2]
+    return next(i for i, floor in enumerate(FLOORS[package]) if part in floor)
+
+
+def modules(package: str) -> dict[str, set[str]]:
+    """Module -> modules of the same package that it imports, late and TYPE_CHECKING imports included."""
+    paths = {module_name(p): p for p in sources(package)}
+    return {name: {n for n in imports(path) if n in paths and n != package} for name, path in paths.items()}
+
+
+@pytest.mark.parametrize("package", FLOORS)
+def test_every_module_has_a_floor(package):
+    parts = {name.split(".")[1] for name in modules(package) if "." in name}
+    planned = [part for floor in FLOORS[package] for part in floor]
+    assert sorted(planned) == sorted(set(planned)), "a name stands on one floor"
+    assert parts - set(planned) == set()
+
+
+@pytest.mark.parametrize("package", FLOORS)
+def test_imports_run_downwards(package):
+    upward = {
+        f"{name} -> {other}"
+        for name, used in modules(package).items()
+        for other in used
+        if "." in name and floor_of(other) < floor_of(name)
+    }
+    assert upward == set()
+
+
+def circles(arrows: dict[str, set[str]]) -> list[list[str]]:
+    """Groups of modules that import each other in a loop."""
+    reached = {name: set(used) for name, used in arrows.items()}
+    for middle in arrows:
+        for name in arrows:
+            if middle in reached[name]:
+                reached[name] |= reached[middle]
+    looping = [name for name in arrows if name in reached[name]]
+    return sorted({tuple(sorted(n for n in looping if n in reached[m] and m in reached[n])) for m in looping})
+
+
+def test_the_finder_of_circles_finds_one():
+    assert circles({"a": {"b"}, "b": {"c"}, "c": {"b"}, "d": {"a"}}) == [("b", "c")]
+
+
+@pytest.mark.parametrize("package", FLOORS)
+def test_no_modules_import_each_other_in_a_circle(package):
+    assert circles(modules(package)) == []
+
+
+@pytest.mark.parametrize("package", FLOORS)
+def test_rooms_of_a_package_do_not_import_each_other_in_a_circle(package):
+    rooms: dict[str, set[str]] = {}
+    for name, used in modules(package).items():
+        if "." in name:
+            room = name.split(".")[1]
+            rooms.setdefault(room, set()).update(other.split(".")[1] for other in used)
+    assert circles({room: used - {room} for room, used in rooms.items()}) == []
 
 
 def loaded_after(statement: str) -> set[str]:
@@ -116,7 +205,7 @@ def loaded_after(statement: str) -> set[str]:
     ("statement", "banned"),
     [
         ("import iker_envs", {"torch", "mujoco", "iker_envs.env", "iker_envs.scene", "scipy"}),
-        ("\n".join(f"import {name}" for name in sorted(LIGHT)), {"torch", "mujoco", "iker_envs.env", "iker_agent"}),
+        ("\n".join(f"import {name}" for name in light_modules()), {"torch", "mujoco", "iker_envs.env", "iker_agent"}),
         ("import iker_envs.env, iker_envs.vector_env", {"torch", "skrl", "omegaconf", "iker_agent", "real_env"}),
         ("import real_env", {"torch", "mujoco", "iker_agent"}),
         ("import iker_agent", {"torch", "mujoco"}),

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 
 from iker_agent.asking.ask import NoAnswer, Terms, ask
-from iker_agent.asking.prompts import PROMPTS, Turn, build_request, object_poses, prompt_kind
+from iker_agent.asking.prompts import Turn, build_request, object_poses
 from iker_agent.config import make_config
 from iker_agent.loop import run_task
 from iker_agent.program import extract_program
+from iker_agent.prompt_kinds import PROMPTS, prompt_kind
 from iker_agent.records.run_folder import Folder
 from iker_agent.seeing.keypoints import select_keypoints
 from iker_agent.seeing.look import Look

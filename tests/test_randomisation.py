@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 
 from iker_envs.physics.transfer import deepest_contact
-from iker_envs.randomisation import DEFAULT_RANGES, OPTIONAL_RANGES, ROWS, Randomisation
+from iker_envs.randomisation import DEFAULT_RANGES, OPTIONAL_RANGES, ROWS, Randomisation, as_randomisation
 from iker_envs.scene import Goal, upright_pose
-from iker_envs.stage.making import as_randomisation
 from iker_envs.stage.starts import FixedStart
 
 RANGES = {**DEFAULT_RANGES, **OPTIONAL_RANGES}

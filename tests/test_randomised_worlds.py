@@ -14,8 +14,7 @@ from iker_envs.optics import default_cameras
 from iker_envs.physics.mujoco_sim import MujocoSim
 from iker_envs.randomisation import DEFAULT_RANGES, OPTIONAL_RANGES, ROWS, Randomisation
 from iker_envs.scene import HOME_GRIPPER_QUATERNION, Goal, ObjectModel, Scene, SceneObject, upright_pose
-from iker_envs.sim import WorldReset
-from iker_envs.stage.variants import Variant
+from iker_envs.sim import Variant, WorldReset
 
 BOX = ObjectModel("box", "box", np.array([0.28, 0.20, 0.11]), 0.6, friction=0.5)
 RACK = ObjectModel("rack", "rack", np.array([0.28, 0.64, 0.10]))

@@ -15,8 +15,8 @@ from iker_envs.measure import keypoint_error
 from iker_envs.objects.library import object_library
 from iker_envs.planning.collision import deepest_overlap, object_boxes, scene_boxes
 from iker_envs.planning.grasps import propose_grasps
+from iker_envs.planning.push import push_start
 from iker_envs.scene import Scene
-from iker_envs.stage.starts import push_start
 from iker_envs.task import Task, find_task, load_task, parse_task, task_names, task_success
 
 NAMES = task_names()

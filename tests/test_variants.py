@@ -12,14 +12,15 @@ import pytest
 import yaml
 
 import iker_envs  # noqa: F401 (registers the environments)
-from iker_envs.objects.shapes import SHAPES, Geom, Parts
+from iker_envs.objects.geom import Geom, Parts
+from iker_envs.objects.shapes import SHAPES
 from iker_envs.physics.mujoco_model import build_variants
 from iker_envs.physics.mujoco_sim import MujocoSim
-from iker_envs.randomisation import Randomisation
+from iker_envs.randomisation import Randomisation, as_randomisation
 from iker_envs.scene import HOME_GRIPPER_QUATERNION, Scene
-from iker_envs.sim import WorldReset
-from iker_envs.stage.making import as_randomisation, make_source, make_stage
-from iker_envs.stage.variants import MAX_VARIANTS, Variant, _scales
+from iker_envs.sim import Variant, WorldReset
+from iker_envs.stage.making import make_source, make_stage
+from iker_envs.stage.variants import MAX_VARIANTS, _scales
 from iker_envs.task import load_task, task_folders
 
 

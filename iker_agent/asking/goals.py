@@ -17,12 +17,11 @@ from scipy.spatial.transform import Rotation
 from iker_agent.program import ProgramResult
 from iker_agent.seeing.keypoints import Keypoints
 from iker_envs.geometry import fit_rigid, pose_compose, tilt_angle
-from iker_envs.physics.transfer import support_height
-from iker_envs.planning.collision import deepest_overlap, object_boxes, scene_boxes
+from iker_envs.planning.collision import deepest_overlap, object_boxes, scene_boxes, support_height
 from iker_envs.planning.grasps import propose_grasps
+from iker_envs.planning.push import push_height
 from iker_envs.reach import reachable
 from iker_envs.scene import HOME_GRIPPER_QUATERNION, Goal, Scene, SceneObject
-from iker_envs.stage.starts import push_height
 
 MOVED_M = 0.001
 RIGID_NOTE_M = 0.005  # RMS residual in metres up to which rounding explains it; larger ones are told

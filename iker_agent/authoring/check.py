@@ -26,11 +26,12 @@ from iker_envs.physics.transfer import SceneNotAtRest, settle
 from iker_envs.pictures.still import still_view
 from iker_envs.planning.collision import deepest_overlap, object_boxes, scene_boxes
 from iker_envs.planning.grasps import propose_grasps
+from iker_envs.planning.push import push_start
 from iker_envs.randomisation import Randomisation
 from iker_envs.scene import Goal, Scene
-from iker_envs.stage.starts import push_start
+from iker_envs.stage.starts import TaskStart
 from iker_envs.stage.variants import make_variants
-from iker_envs.task import StageSpec, Task, TaskStart, load_task
+from iker_envs.task import StageSpec, Task, load_task
 
 REPRODUCE_M = 0.001
 PENETRATION_M = 0.002

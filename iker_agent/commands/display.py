@@ -6,7 +6,6 @@ It implements `loop.Display` with rich; on a dumb terminal or in a log file it p
 from __future__ import annotations
 
 from types import TracebackType
-from typing import TYPE_CHECKING
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -15,9 +14,7 @@ from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 
 from iker_agent.learning.progress import Row
-
-if TYPE_CHECKING:
-    from iker_agent.loop import RunResult, StageRecord
+from iker_agent.records.record import RunResult, StageRecord
 
 _LOG_EVERY_S = 15.0  # without a terminal, one progress line in so many seconds
 

@@ -14,13 +14,14 @@ from rich.markup import escape
 from rich.syntax import Syntax
 
 from iker_agent.asking.ask import Answer, NoAnswer, Terms, ask
-from iker_agent.asking.prompts import build_request, prompt_kind
+from iker_agent.asking.prompts import build_request
+from iker_agent.backends import make_vlm, recorded
 from iker_agent.config import RunConfig
 from iker_agent.disturb import chosen_task
 from iker_agent.loop import make_world
+from iker_agent.prompt_kinds import prompt_kind
 from iker_agent.records.run_folder import Folder, fresh_folder
 from iker_agent.seeing.look import look
-from iker_agent.vlm import make_vlm, recorded
 from iker_agent.vlm.errors import Unanswered
 from iker_envs.scene import Goal
 

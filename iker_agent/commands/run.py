@@ -14,20 +14,21 @@ from typing import Any
 
 from rich.markup import escape
 
+from iker_agent.backends import make_vlm
 from iker_agent.commands.display import Screen
 from iker_agent.config import RunConfig, make_config
 from iker_agent.disturb import chosen_task
 from iker_agent.learners import Learner, make_learner
-from iker_agent.learning.policy import load_policy
-from iker_agent.loop import RunResult, run_task
+from iker_agent.learning.policy_files import load_policy
+from iker_agent.loop import run_task
+from iker_agent.records.record import RunResult
 from iker_agent.records.report import write_report
 from iker_agent.records.run_folder import Folder, fresh_folder
-from iker_agent.vlm import make_vlm
 from iker_agent.vlm.replay import Replay
 from iker_agent.vlm.types import VLM
+from iker_envs.randomisation import as_randomisation
 from iker_envs.scene import Goal, Scene
 from iker_envs.spec import spec_of
-from iker_envs.stage.making import as_randomisation
 
 
 def start_run(config: RunConfig, out: Path | None) -> bool:

@@ -100,7 +100,7 @@ def _settings(
     from iker_agent.learning.provenance import stages_facts
     from iker_agent.learning.shipped import FAMILIES, stages_of
     from iker_agent.learning.task_training import TrainSettings, read_settings
-    from iker_envs.stage.making import as_randomisation
+    from iker_envs.randomisation import as_randomisation
     from iker_envs.task import load_task
 
     if resume is not None:
@@ -239,7 +239,7 @@ def _policy(
     given: str, task: Task, observation: str, stage_index: int
 ) -> tuple[Callable[[int], Policy], Spec, dict[str, str]]:
     """(configuration -> policy, spec, what a result file says about it)."""
-    from iker_agent.learning.policy import load_policy
+    from iker_agent.learning.policy_files import load_policy
     from iker_agent.learning.provenance import fingerprint
     from iker_agent.learning.shipped import family_of, shipped_names, shipped_policy
     from iker_agent.learning.waypoint import WaypointLearner
@@ -261,7 +261,7 @@ def _policy(
 
 
 def _stage(task: Task, stage_index: int, configuration: int) -> tuple[Scene, Goal]:
-    from iker_envs.task import TaskStart
+    from iker_envs.stage.starts import TaskStart
 
     start = TaskStart(task, stage_index).sample(None, configuration)
     return start.scene, start.goal

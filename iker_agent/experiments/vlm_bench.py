@@ -19,12 +19,13 @@ import gymnasium as gym
 import numpy as np
 
 from iker_agent.asking.ask import Answer, NoAnswer, Terms, ask
-from iker_agent.asking.prompts import Turn, build_request, prompt_kind
+from iker_agent.asking.prompts import Turn, build_request
+from iker_agent.backends import make_vlm, recorded
 from iker_agent.config import RunConfig
 from iker_agent.learning.evaluate import wilson
+from iker_agent.prompt_kinds import prompt_kind
 from iker_agent.records.run_folder import Folder
 from iker_agent.seeing.look import see
-from iker_agent.vlm import make_vlm, recorded
 from iker_agent.vlm.budget import Budget
 from iker_envs.geometry import pose_apply, rotation_angle
 from iker_envs.measure import keypoint_error

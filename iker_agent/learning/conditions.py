@@ -10,8 +10,7 @@ observations where the simulator knows that row. What a task's file fixes (where
 from __future__ import annotations
 
 from iker_agent.learning.distributed import seed_for
-from iker_envs.randomisation import ROWS, Randomisation
-from iker_envs.stage.making import as_randomisation
+from iker_envs.randomisation import ROWS, Randomisation, as_randomisation
 
 SHIFT = 1.5  # factor on all ranges
 SHIFTED_NOISE = {"observation_position": (-0.005, 0.005), "observation_rotation": (-0.0349, 0.0349)}  # 5 mm, 2 degrees

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from iker_agent.learning.policy import register_kind, save_policy
+from iker_agent.learning.policy import save_policy
 from iker_envs.spec import NUM_KEYPOINTS, Spec
 
 HIDDEN = (256, 128, 64)  # paper, Section III-D
@@ -118,14 +118,12 @@ class NetworkPolicy:
         header = {**self.header, "hidden": list(HIDDEN)}
         save_policy(path, "network", self.spec, arrays, header)
 
-
-def _build(arrays: Mapping[str, np.ndarray], header: dict[str, Any], spec: Spec) -> NetworkPolicy:
-    network = ActorCritic(feature_dim(spec), spec.action_dim, tuple(header["hidden"]))
-    normaliser = Normaliser(spec)
-    for module, prefix in ((network, "network."), (normaliser, "normaliser.")):
-        state = {k: torch.from_numpy(arrays[prefix + k].copy()) for k in module.state_dict()}
-        module.load_state_dict(state)
-    return NetworkPolicy(network, normaliser, header)
-
-
-register_kind("network", _build)
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, np.ndarray], header: dict[str, Any], spec: Spec) -> NetworkPolicy:
+        """The policy that `save` wrote."""
+        network = ActorCritic(feature_dim(spec), spec.action_dim, tuple(header["hidden"]))
+        normaliser = Normaliser(spec)
+        for module, prefix in ((network, "network."), (normaliser, "normaliser.")):
+            state = {k: torch.from_numpy(arrays[prefix + k].copy()) for k in module.state_dict()}
+            module.load_state_dict(state)
+        return cls(network, normaliser, header)

@@ -1,7 +1,7 @@
 """What a policy is to everyone else: a function from observations to actions that knows its spec and fits in one file.
 
     policy.act(observations (N, obs))  ->  actions (N, 6) in [-1, 1]
-    policy.save(path)  /  load_policy(path, spec)
+    policy.save(path)  /  load_policy(path, spec)   (policy_files.py, above all kinds)
 
 A policy file is a safetensors file: arrays, and a header with kind, spec hash and whatever the kind needs. It is data,
 never code; a file that is cut, foreign or made for another spec is refused with one sentence.
@@ -10,7 +10,7 @@ never code; a file that is cut, foreign or made for another spec is refused with
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Protocol
@@ -38,14 +38,6 @@ class Policy(Protocol):
         ...
 
 
-_KINDS: dict[str, Callable[[Mapping[str, np.ndarray], dict[str, Any], Spec], Policy]] = {}
-
-
-def register_kind(kind: str, build: Callable[[Mapping[str, np.ndarray], dict[str, Any], Spec], Policy]) -> None:
-    """Say how policies of a kind are made from (arrays, header, spec)."""
-    _KINDS[kind] = build
-
-
 def save_policy(path: str | Path, kind: str, spec: Spec, arrays: Mapping[str, np.ndarray], header: Mapping[str, Any]):
     """Write arrays and a JSON-able header as one policy file."""
     content = {"format": FORMAT, "kind": kind, "spec_hash": spec.spec_hash(), "spec": asdict(spec), **header}
@@ -53,28 +45,8 @@ def save_policy(path: str | Path, kind: str, spec: Spec, arrays: Mapping[str, np
     save_file(tensors, str(path), metadata={"iker": json.dumps(content)})
 
 
-def load_policy(path: str | Path, spec: Spec | None = None) -> Policy:
-    """Read a policy made for `spec` (default: whichever it was made for).
-
-    ValueError says why a file cannot be used.
-    """
-    from iker_agent.learning import network, waypoint  # noqa: F401 (they register their kinds)
-
-    header, arrays = _read(Path(path))
-    if header.get("format") != FORMAT or header.get("kind") not in _KINDS:
-        raise ValueError(
-            f"{str(path)!r} is no policy of this project (format {header.get('format')!r}, not {FORMAT!r})"
-        )
-    spec = spec or Spec(**header.get("spec", {}))
-    if header["spec_hash"] != spec.spec_hash():
-        raise ValueError(
-            f"{str(path)!r} was made for spec {header['spec_hash']}, this environment has {spec.spec_hash()}; "
-            "train it again or use the observation and action settings it was trained with"
-        )
-    return _KINDS[header["kind"]](arrays, header, spec)
-
-
-def _read(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+def read_policy(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """Header and arrays of a policy file; ValueError if it cannot be read."""
     if not path.exists():
         raise ValueError(f"the policy file {str(path)!r} does not exist")
     try:

@@ -12,7 +12,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from importlib.resources import as_file, files
 
-from iker_agent.learning.policy import Policy, load_policy
+from iker_agent.learning.policy import Policy
+from iker_agent.learning.policy_files import load_policy
 from iker_envs.scene import Goal, Scene
 from iker_envs.spec import Spec, spec_of
 

@@ -8,25 +8,27 @@ is a function of the observation alone plus a few lengths of the scene, so it re
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from iker_agent.learning.policy import register_kind, save_policy
+from iker_agent.learning.policy import save_policy
 from iker_envs.geometry import (
     norm,
     quaternion_conjugate,
     quaternion_multiply,
     rotvec_from_quaternion,
 )
-from iker_envs.physics.mujoco_gripper import FINGER_HALF_SIZE_M
 from iker_envs.planning.collision import object_boxes
+from iker_envs.planning.hand import FINGER_HALF_SIZE_M
 from iker_envs.planning.nearby import objects_near_motion
+from iker_envs.planning.push import push_height
 from iker_envs.scene import HOME_GRIPPER_QUATERNION, Goal, ObjectModel, Scene
 from iker_envs.spec import Spec, spec_of
-from iker_envs.stage.starts import push_height
 
 _CLEARANCE_M = 0.03  # between a carried object and what it passes over
 _NEAR_M = 0.02  # horizontal distance at which a carried object is lowered
@@ -60,6 +62,11 @@ class WaypointPolicy:
             raise ValueError(f"the waypoint policy reads keypoint observations, not {spec.observation!r}")
         self.parameters = parameters
         self.spec = spec
+
+    @classmethod
+    def from_header(cls, header: Mapping[str, Any], spec: Spec) -> WaypointPolicy:
+        """The policy that `save` wrote."""
+        return cls(WaypointParameters(**header["parameters"]), spec)
 
     def act(self, observations: np.ndarray) -> np.ndarray:
         """Actions (N, 6) for keypoint observations (N, 38)."""
@@ -270,6 +277,3 @@ def waypoint_parameters(scene: Scene, obj, goal: Goal) -> WaypointParameters:
 def _half_height(model: ObjectModel, pose: np.ndarray) -> float:
     """From an object's centre at a pose (7,) down to its lowest point, metres."""
     return float(pose[2] - min(b.corners()[:, 2].min() for b in object_boxes(model, pose)))
-
-
-register_kind("waypoint", lambda _, header, spec: WaypointPolicy(WaypointParameters(**header["parameters"]), spec))

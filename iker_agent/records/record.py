@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from typing import Any
 
 from iker_agent.config import RunConfig
 from iker_agent.disturb import load_disturbance
@@ -12,12 +13,51 @@ from iker_agent.learning.policy import Policy
 from iker_agent.learning.progress import Row, write_metrics
 from iker_agent.learning.provenance import versions
 from iker_agent.records.run_folder import Folder
-from iker_envs.scene import Scene
+from iker_envs.measure import reached
+from iker_envs.scene import Outcome, Scene
 from iker_envs.spec import spec_of
 from iker_envs.task import Task
 
-if TYPE_CHECKING:
-    from iker_agent.loop import RunResult, StageRecord
+
+@dataclass
+class StageRecord:
+    """What is reported about one stage of a run."""
+
+    number: int
+    action: str = ""
+    object: str = ""
+    grasp: bool = False
+    attempt: int = 1
+    answers: int = 0  # programs asked for, 1 without repairs
+    refusals: list[str] = field(default_factory=list)  # why answers were sent back
+    notes: tuple[str, ...] = ()  # what was read generously in the accepted one
+    events: list[str] = field(default_factory=list)  # what people did meanwhile
+    env_steps: int = 0
+    seconds: float = 0.0
+    learning_seconds: float = 0.0
+    outcome: Outcome | None = None
+    problem: str = ""  # why there is no outcome
+    strict: bool = True  # what counts: its own goal by the strict limits, or the paper's measure
+
+    @property
+    def ok(self) -> bool:
+        """Carried out with success."""
+        if self.outcome is None:
+            return False
+        return reached(self.outcome) if self.strict else self.outcome.success
+
+
+@dataclass
+class RunResult:
+    """How a run ended."""
+
+    success: bool = False
+    done: bool = False
+    reason: str = ""
+    seconds: float = 0.0
+    stages: list[StageRecord] = field(default_factory=list)
+    final_look: StageRecord | None = None  # the look whose answer was done
+    spent: dict[str, Any] = field(default_factory=dict)  # calls, tokens and money of the backend
 
 
 def run_record(config: RunConfig, task: Task, instruction: str, result: RunResult) -> dict[str, Any]:

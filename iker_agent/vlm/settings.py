@@ -7,6 +7,8 @@ import re
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+BACKENDS = ("annotated", "openai", "replay")
+
 TOKEN_PARAMETERS = ("auto", "max_tokens", "max_completion_tokens")
 MATCHES = ("exact", "text", "order")
 

@@ -17,7 +17,7 @@ from functools import cache
 import numpy as np
 from scipy.interpolate import CubicSpline
 
-from iker_envs.objects.shapes import Geom
+from iker_envs.objects.geom import Geom
 from iker_envs.objects.triangles import Mesh, fan_mesh, grid_mesh, join, mirrored
 from iker_envs.scene import ObjectModel
 

@@ -16,6 +16,7 @@ from typing import Any
 import yaml
 
 from iker_envs.contract import check_number
+from iker_envs.objects.own_mesh import mesh_size_m
 from iker_envs.scene import ObjectModel
 
 OBJECTS_FILE = "objects.yaml"
@@ -95,8 +96,6 @@ def _with_mesh(name: str, entry: dict[str, Any], folder: Path) -> dict[str, Any]
     path = Path(folder) / entry["mesh"]
     if not path.exists():
         raise ValueError(f"object model {name!r}: there is no mesh file {str(path)!r}")
-    from iker_envs.objects.own_mesh import mesh_size_m  # an optional extra: only whoever has a mesh needs it
-
     scale = check_number(f"mesh_scale of object model {name!r}", entry.get("mesh_scale", 1.0))
     if scale <= 0:
         raise ValueError(f"mesh_scale of object model {name!r} is above 0, not {scale!r}")

@@ -13,7 +13,9 @@ from collections.abc import Callable
 import numpy as np
 
 from iker_envs.objects.footwear import shoe_look
-from iker_envs.objects.shapes import Geom, parts
+from iker_envs.objects.geom import Geom
+from iker_envs.objects.own_mesh import mesh_look
+from iker_envs.objects.shapes import parts
 from iker_envs.scene import ObjectModel
 
 _PAPER = np.array([0.95, 0.93, 0.87])
@@ -143,8 +145,6 @@ def rack_look(model: ObjectModel) -> tuple[Geom, ...]:
 
 def own_mesh_look(model: ObjectModel) -> tuple[Geom, ...]:
     """A user's mesh in the model's colour."""
-    from iker_envs.objects.own_mesh import mesh_look  # trimesh is optional
-
     return mesh_look(model.mesh, model.mesh_scale, tuple(model.rgba))
 
 

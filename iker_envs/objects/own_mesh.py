@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from iker_envs.objects.shapes import Geom, Parts
+from iker_envs.objects.geom import Geom, Parts
 
 MAX_PARTS = 8
 MAX_SIZE_M = 1.0

@@ -7,33 +7,12 @@ metres. Collision geoms are few and convex; visual geoms exist for the camera al
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 
-from iker_envs.geometry import IDENTITY_QUATERNION
+from iker_envs.objects.geom import Geom, Parts
+from iker_envs.objects.own_mesh import mesh_parts, mesh_size_m
 from iker_envs.scene import ObjectModel
-
-
-@dataclass(frozen=True, eq=False)
-class Geom:
-    """One convex or visual part: kind is "box", "ellipsoid", "cylinder" (half sizes, as MuJoCo) or "mesh"."""
-
-    kind: str
-    half_size_m: tuple[float, float, float]
-    position_m: tuple[float, float, float] = (0.0, 0.0, 0.0)
-    quaternion: tuple[float, float, float, float] = IDENTITY_QUATERNION
-    rgba: tuple[float, float, float, float] = (0.6, 0.6, 0.6, 1.0)
-    vertices_m: np.ndarray | None = None  # (V, 3), meshes only
-    faces: np.ndarray | None = None  # (F, 3) int, meshes only
-
-
-@dataclass(frozen=True)
-class Parts:
-    """The geoms of one object; `collision[i]` carries `mass_share[i]` of the object's mass."""
-
-    collision: tuple[Geom, ...]
-    mass_share: tuple[float, ...]
 
 
 def _box_geom(size, low, rgba=(0.6, 0.6, 0.6, 1.0)) -> Geom:
@@ -91,8 +70,6 @@ def rack(model: ObjectModel) -> Parts:
 
 def mesh(model: ObjectModel) -> Parts:
     """A user's own mesh in convex parts; ValueError if the model's size_m is not the mesh's, to 1 mm."""
-    from iker_envs.objects.own_mesh import mesh_parts, mesh_size_m  # it builds on this module
-
     size = mesh_size_m(model.mesh, model.mesh_scale)
     if np.abs(model.size_m - size).max() > 0.001:
         raise ValueError(

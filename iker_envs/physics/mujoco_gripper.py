@@ -14,18 +14,19 @@ import mujoco
 import numpy as np
 
 from iker_envs.geometry import body_axis, quaternion_conjugate, quaternion_multiply
+from iker_envs.planning.hand import (
+    FINGER_HALF_SIZE_M,
+    FINGER_STIFFNESS,
+    FINGERTIP_M,
+    HAND_CENTRE_M,
+    HAND_HALF_SIZE_M,
+    MAX_OPENING_M,
+    WRIST_FROM_M,
+    WRIST_RADIUS_M,
+    WRIST_TO_M,
+)
 from iker_envs.scene import HOME_GRIPPER_QUATERNION
 
-MAX_OPENING_M = 0.085  # xArm gripper stroke (UFACTORY xArm Gripper manual)
-FINGER_STIFFNESS = 1000.0  # N/m
-GRIP_FORCE_N = 25.0  # within the gripper's 30 N
-FINGERTIP_M = 0.012  # the fingertips reach this far beyond the tool centre
-FINGER_HALF_SIZE_M = (0.011, 0.006, 0.039)
-HAND_HALF_SIZE_M = (0.05, 0.07, 0.05)
-HAND_CENTRE_M = (0.0, 0.0, -0.115)  # from the flange, 172 mm behind the tool centre, to the finger joints
-WRIST_RADIUS_M = 0.045
-WRIST_FROM_M = -0.27
-WRIST_TO_M = -0.12
 JOINTS = ("x", "y", "z", "pitch", "roll", "tool_yaw")
 FINGERS = ("finger_left", "finger_right")
 

@@ -12,11 +12,12 @@ from dataclasses import replace
 import mujoco
 import numpy as np
 
+from iker_envs.objects.geom import Geom
 from iker_envs.objects.looks import visual_geoms
-from iker_envs.objects.shapes import Geom, parts
+from iker_envs.objects.shapes import parts
 from iker_envs.physics.mujoco_gripper import add_gripper
 from iker_envs.scene import Scene, SceneObject
-from iker_envs.stage.variants import Variant
+from iker_envs.sim import Variant
 
 TIMESTEP_S = 0.01
 _SPECK_M = 0.001

@@ -19,8 +19,7 @@ from iker_envs.geometry import quaternion_rotate
 from iker_envs.physics.mujoco_gripper import FINGERS, JOINTS, hinge_angles
 from iker_envs.physics.mujoco_model import COLLISION_GROUP, build_variants
 from iker_envs.scene import Scene
-from iker_envs.sim import WorldReset, WorldState
-from iker_envs.stage.variants import Variant
+from iker_envs.sim import Variant, WorldReset, WorldState
 
 _DIVERGED = slice(3, 6)  # mjWARN_BADQPOS, BADQVEL, BADQACC
 _POSITIONS = 1  # mjSTAGE_POS: poses are current after the last substep

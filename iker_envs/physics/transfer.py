@@ -15,7 +15,7 @@ import numpy as np
 
 from iker_envs.physics.mujoco_model import build_model
 from iker_envs.physics.mujoco_sim import MujocoSim
-from iker_envs.planning.collision import object_boxes, scene_boxes
+from iker_envs.planning.collision import object_boxes, support_height
 from iker_envs.scene import HOME_GRIPPER_QUATERNION, RESERVED_NAMES, Scene
 from iker_envs.sim import WorldReset
 
@@ -29,21 +29,6 @@ _REST_M = 0.01
 
 class SceneNotAtRest(ValueError):
     """The estimated scene cannot stand as it is: something moved further than 2 cm while settling."""
-
-
-def support_height(scene: Scene, name: str, position: np.ndarray, below_m: float) -> float:
-    """Height in metres of the highest surface under a point that is not above `below_m`; 0 is the table."""
-    height = 0.0
-    for boxes in scene_boxes(scene, skip=[name]).values():
-        for box in boxes:
-            corners = box.corners()
-            inside = np.all(corners[:, :2].min(axis=0) <= position[:2]) and np.all(
-                position[:2] <= corners[:, :2].max(axis=0)
-            )
-            top = float(corners[:, 2].max())
-            if inside and top <= below_m:
-                height = max(height, top)
-    return height
 
 
 def scene_from_poses(template: Scene, poses: Mapping[str, np.ndarray]) -> Scene:

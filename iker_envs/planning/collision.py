@@ -12,7 +12,7 @@ import numpy as np
 
 from iker_envs.geometry import pose_apply, pose_compose, rotation_matrix
 from iker_envs.objects.shapes import parts
-from iker_envs.physics.mujoco_gripper import FINGER_HALF_SIZE_M, FINGERTIP_M, HAND_CENTRE_M, HAND_HALF_SIZE_M
+from iker_envs.planning.hand import FINGER_HALF_SIZE_M, FINGERTIP_M, HAND_CENTRE_M, HAND_HALF_SIZE_M
 from iker_envs.scene import ObjectModel, Scene
 
 
@@ -112,3 +112,18 @@ def deepest_overlap(boxes: Iterable[OrientedBox], others: dict[str, list[Oriente
     depths = _overlap_depths(boxes, [box for obstacles in others.values() for box in obstacles]).max(axis=0)
     worst = int(np.argmax(depths))
     return float(depths[worst]), names[worst] if depths[worst] > 0 else ""
+
+
+def support_height(scene: Scene, name: str, position: np.ndarray, below_m: float) -> float:
+    """Height in metres of the highest surface under a point that is not above `below_m`; 0 is the table."""
+    height = 0.0
+    for boxes in scene_boxes(scene, skip=[name]).values():
+        for box in boxes:
+            corners = box.corners()
+            inside = np.all(corners[:, :2].min(axis=0) <= position[:2]) and np.all(
+                position[:2] <= corners[:, :2].max(axis=0)
+            )
+            top = float(corners[:, 2].max())
+            if inside and top <= below_m:
+                height = max(height, top)
+    return height

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from iker_envs.geometry import body_axis, pose_compose, pose_inverse, quaternion_from_matrix
-from iker_envs.physics.mujoco_gripper import FINGERTIP_M, MAX_OPENING_M
 from iker_envs.planning.collision import OrientedBox, deepest_overlap, gripper_boxes, object_boxes, scene_boxes
+from iker_envs.planning.hand import FINGERTIP_M, MAX_OPENING_M
 from iker_envs.reach import reach_margin, reachable
 from iker_envs.scene import Grasp, Scene
 

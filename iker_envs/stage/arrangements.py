@@ -13,9 +13,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from iker_envs.planning.grasps import grasp_in_object, propose_grasps
+from iker_envs.planning.push import push_start
 from iker_envs.randomisation import Randomisation
 from iker_envs.scene import Goal, Grasp
-from iker_envs.stage.starts import StartSource, push_start
+from iker_envs.stage.starts import StartSource
 from iker_envs.stage.variants import Variants, standing_higher
 
 

@@ -5,26 +5,20 @@ task | scene + goal, randomisation  ->  make_source  ->  make_stage  ->  StageWo
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import yaml
-
-from iker_envs.contract import Contract, check_number
+from iker_envs.contract import as_contract, check_number, check_whole, is_whole
 from iker_envs.physics.transfer import check_at_rest
-from iker_envs.randomisation import Randomisation
+from iker_envs.randomisation import Randomisation, as_randomisation
 from iker_envs.rewards import RewardConfig
 from iker_envs.scene import Goal, Scene
 from iker_envs.spec import spec_of
-from iker_envs.stage.starts import FixedStart, StartSource
+from iker_envs.stage.starts import FixedStart, StartSource, TaskStart
 from iker_envs.stage.worlds import StageConfig, StageWorlds
-from iker_envs.task import Task, TaskStart, check_episode_time, load_task
-
-_RANDOMISATION = "randomisation is 'on', 'off', 'all', a file or a mapping of ranges"
+from iker_envs.task import Task, check_episode_time, load_task
 
 
 def make_source(
@@ -103,69 +97,6 @@ def check_configuration(configuration: Any, source: StartSource) -> None:
         raise ValueError(f"configuration {configuration!r} does not exist; there are 0 to {known - 1}")
 
 
-def as_contract(kind: type[Contract], value: Any) -> Any:
-    """A contract from itself, its dictionary, or the path of a JSON or YAML file."""
-    if isinstance(value, kind):
-        return value
-    if not isinstance(value, (str, Path, Mapping)):
-        raise ValueError(f"a {kind.__name__.lower()} is given as itself, as a mapping or as a file, not as {value!r}")
-    return kind.from_dict(value if isinstance(value, Mapping) else _file_content(Path(value)))
-
-
-def _file_content(path: Path) -> Any:
-    """What a JSON or YAML file holds; ValueError names a path that cannot be read."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except UnicodeDecodeError:
-        raise ValueError(f"{str(path)!r} is not a text file") from None
-    except (OSError, ValueError) as error:  # a path with a null byte is a ValueError
-        raise ValueError(f"{str(path)!r} cannot be read: {getattr(error, 'strerror', None) or error}") from None
-    try:
-        return json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
-    except (yaml.YAMLError, json.JSONDecodeError) as error:
-        kind = "JSON" if path.suffix == ".json" else "YAML"
-        raise ValueError(f"{str(path)!r} is not {kind}: {' '.join(str(error).split())}") from None
-
-
-def as_randomisation(value: Any) -> Randomisation:
-    """A Randomisation from itself, its ranges, "on", "off", "all" or None (the default ranges).
-
-    A mapping or file holds ranges by row, or `ranges` (a mapping or a word, "on" if left out) and `scale`, a factor
-    that makes all of them wider or narrower. ValueError says what is wrong with it.
-    """
-    if isinstance(value, Randomisation):
-        return value
-    named = {"on": Randomisation, "off": Randomisation.off, "all": Randomisation.all}
-    if value is None or (isinstance(value, str) and value in named):
-        return named[value or "on"]()
-    if isinstance(value, (str, Path)):
-        path = value
-        value = _ranges_of_file(Path(value))
-        if not isinstance(value, Mapping):
-            raise ValueError(f"{str(path)!r} holds no mapping from rows to ranges, but {value!r}")
-    if not isinstance(value, Mapping):
-        raise ValueError(f"{_RANDOMISATION}, not {value!r}")
-    if not {"ranges", "scale"} & set(value):
-        return Randomisation(value)
-    if unknown := [key for key in value if key not in ("ranges", "scale")]:
-        raise ValueError(f"a randomisation with 'ranges' or 'scale' has no {unknown[0]!r}; put rows into 'ranges'")
-    ranges = value.get("ranges", "on")
-    scale = value.get("scale")
-    if isinstance(ranges, str) and ranges not in named:
-        raise ValueError(f"randomisation ranges are 'on', 'off', 'all' or a mapping, not {ranges!r}")
-    whole = named[ranges]() if isinstance(ranges, str) else Randomisation(ranges)
-    return whole.scaled(scale) if "scale" in value else whole
-
-
-def _ranges_of_file(path: Path) -> Any:
-    try:
-        return _file_content(path)
-    except ValueError as error:
-        word = not path.suffix and path.name == str(path) and not path.exists()  # nobody meant a file
-        hint = "to scale ranges give {'ranges': 'on', 'scale': 0.5}" if word else error
-        raise ValueError(f"{_RANDOMISATION}, not {str(path)!r}; {hint}") from None
-
-
 def episode_time(episode_s: Any, task: Task | None) -> float:
     """The time limit in seconds: as asked for, else the task's, else 6 s."""
     if episode_s is None:
@@ -180,15 +111,3 @@ def check_options(options: Any, known: Sequence[str]) -> dict[str, Any]:
     if unknown := [k for k in options or {} if k not in known]:
         raise ValueError(f"reset option {unknown[0]!r} is unknown; known: {', '.join(known)}")
     return dict(options or {})
-
-
-def is_whole(value: Any) -> bool:
-    """Is it an integer, and not a truth value?"""
-    return isinstance(value, (int, np.integer)) and not isinstance(value, (bool, np.bool_))
-
-
-def check_whole(name: str, value: Any, least: int) -> int:
-    """An integer of at least `least`; ValueError otherwise."""
-    if not is_whole(value) or value < least:
-        raise ValueError(f"{name} is a whole number of at least {least}, not {value!r}")
-    return int(value)

@@ -19,8 +19,8 @@ from iker_envs.geometry import (
     quaternion_multiply,
     quaternion_rotate,
 )
-from iker_envs.physics.mujoco_gripper import FINGER_STIFFNESS, GRIP_FORCE_N, MAX_OPENING_M
 from iker_envs.planning.grasps import propose_grasps
+from iker_envs.planning.hand import FINGER_STIFFNESS, GRIP_FORCE_N, MAX_OPENING_M
 from iker_envs.scene import Grasp
 from iker_envs.sim import WorldReset, WorldState
 

@@ -18,23 +18,12 @@ from iker_envs.geometry import Array, rotation_matrix
 from iker_envs.planning.nearby import free_objects
 from iker_envs.randomisation import Randomisation
 from iker_envs.scene import ObjectModel, Scene
-from iker_envs.stage.starts import Start, StartSource, check_target
+from iker_envs.sim import Variant
+from iker_envs.spec import check_target
+from iker_envs.stage.starts import Start, StartSource
 
 MAX_VARIANTS = 32  # of one environment whose geometry is randomised
 _SIZES = (5, 3)  # of the manipulated object, over the range of geometry_scale: 5 where they fit, else 3
-
-
-@dataclass(frozen=True, eq=False)
-class Variant:
-    """A scene's object models, and by which factor one of them is larger than it should be."""
-
-    scene: Scene
-    scaled: str = ""  # name of that object
-    scale: float = 1.0
-
-    def scale_of(self, name: str) -> float:
-        """Factor of an object's size."""
-        return self.scale if name == self.scaled else 1.0
 
 
 @dataclass(frozen=True, eq=False)

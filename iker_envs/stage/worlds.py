@@ -20,17 +20,18 @@ import numpy as np
 from iker_envs.geometry import norm, pose_apply, tilt_angle
 from iker_envs.measure import Errors, measure
 from iker_envs.physics.mujoco_sim import MujocoSim
+from iker_envs.planning.push import push_start
 from iker_envs.randomisation import Randomisation
 from iker_envs.rewards import RewardConfig, State, compute_rewards
 from iker_envs.scene import HOME_GRIPPER_QUATERNION, Goal, Grasp, Scene
 from iker_envs.sim import WorldReset, WorldState
-from iker_envs.spec import NUM_KEYPOINTS, POSITION_BOUND_M, Spec, decode_action, pack_observation
+from iker_envs.spec import NUM_KEYPOINTS, POSITION_BOUND_M, Spec, check_target, decode_action, pack_observation
 from iker_envs.stage import subroutines
 from iker_envs.stage.arrangements import Arrangement, Arrangements
 from iker_envs.stage.grasp_bank import GraspBank
 from iker_envs.stage.parameters import Physics
 from iker_envs.stage.sensing import Sensing
-from iker_envs.stage.starts import StartSource, check_target, push_start
+from iker_envs.stage.starts import StartSource
 from iker_envs.stage.variants import make_variants
 
 _DROPPED_M = 0.05  # the object slipped this far in the hand
