@@ -49,7 +49,7 @@ class Adversary:
     def _work_fingers(self, env: StageVectorEnv, rng: np.random.Generator) -> None:
         """Squeeze with all their force, or open: what no policy can do, and what the subroutines do."""
         chosen = rng.random(env.num_envs) < 0.5
-        env.stage.opening_command_m[chosen] = rng.choice([0.0, SQUEEZE_M], size=chosen.sum())
+        env.worlds.opening_command_m[chosen] = rng.choice([0.0, SQUEEZE_M], size=chosen.sum())
 
 
 def _aim(direction: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -116,7 +116,7 @@ def run(env: StageVectorEnv, actions: Actions, ticks: int, seed: int = 0) -> Cou
     fastest = 0.0
     for _ in range(ticks):
         observation, _, terminated, truncated, _ = env.step(actions(env, observation, rng))
-        state = env.stage.state
+        state = env.worlds.state
         speed = np.linalg.norm(state.object_twist[..., :3], axis=-1).max(axis=-1)
         unstable += int(state.unstable.sum() + (~np.isfinite(observation).all(axis=-1)).sum())
         exploding += int((speed > EXPLODING_M_S).sum())

@@ -45,17 +45,17 @@ def timed(function: Callable[[], None]) -> float:
 def warm_up(env: StageVectorEnv, seed: int = 0) -> None:
     """Fill the banks of starts, as in the first minutes of training, and put worlds out of phase."""
     env.reset(seed=seed)
-    for _ in range(env.stage.config.start_bank):
-        env.stage.reset(np.arange(env.num_envs))
-    env.stage.step_count[:] = np.random.default_rng(seed).integers(env.stage.config.max_steps, size=env.num_envs)
+    for _ in range(env.worlds.config.start_bank):
+        env.worlds.reset(np.arange(env.num_envs))
+    env.worlds.step_count[:] = np.random.default_rng(seed).integers(env.worlds.config.max_steps, size=env.num_envs)
 
 
 class Bare:
     """The engine alone, with the environment's models, states and controls of one moment."""
 
     def __init__(self, env: StageVectorEnv) -> None:
-        self.stage = env.stage
-        self.sim = env.stage.sim
+        self.worlds = env.worlds
+        self.sim = env.worlds.sim
         self.model = self.sim.model
         self.state = self.sim.get_state()
         self.control = self.sim.state().gripper_pose
@@ -63,11 +63,11 @@ class Bare:
     def batch(self, ticks: int, actions: np.ndarray) -> None:
         """`Batch.step` under the same random commands as the environment."""
         step = self.sim._batch.step
-        substeps = self.stage.substeps
+        substeps = self.worlds.substeps
         control = self.sim._ctrl
         for action in actions[:ticks]:
             control[:, :3] += 0.03 * action[:, :3]
-            np.clip(control[:, :3], *self.stage.workspace_m, out=control[:, :3])
+            np.clip(control[:, :3], *self.worlds.workspace_m, out=control[:, :3])
             step(nstep=substeps, stage=1)
 
     def rollout(self, ticks: int, actions: np.ndarray, threads: int) -> None:
@@ -76,7 +76,7 @@ class Bare:
         saved = self.state["state"]
         initial = np.concatenate([saved["time"].reshape(-1, 1), saved["qpos"], saved["qvel"]], axis=-1)
         data = [mujoco.MjData(self.model) for _ in range(threads)]
-        control = np.repeat(saved["ctrl"][:, None], self.stage.substeps, axis=1)
+        control = np.repeat(saved["ctrl"][:, None], self.worlds.substeps, axis=1)
         with rollout.Rollout(nthread=threads) as roll:
             for _ in range(ticks):
                 states, _ = roll.rollout(models, data, initial, control)
@@ -94,10 +94,10 @@ def compare(env_id: str, num_envs: int, ticks: int) -> dict[str, float]:
     bare = []
     for _ in range(ROUNDS):
         ours.append(timed(lambda: [env.step(a) for a in actions]))
-        state = env.stage.get_state()
+        state = env.worlds.get_state()
         engine = Bare(env)
         bare.append(timed(lambda engine=engine: engine.batch(ticks, actions)))
-        env.stage.set_state(state)
+        env.worlds.set_state(state)
     used_mb = memory_mb() - begin_mb
     few = max(1, ticks // 4)
     rolled = timed(lambda: Bare(env).rollout(few, actions, len(os.sched_getaffinity(0))))

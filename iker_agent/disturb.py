@@ -118,7 +118,7 @@ class Meddler:
 
     def _move(self, pose: np.ndarray) -> None:
         """Put the object elsewhere (7,); hand and other objects stay where they are."""
-        stage = self.env.stage
+        stage = self.env.worlds
         now = stage.sim.state()
         poses = np.array(now.object_pose)
         poses[0, stage.sim.objects.index(self.disturbance.object)] = pose

@@ -75,7 +75,7 @@ class StageEnv(Snapshot, gym.Env):
             check_display()
         self.render_mode = render_mode
         self.task, self.source, self.randomisation = make_source(task, scene, goal, randomisation, stage_index)
-        self.stage: StageWorlds = make_stage(
+        self.worlds: StageWorlds = make_stage(
             self.source,
             1,
             self.randomisation,
@@ -86,7 +86,7 @@ class StageEnv(Snapshot, gym.Env):
             grasp_bank=1,
             start_bank=0,
         )
-        spec = self.stage.config.spec
+        spec = self.worlds.config.spec
         bound = spec.observation_bound()
         self.observation_space = gym.spaces.Box(-bound, bound, dtype=np.float32)
         self.action_space = gym.spaces.Box(-1.0, 1.0, (spec.action_dim,), np.float32)
@@ -99,12 +99,12 @@ class StageEnv(Snapshot, gym.Env):
     @property
     def scene(self) -> Scene:
         """The scene with the objects where they are now (simulation's truth)."""
-        return self.stage.scene_now(0)
+        return self.worlds.scene_now(0)
 
     @property
     def goal(self) -> Goal:
         """The goal of the present episode."""
-        return self.stage.goal
+        return self.worlds.goal
 
     def reset(self, *, seed: int | None = None, options: Mapping[str, Any] | None = None):
         """Begin an episode; see the module docstring for `options`. Returns (observation, info)."""
@@ -124,7 +124,7 @@ class StageEnv(Snapshot, gym.Env):
         else:
             self._new(seed, options)
         self._show()
-        return self.stage.observe()[0], {"is_success": bool(self.stage.errors().success[0])}
+        return self.worlds.observe()[0], {"is_success": bool(self.worlds.errors().success[0])}
 
     def _new(self, seed: int | None, options: dict[str, Any]) -> None:
         if "goal" in options or "grasp" in options:
@@ -134,11 +134,11 @@ class StageEnv(Snapshot, gym.Env):
         check_configuration(options.get("configuration"), self.source)
         look = bool(options.get("look", False))
         super().reset(seed=seed)
-        if seed is not None or not self.stage.rngs:
-            self.stage.seed([int(self.np_random.integers(2**31))] if seed is None else [seed])
-        self.stage.grasps.forget(np.arange(1))
-        self.stage.reset(np.arange(1), options.get("configuration"), look=look)
-        missed = self.goal.grasp and not look and not self.stage.grasped[0]
+        if seed is not None or not self.worlds.rngs:
+            self.worlds.seed([int(self.np_random.integers(2**31))] if seed is None else [seed])
+        self.worlds.grasps.forget(np.arange(1))
+        self.worlds.reset(np.arange(1), options.get("configuration"), look=look)
+        missed = self.goal.grasp and not look and not self.worlds.grasped[0]
         self._grasp_failure = f"the hand did not lift {self.goal.object}" if missed else ""
         self._ready = True
 
@@ -154,31 +154,31 @@ class StageEnv(Snapshot, gym.Env):
                 "grasp=True, or no grasp"
             )
         if grasp is not None:
-            check_grasp(grasp, self.stage.workspace_m)
-        self._grasp_failure = self.stage.keep(goal, grasp)
+            check_grasp(grasp, self.worlds.workspace_m)
+        self._grasp_failure = self.worlds.keep(goal, grasp)
 
     def _check_ready(self, what: str) -> None:
-        if not self._ready and self.stage.num_worlds:  # a closed environment says that it is closed
+        if not self._ready and self.worlds.num_worlds:  # a closed environment says that it is closed
             raise ValueError(f"call reset() before {what}()")
 
     def step(self, action):
         """One tick of 0.1 s. Returns (observation, reward, terminated, truncated, info)."""
         self._check_ready("step")
         action = self._check_action(action, f"an action is {self.action_space.shape[0]}")
-        rows, lost, errors = self.stage.step(action[None])
-        truncated = self.stage.step_count[0] >= self.stage.config.max_steps
+        rows, lost, errors = self.worlds.step(action[None])
+        truncated = self.worlds.step_count[0] >= self.worlds.config.max_steps
         info = {f"reward/{name}": float(value[0]) for name, value in rows.items()}
         info |= {"is_success": bool(errors.success[0]), "is_success_strict": bool(errors.strict[0])}
         info |= {"goal_error_m": float(errors.goal_m[0])}
         reward = float(sum(value[0] for value in rows.values()))
         self._show()
-        return self.stage.observe()[0], reward, bool(lost[0]), bool(truncated), info
+        return self.worlds.observe()[0], reward, bool(lost[0]), bool(truncated), info
 
     def finish(self) -> Outcome:
         """Open the hand, retreat, wait until still (at most 3 s) and measure."""
         self._check_ready("finish")
-        steps = int(self.stage.step_count[0])
-        errors = self.stage.finish()
+        steps = int(self.worlds.step_count[0])
+        errors = self.worlds.finish()
         poses = {o.name: np.array(o.pose) for o in self.scene.objects}
         model = self.scene.object(self.goal.object).model
         return make_outcome(errors, 0, self.goal, model, poses, self._grasp_failure, steps)
@@ -204,15 +204,15 @@ class StageEnv(Snapshot, gym.Env):
 
     def _mirror(self) -> tuple[mujoco.MjModel, mujoco.MjData]:
         """A model with everything that can be seen, and data that show the world as it is."""
-        present = int(self.stage.sim.variant[0]), int(self.stage.configuration[0])
+        present = int(self.worlds.sim.variant[0]), int(self.worlds.configuration[0])
         if self._visual is None or self._drawn != present:
             self._close_pictures()
-            variant = replace(self.stage.variants.items[present[0]], scene=self.stage.scene)
+            variant = replace(self.worlds.variants.items[present[0]], scene=self.worlds.scene)
             model = build_variants([variant], visuals=True)[0]
             self._visual = (model, mujoco.MjData(model))
             self._drawn = present
         model, data = self._visual
-        self.stage.sim.mirror(0, data)
+        self.worlds.sim.mirror(0, data)
         mujoco.mj_kinematics(model, data)
         return model, data
 

@@ -76,7 +76,7 @@ class StageVectorEnv(Snapshot, VectorEnv):
         self.autoreset_mode = _autoreset_mode(autoreset_mode)
         self.metadata = {**self.metadata, "autoreset_mode": self.autoreset_mode}
         self.task, self.source, self.randomisation = make_source(task, scene, goal, randomisation, stage_index)
-        self.stage = make_stage(
+        self.worlds = make_stage(
             self.source,
             self.num_envs,
             self.randomisation,
@@ -86,7 +86,7 @@ class StageVectorEnv(Snapshot, VectorEnv):
             rewards=rewards,
             num_threads=num_threads,
         )
-        spec = self.stage.config.spec
+        spec = self.worlds.config.spec
         bound = spec.observation_bound()
         self.single_observation_space = spaces.Box(-bound, bound, dtype=np.float32)
         self.single_action_space = spaces.Box(-1.0, 1.0, (spec.action_dim,), np.float32)
@@ -103,23 +103,23 @@ class StageVectorEnv(Snapshot, VectorEnv):
         """
         options = check_options(options, _OPTIONS)
         mask = _mask(options.get("reset_mask", np.ones(self.num_envs, dtype=bool)), self.num_envs)
-        if not self.stage.rngs and not mask.all():
+        if not self.worlds.rngs and not mask.all():
             raise ValueError("the first reset is of all worlds; call reset() without options['reset_mask'] once before")
         check_configuration(options.get("configuration"), self.source)
-        seeds = self._seeds(seed) if seed is not None or not self.stage.rngs else None
+        seeds = self._seeds(seed) if seed is not None or not self.worlds.rngs else None
         if "goals" in options:
             self._give_goals(options["goals"], np.flatnonzero(mask))
         if seed is not None:  # `np_random_seed` tells the first world's
             super().reset(seed=seeds[0])
         if seeds is not None:
-            self.stage.seed(seeds, mask if self.stage.rngs else None)
+            self.worlds.seed(seeds, mask if self.worlds.rngs else None)
         for world in np.flatnonzero(mask):
             self._configuration[world] = options.get("configuration")
         self._reset(mask)
         if self.random_first_age and mask.all():
-            ages = [rng.integers(self.stage.config.max_steps) for rng in self.stage.rngs]
-            self.stage.step_count[:] = ages
-        return self.stage.observe(), {}
+            ages = [rng.integers(self.worlds.config.max_steps) for rng in self.worlds.rngs]
+            self.worlds.step_count[:] = ages
+        return self.worlds.observe(), {}
 
     def _give_goals(self, goals: Any, worlds: np.ndarray) -> None:
         if goals is None:
@@ -131,12 +131,12 @@ class StageVectorEnv(Snapshot, VectorEnv):
                 f"options['goals'] holds {len(goals)} goals for {self.num_envs} worlds; give one per world"
             )
         goals = [self._goal(goal) for goal in goals]
-        self.stage.give_goals(worlds, [goals[w] for w in worlds])
+        self.worlds.give_goals(worlds, [goals[w] for w in worlds])
 
     def _goal(self, goal: Any) -> Goal | None:
         """A world's goal from itself, its dictionary or a target pose (7,) of the task's object."""
         if isinstance(goal, (Sequence, np.ndarray)) and not isinstance(goal, str):
-            own = self.stage.variants.starts[0].goal
+            own = self.worlds.variants.starts[0].goal
             given = {"object": own.object, "target_pose": goal, "grasp": own.grasp, "instruction": own.instruction}
             return Goal.from_dict(given)
         return None if goal is None else as_contract(Goal, goal)
@@ -154,7 +154,7 @@ class StageVectorEnv(Snapshot, VectorEnv):
         worlds = np.flatnonzero(mask)
         for configuration in dict.fromkeys(self._configuration[w] for w in worlds):
             alike = [w for w in worlds if self._configuration[w] == configuration]
-            self.stage.reset(np.array(alike), configuration)
+            self.worlds.reset(np.array(alike), configuration)
         self._done = self._done & ~mask
 
     def step(self, actions):
@@ -162,32 +162,32 @@ class StageVectorEnv(Snapshot, VectorEnv):
         self._check_ready("step")
         actions = self._check_action(actions, f"actions are {self.action_space.shape}")
         fresh = self._done if self.autoreset_mode == AutoresetMode.NEXT_STEP else np.zeros(self.num_envs, dtype=bool)
-        rows, lost, errors = self.stage.step(np.where(fresh[:, None], 0.0, actions))
+        rows, lost, errors = self.worlds.step(np.where(fresh[:, None], 0.0, actions))
         if fresh.any():  # next_step mode: this step is spent on the reset of worlds that had ended
             self._reset(fresh.copy())
-            errors = self.stage.errors()
+            errors = self.worlds.errors()
         terminated = lost & ~fresh
-        truncated = (self.stage.step_count >= self.stage.config.max_steps) & ~fresh
+        truncated = (self.worlds.step_count >= self.worlds.config.max_steps) & ~fresh
         reward = sum(rows.values())
         info = {f"reward/{name}": np.where(fresh, 0.0, value) for name, value in rows.items()}
         info |= {"is_success": errors.success, "is_success_strict": errors.strict, "goal_error_m": errors.goal_m}
-        observation = self.stage.observe()
+        observation = self.worlds.observe()
         self._done = terminated | truncated
         if self.autoreset_mode == AutoresetMode.SAME_STEP:
             info["final_obs"] = observation.copy()
             info["_final_obs"] = self._done.copy()
             if self._done.any():
                 self._reset(self._done.copy())
-                observation = self.stage.observe()
+                observation = self.worlds.observe()
         return observation, np.where(fresh, 0.0, reward), terminated, truncated, info
 
     def finish(self) -> Errors:
         """Open all hands, retreat, wait until still and measure: Errors with (N,) arrays."""
         self._check_ready("finish")
-        return self.stage.finish()
+        return self.worlds.finish()
 
     def _check_ready(self, what: str) -> None:
-        if not self.stage.rngs:
+        if not self.worlds.rngs:
             raise ValueError(f"call reset() before {what}()")
 
     def close_extras(self, **kwargs: Any) -> None:

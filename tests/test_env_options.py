@@ -59,12 +59,12 @@ def test_keep_goes_on_from_the_world_as_it_stands(ready, as_data):
 
 
 def test_keep_stops_the_hand_and_nothing_else(ready):
-    sim = ready.stage.sim
-    before = ready.stage.sim.state()
+    sim = ready.worlds.sim
+    before = ready.worlds.sim.state()
     lifted = before.object_pose.copy()
     lifted[0, sim.objects.index("left_shoe"), 2] += 0.1
     sim.reset(np.arange(1), WorldReset(before.gripper_pose, np.zeros(1), lifted, np.zeros(1)))
-    sim.step(before.gripper_pose, np.zeros(1), ready.stage.substeps)
+    sim.step(before.gripper_pose, np.zeros(1), ready.worlds.substeps)
     falling = sim.state()
     ready.reset(options={**KEEP, "goal": PUSH})
     kept = sim.state()
@@ -183,11 +183,11 @@ BAD_OPTIONS = {
 def test_bad_options_are_told_in_one_sentence_and_change_nothing(ready, options, words):
     before = poses(ready)
     goal = ready.goal
-    count = ready.stage.step_count[0]
+    count = ready.worlds.step_count[0]
     with pytest.raises(ValueError, match=words) as caught:
         ready.reset(options=options)
     assert "\n" not in str(caught.value)
-    assert ready.goal is goal and ready.stage.step_count[0] == count
+    assert ready.goal is goal and ready.worlds.step_count[0] == count
     for name, pose in poses(ready).items():
         np.testing.assert_array_equal(pose, before[name])
     assert ready.finish().object_poses.keys() == before.keys()

@@ -277,7 +277,7 @@ def test_the_time_limit_is_the_tasks_unless_another_is_asked_for(make):
     task = replace(load_task("shoe_push"), episode_s=1.5)
     for kwargs, steps in (({}, 15), ({"episode_s": 0.7}, 7)):
         env = gym.make("IKER-Stage-v0", task=task, **kwargs).unwrapped
-        assert env.stage.config.max_steps == steps
+        assert env.worlds.config.max_steps == steps
         env.close()
 
 
@@ -307,11 +307,11 @@ def test_before_the_first_reset_and_after_the_end_is_told(make_one):
 def test_bad_actions_are_told_in_one_sentence_and_do_nothing(make, action):
     env = make("IKER-ShoePush-v0").unwrapped
     env.reset(seed=0)
-    before = env.stage.sim.state().gripper_pose.copy()
+    before = env.worlds.sim.state().gripper_pose.copy()
     with pytest.raises(ValueError, match="an action is 6 finite numbers"):
         env.step(action)
-    np.testing.assert_array_equal(env.stage.sim.state().gripper_pose, before)
-    assert env.stage.step_count[0] == 0
+    np.testing.assert_array_equal(env.worlds.sim.state().gripper_pose, before)
+    assert env.worlds.step_count[0] == 0
 
 
 def test_gymnasium_can_import_the_package_by_the_id():

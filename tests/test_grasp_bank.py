@@ -19,16 +19,16 @@ def books(seeds):
 def test_a_book_that_was_knocked_over_is_not_held():
     env = gym.make("IKER-BookReorient-v0").unwrapped
     observation, _ = env.reset(seed=116)  # the first try knocks it over
-    assert env.stage.grasped[0] and np.linalg.norm(observation[:3] - observation[7:10]) < 0.15
+    assert env.worlds.grasped[0] and np.linalg.norm(observation[:3] - observation[7:10]) < 0.15
 
 
 def test_nothing_moves_before_the_hand_does():
     env, _ = books([KNOCKED_OVER])
-    start = env.stage.state.object_pose
-    assert env.stage.grasped[0]
+    start = env.worlds.state.object_pose
+    assert env.worlds.grasped[0]
     for _ in range(10):
         env.step(np.zeros((1, 6)))
-    assert np.linalg.norm((env.stage.state.object_pose - start)[..., :3], axis=-1).max() < 0.01
+    assert np.linalg.norm((env.worlds.state.object_pose - start)[..., :3], axis=-1).max() < 0.01
 
 
 def test_a_world_that_grasps_again_leaves_the_others_alone():

@@ -27,7 +27,7 @@ def test_resident_memory_grows_by_less_than_a_twentieth(env_id):
     sizes = {}
     while resets < 10_000:
         for world in range(0, 64, 8):
-            env.stage.reset(np.arange(world, world + 8))
+            env.worlds.reset(np.arange(world, world + 8))
             env.step(np.zeros((64, 6)))
             resets += 8
         if resets in (1_024, 10_048):

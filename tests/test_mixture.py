@@ -49,7 +49,7 @@ def test_a_mixture_steps_like_its_parts():
 
 def test_one_stage_is_a_plain_environment_and_specs_do_not_mix():
     env = make_mixture(TWO[:1], 2, num_threads=1)
-    assert env.stage.goal.object == "left_shoe" and not hasattr(env, "envs")
+    assert env.worlds.goal.object == "left_shoe" and not hasattr(env, "envs")
     env.close()
     with pytest.raises(ValueError, match="have 2 specs"):
         make_mixture((("shoe_place", 0), ("book_stow", 0)), 2, num_threads=1)

@@ -145,7 +145,7 @@ def carry(friction: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         "IKER-ShoePlace-v0", num_envs=8, randomisation={"friction": [friction, friction]}, autoreset_mode="disabled"
     )
     env.reset(seed=0, options={"configuration": 0})
-    stage = env.stage
+    stage = env.worlds
     held = stage.grasped.copy()
     start = stage.state
     for _ in range(18):

@@ -124,7 +124,7 @@ def measured(row: str, ranges: dict, *, grasp: bool = False) -> np.ndarray:
 
 
 def _shoe(env) -> np.ndarray:
-    return env.stage.state.object_pose[:, 0]
+    return env.worlds.state.object_pose[:, 0]
 
 
 def _seen(env) -> np.ndarray:
@@ -137,7 +137,7 @@ def _noise(env) -> np.ndarray:
 
 
 def _hand_in_shoe(env) -> np.ndarray:
-    return pose_compose(pose_inverse(_shoe(env)), env.stage.state.gripper_pose)
+    return pose_compose(pose_inverse(_shoe(env)), env.worlds.state.gripper_pose)
 
 
 def _lag(env) -> np.ndarray:
@@ -153,18 +153,18 @@ def _lag(env) -> np.ndarray:
 
 def _hand_moves(env) -> np.ndarray:
     """Ticks until the hand has moved."""
-    start = env.stage.state.gripper_pose[:, 2]
+    start = env.worlds.state.gripper_pose[:, 2]
     moved = []
     for _ in range(4):
         env.step(np.tile([0.0, 0, 1.0, 0, 0, 0], (WORLDS, 1)))
-        moved.append(env.stage.state.gripper_pose[:, 2] - start > 0.003)
+        moved.append(env.worlds.state.gripper_pose[:, 2] - start > 0.003)
     return 4 - np.sum(moved, axis=0)
 
 
 def _field(name: str) -> Callable:
     def read(env) -> np.ndarray:
-        sim = env.stage.sim
-        body = env.stage.sim.model.body("shoe").id
+        sim = env.worlds.sim
+        body = env.worlds.sim.model.body("shoe").id
         rows = sim.get_state()["fields"]
         geom = sim.model.body_geomadr[body]
         return {
@@ -180,10 +180,10 @@ def _field(name: str) -> Callable:
 
 MEASURES: dict[str, Callable] = {
     **{name: _field(name) for name in ("friction", "mass", "com_offset", "compliance", "restitution")},
-    "geometry_scale": lambda env: np.linalg.norm(env.stage.local_m[:, 0] - env.stage.local_m[:, 1], axis=-1),
+    "geometry_scale": lambda env: np.linalg.norm(env.worlds.local_m[:, 0] - env.worlds.local_m[:, 1], axis=-1),
     "object_position": lambda env: _shoe(env)[:, :2],
     "object_yaw": lambda env: heading_angle(_shoe(env)[:, 3:], upright_pose([0, 0, 0])[3:]),
-    "gripper_position": lambda env: env.stage.state.gripper_pose[:, :3],
+    "gripper_position": lambda env: env.worlds.state.gripper_pose[:, :3],
     "grasp_position": lambda env: _hand_in_shoe(env)[:, 0],
     "grasp_rotation": lambda env: quaternion_rotate(_hand_in_shoe(env)[:, 3:], np.array([0.0, 1, 0]))[:, 0],
     "observation_position": lambda env: _seen(env)[:, :3],
@@ -218,8 +218,8 @@ def test_a_scaled_row_changes_it_more(row):
 def test_drawn_numbers_are_there_to_read():
     env = gym.make_vec("IKER-ShoePush-v0", num_envs=4)
     env.reset(seed=0)
-    drawn = env.stage.physics.drawn["mass"]
-    assert drawn.shape == (4, len(env.stage.sim.objects), 1) and np.ptp(drawn) > 0.05
+    drawn = env.worlds.physics.drawn["mass"]
+    assert drawn.shape == (4, len(env.worlds.sim.objects), 1) and np.ptp(drawn) > 0.05
     env.close()
 
 
@@ -230,9 +230,9 @@ def test_a_larger_shoe_stands_higher_and_its_target_with_it():
     env.reset(seed=0)
     for _ in range(5):
         env.step(np.zeros((WORLDS, 6)))
-    length = np.linalg.norm(env.stage.local_m[:, 0] - env.stage.local_m[:, 1], axis=-1)
+    length = np.linalg.norm(env.worlds.local_m[:, 0] - env.worlds.local_m[:, 1], axis=-1)
     heights = 0.045 * length / 0.28
     assert len(np.unique(np.round(length, 6))) >= 4, "of 5 sizes"
     np.testing.assert_allclose(_shoe(env)[:, 2], heights, atol=0.001)
-    np.testing.assert_allclose(env.stage.target_pose[:, 2], heights, atol=1e-9)
+    np.testing.assert_allclose(env.worlds.target_pose[:, 2], heights, atol=1e-9)
     env.close()

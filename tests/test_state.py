@@ -133,7 +133,7 @@ def test_every_world_may_have_a_goal_of_its_own(worlds, form):
         form
     ]
     observation, _ = worlds.reset(seed=0, options={"goals": given, "configuration": 0})
-    local = worlds.stage.local_m[0]
+    local = worlds.worlds.local_m[0]
     wanted = np.array([pose_apply(pose, local) for pose in POSES])
     np.testing.assert_allclose(targets(observation), wanted, atol=1e-6)
     for step in range(6):  # over the end of an episode
@@ -146,13 +146,13 @@ def test_every_world_may_have_a_goal_of_its_own(worlds, form):
 def test_goals_of_other_objects_are_measured_on_those(worlds):
     goals = [Goal(name, upright_pose([0.45, y, 0.045])) for name, y in (("left_shoe", 0.0), ("right_shoe", -0.2)) * 2]
     observation, _ = worlds.reset(seed=0, options={"goals": goals})
-    objects = worlds.stage.sim.objects
-    assert [objects[k] for k in worlds.stage.object_index] == ["left_shoe", "right_shoe"] * 2
-    true = worlds.stage.state.object_pose[np.arange(4), worlds.stage.object_index, :3]
+    objects = worlds.worlds.sim.objects
+    assert [objects[k] for k in worlds.worlds.object_index] == ["left_shoe", "right_shoe"] * 2
+    true = worlds.worlds.state.object_pose[np.arange(4), worlds.worlds.object_index, :3]
     np.testing.assert_allclose(observation[:, 7:10], true, atol=0.006)
     keypoints = observation[:, 14:26].reshape(-1, 4, 3)
     error = np.linalg.norm(keypoints - targets(observation), axis=-1).mean(axis=-1)
-    np.testing.assert_allclose(worlds.stage.errors().goal_m, error, atol=0.006)
+    np.testing.assert_allclose(worlds.worlds.errors().goal_m, error, atol=0.006)
 
 
 def test_goals_survive_in_worlds_that_are_not_reset(worlds):
@@ -171,7 +171,7 @@ def test_a_grasp_task_takes_goals_too():
     observation, _ = env.reset(seed=0, options={"goals": poses})
     np.testing.assert_allclose(targets(observation).mean(axis=1), poses[:, :3], atol=1e-6)
     observation, _ = env.reset(options={"goals": None})
-    own = [env.stage.source.task.goal(0, env.stage.scene_now(w), env.stage.configuration[w]) for w in range(2)]
+    own = [env.worlds.source.task.goal(0, env.worlds.scene_now(w), env.worlds.configuration[w]) for w in range(2)]
     np.testing.assert_allclose(targets(observation).mean(axis=1), [g.target_pose[:3] for g in own], atol=1e-3)
     env.close()
 
@@ -179,8 +179,8 @@ def test_a_grasp_task_takes_goals_too():
 def test_a_hand_that_holds_one_object_takes_no_goal_of_another():
     env = gym.make_vec("IKER-ShoeRack-v0", num_envs=1, stage_index=1, free="all")
     env.reset(seed=0)
-    held = env.stage.goals[0]
-    other = next(name for name in env.stage.sim.free if name != held.object)
+    held = env.worlds.goals[0]
+    other = next(name for name in env.worlds.sim.free if name != held.object)
     with pytest.raises(ValueError, match=f"'{other}', but the hand begins with '{held.object}'"):
         env.reset(options={"goals": [Goal(other, held.target_pose, grasp=True)]})
     env.close()
@@ -196,7 +196,7 @@ def test_what_is_no_state_of_this_environment_is_refused(worlds, state):
         other.close()
     with pytest.raises(ValueError, match="state is"):
         worlds.set_state(state)
-    np.testing.assert_array_equal(worlds.stage.observe(), before)
+    np.testing.assert_array_equal(worlds.worlds.observe(), before)
 
 
 OTHERS = [{"randomisation": "off"}, {"free": "all"}, {"observation": "pose"}, {"episode_s": 1.0}]
@@ -209,7 +209,7 @@ def test_a_state_of_an_environment_made_otherwise_is_refused(worlds, arguments):
     other.reset(seed=1)
     with pytest.raises(ValueError, match="other arguments"):
         worlds.set_state(other.get_state())
-    np.testing.assert_array_equal(worlds.stage.observe(), before)
+    np.testing.assert_array_equal(worlds.worlds.observe(), before)
     other.close()
 
 
@@ -217,7 +217,7 @@ def test_a_state_may_come_from_one_with_other_threads_and_rewards_of_the_same_va
     other = gym.make_vec("IKER-ShoePush-v0", num_envs=4, episode_s=0.4, num_threads=1, rewards={"success_steps": 5.0})
     expected, _ = other.reset(seed=1)
     worlds.set_state(other.get_state())
-    np.testing.assert_array_equal(worlds.stage.observe(), expected)
+    np.testing.assert_array_equal(worlds.worlds.observe(), expected)
     other.close()
 
 
@@ -273,7 +273,7 @@ def test_bad_goals_are_told_and_change_nothing(worlds, goals, words):
     with pytest.raises(ValueError, match=words) as caught:
         worlds.reset(options={"goals": goals})
     assert "\n" not in str(caught.value)
-    np.testing.assert_array_equal(worlds.stage.observe(), before)
+    np.testing.assert_array_equal(worlds.worlds.observe(), before)
 
 
 # -- a window ----------------------------------------------------------------------------------------------------------

@@ -70,7 +70,7 @@ TURNS = {
 def test_a_shoe_at_its_target_but_turned_is_never_strict(turn, right):
     env = gym.make("IKER-ShoePush-v0", randomisation="off").unwrapped
     env.reset(seed=0)
-    stage = env.stage
+    stage = env.worlds
     index = stage.sim.objects.index("left_shoe")
     turned = pose_compose(env.goal.target_pose, np.array([0.0, 0, 0, *quaternion_from_rotvec(np.array(turn))]))
     turned[2] = 0.05 + 0.01 * bool(turn[0])

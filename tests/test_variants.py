@@ -133,7 +133,7 @@ def mixed_task(tmp_path) -> str:
 def test_configurations_with_different_objects_share_a_vector_environment(mixed_task):
     env = gym.make_vec("IKER-Stage-v0", num_envs=12, task=mixed_task, num_threads=2)
     observation, _ = env.reset(seed=0)
-    stage = env.stage
+    stage = env.worlds
     assert set(stage.configuration) == {0, 1, 2}
     lengths = np.linalg.norm(stage.local_m[:, 0] - stage.local_m[:, 1], axis=-1)
     np.testing.assert_allclose(lengths, 0.28)

@@ -68,11 +68,11 @@ def test_a_world_does_not_depend_on_the_worlds_beside_it(make, env_id, num_envs,
 
 def throw_up(env, index: int) -> None:
     """Let the objects of one world fall from 3 m: it comes to rest long after the others."""
-    state = env.stage.sim.state()
+    state = env.worlds.sim.state()
     poses = state.object_pose[[index]].copy()
     poses[..., 2] += 3.0
     opening = state.opening_m[[index]]
-    env.stage.sim.reset(np.array([index]), WorldReset(state.gripper_pose[[index]], opening, poses, opening))
+    env.worlds.sim.reset(np.array([index]), WorldReset(state.gripper_pose[[index]], opening, poses, opening))
 
 
 @every_id
@@ -141,7 +141,7 @@ def test_same_step_autoreset_keeps_the_last_observation(make):
     env = make(PUSH, episode_s=0.3)
     assert env.autoreset_mode == env.metadata["autoreset_mode"] == AutoresetMode.SAME_STEP
     env.reset(seed=0)
-    env.stage.step_count[1] = 1  # world 1 is one step ahead
+    env.worlds.step_count[1] = 1  # world 1 is one step ahead
     for count, ended in enumerate(([0, 0, 0], [0, 1, 0], [1, 0, 1], [0, 0, 0], [0, 1, 0]), start=1):
         observation, _, _, truncated, info = env.step(np.zeros((3, 6)))
         ended = np.array(ended, dtype=bool)
@@ -216,12 +216,12 @@ def test_a_mask_protects_the_configuration_of_later_episodes_too(make, env_id):
     env.reset(options={"reset_mask": np.array([False, False, True])})
     for _ in range(3):
         env.step(np.zeros((3, 6)))
-        assert env.stage.configuration.tolist()[:2] == [2, 5]
+        assert env.worlds.configuration.tolist()[:2] == [2, 5]
     state = env.get_state()
     env.reset(seed=1)
     env.set_state(state)
     env.step(np.zeros((3, 6)))
-    assert env.stage.configuration.tolist()[:2] == [2, 5], "a state remembers what was chosen"
+    assert env.worlds.configuration.tolist()[:2] == [2, 5], "a state remembers what was chosen"
 
 
 def test_a_reset_that_fails_gives_no_goal(make):
@@ -229,7 +229,7 @@ def test_a_reset_that_fails_gives_no_goal(make):
     env.reset(seed=0)
     with pytest.raises(ValueError, match="seed"):
         env.reset(seed=-1, options={"goals": np.tile(upright_pose([0.42, 0.0, 0.045]), (3, 1))})
-    assert env.stage.get_state()["given"] == [None] * 3
+    assert env.worlds.get_state()["given"] == [None] * 3
 
 
 def test_arrays_are_fresh_at_every_step(make):
@@ -250,9 +250,9 @@ def test_first_episodes_begin_at_a_random_age_in_training_only(make):
     plain = make(PUSH, 4)
     training = make(PUSH, 4, random_first_age=True)
     plain.reset(seed=0), training.reset(seed=0)
-    np.testing.assert_array_equal(plain.stage.step_count, 0)
-    ages = training.stage.step_count
-    assert len(set(ages)) > 1 and ages.min() >= 0 and ages.max() < training.stage.config.max_steps
+    np.testing.assert_array_equal(plain.worlds.step_count, 0)
+    ages = training.worlds.step_count
+    assert len(set(ages)) > 1 and ages.min() >= 0 and ages.max() < training.worlds.config.max_steps
 
 
 BAD_RESETS = {
@@ -336,10 +336,10 @@ def test_goals_can_be_reached_by_the_waypoint_learner(task):
 def test_a_later_stage_begins_with_the_earlier_ones_done(make):
     env = make("IKER-ShoeRack-v0", stage_index=2)
     env.reset(seed=0, options={"configuration": 0})
-    assert env.stage.goal.object == "right_shoe" and env.stage.grasped.all()
-    names = list(env.stage.sim.objects)
-    rack = env.stage.scene.object("rack").pose
-    box, left = (env.stage.start_pose[:, names.index(name), :3] for name in ("shoe_box", "left_shoe"))
+    assert env.worlds.goal.object == "right_shoe" and env.worlds.grasped.all()
+    names = list(env.worlds.sim.objects)
+    rack = env.worlds.scene.object("rack").pose
+    box, left = (env.worlds.start_pose[:, names.index(name), :3] for name in ("shoe_box", "left_shoe"))
     np.testing.assert_allclose(box[:, 1] - rack[1], 0.20, atol=0.005)
     assert (left[:, 2] > rack[2] + 0.05).all(), "the left shoe stands on the rack"
 

@@ -109,8 +109,8 @@ def make_copies(num_envs: int, **make: Any) -> StageVectorEnv:
 def run_episodes(env: StageVectorEnv, policy: Policy, seed: int, configuration: int | None) -> np.ndarray:
     """One episode in every world, `finish()` included: (N, 3) of success, strict success, keypoint error in metres."""
     observation, _ = env.reset(seed=seed, options={"configuration": configuration})
-    lost = ~env.stage.grasped if env.stage.goal.grasp else np.zeros(env.num_envs, dtype=bool)
-    for _ in range(env.stage.config.max_steps):
+    lost = ~env.worlds.grasped if env.worlds.goal.grasp else np.zeros(env.num_envs, dtype=bool)
+    for _ in range(env.worlds.config.max_steps):
         observation, _, terminated, _, _ = env.step(policy.act(observation))
         lost = lost | terminated
     errors: Errors = env.finish()

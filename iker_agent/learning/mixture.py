@@ -28,7 +28,7 @@ class Mixture:
 
     def __init__(self, envs: Sequence[StageVectorEnv]) -> None:
         self.envs = list(envs)
-        self.stage = envs[0].stage
+        self.worlds = envs[0].worlds
         self.num_envs = sum(env.num_envs for env in self.envs)
         self.single_observation_space = envs[0].single_observation_space
         self.single_action_space = envs[0].single_action_space
@@ -58,7 +58,7 @@ def make_mixture(stages: Stages, num_envs: int, **make: Any) -> StageVectorEnv |
     """Training worlds, as equally many of every stage as goes; ValueError where one policy cannot serve all."""
     shares = [num_envs // len(stages) + (index < num_envs % len(stages)) for index in range(len(stages))]
     envs = [_worlds(stage, share, make) for stage, share in zip(stages, shares, strict=True)]
-    specs = {env.stage.config.spec for env in envs}
+    specs = {env.worlds.config.spec for env in envs}
     if len(specs) > 1:
         raise ValueError(
             f"the stages {', '.join(name for name, _ in stages)} have {len(specs)} specs; a policy has one"

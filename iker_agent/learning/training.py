@@ -50,7 +50,7 @@ class Training:
         self.seed = seed
         self.candidates = list(candidates)
         self.after_update = after_update
-        spec: Spec = env.stage.config.spec
+        spec: Spec = env.worlds.config.spec
         network = ActorCritic(feature_dim(spec), spec.action_dim)
         normaliser = Normaliser(spec)
         header = {"seed": seed, "training": vars(config).copy(), "goal": goal_header(env)}
@@ -123,7 +123,7 @@ class Training:
     def _warm_up_normaliser(self, observation: torch.Tensor) -> None:
         """See the range of observations once before the first update; log probabilities stay comparable then."""
         noise = np.random.default_rng(self.seed).normal(0.0, 0.1, size=(_NORMALISER_LOOKS, *observation.shape))
-        bound = self.env.stage.config.spec.observation_bound()
+        bound = self.env.worlds.config.spec.observation_bound()
         for batch in noise:
             seen = np.clip(observation.numpy() + batch, -bound, bound)
             self.policy.normaliser(torch.as_tensor(seen).float(), train=True)
@@ -214,5 +214,5 @@ class Training:
 
 def goal_header(env: StageVectorEnv) -> dict:
     """What a policy file says about its goal."""
-    goal = env.stage.goal
+    goal = env.worlds.goal
     return {"object": goal.object, "grasp": goal.grasp, "target_pose": goal.target_pose.tolist()}

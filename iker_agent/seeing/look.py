@@ -33,7 +33,7 @@ def look(env: gym.Env, noise: PoseNoise, rng: np.random.Generator, stage: Folder
     """Look, and leave every step's file in the stage folder; SceneNotAtRest if no estimate of the scene would stand."""
     view = env.unwrapped.view()
     stage.image("view.png", view.image.rgb)
-    scene = _transfer(env.unwrapped.stage.scene, view, noise, rng, stage)
+    scene = _transfer(env.unwrapped.worlds.scene, view, noise, rng, stage)
     seen = see(scene, view, contract)
     stage.json("keypoints.json", seen.keypoints)
     stage.image("marked.png", seen.marked)

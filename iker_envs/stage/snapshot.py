@@ -51,7 +51,7 @@ class Snapshot:
 
     def get_state(self) -> dict[str, Any]:
         """Everything that the future depends on, random generators included; can be pickled."""
-        stage = self.stage.get_state()
+        stage = self.worlds.get_state()
         kept = {name: getattr(self, name) for name in self._KEPT}
         return {"stage": stage, "kept": copy.deepcopy(kept)}
 
@@ -63,9 +63,9 @@ class Snapshot:
         kept = state.get("kept") if isinstance(state, Mapping) else None
         if not isinstance(kept, Mapping) or set(kept) != set(self._KEPT) or "stage" not in state:
             raise ValueError(f"a state is what get_state() of this form of environment gave, not {short(state)}")
-        check_state(state["stage"], self.stage.get_state())
+        check_state(state["stage"], self.worlds.get_state())
         check_parts(kept, {name: getattr(self, name) for name in self._KEPT}, "the state's kept")
-        self.stage.set_state(state["stage"])
+        self.worlds.set_state(state["stage"])
         for name, value in copy.deepcopy(dict(kept)).items():
             setattr(self, name, value)
 
@@ -84,8 +84,8 @@ class Snapshot:
         return array.astype(np.float64)
 
     def _close_worlds(self) -> None:
-        self.stage.close()
-        self.stage = ClosedWorlds()
+        self.worlds.close()
+        self.worlds = ClosedWorlds()
 
     def __getstate__(self) -> dict[str, Any]:
         return {"arguments": self._arguments, "spec": self.spec, "state": self.get_state()}
