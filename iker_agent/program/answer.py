@@ -2,7 +2,7 @@
 
 In: a returned value as `plain` gives it (from a process that is not trusted) and the caller's own rows. Out: object,
 labels, grasp and targets, or `Invalid` with one sentence. Generous where the meaning is plain (5 for "5", a list for
-a tuple), with a warning; strict where it is not. Whether targets make sense is judged elsewhere (`sense`, then the
+a tuple), with a warning; strict where it is not. Whether targets make sense is judged elsewhere (`plausibility`, then the
 check of goals).
 """
 

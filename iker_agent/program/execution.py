@@ -19,7 +19,7 @@ import numpy as np
 from .facades import Printer, program_globals, warm_up
 from .language import FACADE, FELL_OFF, FILENAME, Admitted
 from .lockdown import lock_down
-from .plain import TooLarge, to_plain
+from .serialise import TooLarge, to_plain
 
 _RECURSION_LIMIT = 200
 _MAX_EXCEPTION_TEXT = 1_000
