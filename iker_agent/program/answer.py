@@ -1,9 +1,9 @@
 """What a program returned, judged by its contract: the only place that knows what is acceptable.
 
-In: a returned value as `plain` gives it (from a process that is not trusted) and the caller's own rows. Out: object,
-labels, grasp and targets, or `Invalid` with one sentence. Generous where the meaning is plain (5 for "5", a list for
-a tuple), with a warning; strict where it is not. Whether targets make sense is judged elsewhere (`plausibility`, then the
-check of goals).
+In: a returned value as `serialise` gives it (from a process that is not trusted) and the caller's own rows.
+Out: object, labels, grasp and targets, or `Invalid` with one sentence. Generous where the meaning is plain (5 for "5",
+a list for a tuple), with a warning; strict where it is not. Whether targets make sense is judged elsewhere
+(`plausibility`, then the check of goals).
 """
 
 from __future__ import annotations
