@@ -40,7 +40,8 @@ class StageEnv(Snapshot, gym.Env):
 
     Args:
         task: name or path of a task YAML, or a Task; or
-        scene, goal: a Scene and a Goal (object, dictionary, or path to JSON/YAML).
+        scene: a Scene (object, dictionary, or path to JSON or YAML), with
+        goal: a Goal, given alike.
         stage_index: which stage of the task, counted from 0; the earlier ones are done when an episode begins.
         randomisation: a Randomisation, its dictionary, "on", "off", "all", or None for the default ranges.
         observation: "keypoints" (38 numbers) or "pose" (21).
