@@ -12,7 +12,7 @@ import iker_envs  # noqa: F401 (registers the environments)
 from iker_envs.geometry import heading_angle, pose_compose, pose_inverse, quaternion_rotate
 from iker_envs.optics import default_cameras
 from iker_envs.physics.mujoco_sim import MujocoSim
-from iker_envs.randomisation import DEFAULT_RANGES, OPTIONAL_RANGES, ROWS, Randomisation
+from iker_envs.randomisation import DEFAULT_RANGES, OPTIONAL_RANGES, QUANTITIES, Randomisation
 from iker_envs.scene import HOME_GRIPPER_QUATERNION, Goal, ObjectModel, Scene, SceneObject, upright_pose
 from iker_envs.sim import Variant, WorldReset
 
@@ -195,7 +195,7 @@ MEASURES: dict[str, Callable] = {
 RANGES = {**DEFAULT_RANGES, **OPTIONAL_RANGES}
 
 
-@pytest.mark.parametrize("row", ROWS)
+@pytest.mark.parametrize("row", QUANTITIES)
 def test_a_row_changes_what_it_names_and_only_when_it_is_on(row):
     grasp = row.startswith("grasp_")
     spread = [
