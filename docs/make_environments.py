@@ -48,7 +48,7 @@ def _randomisation() -> str:
     optional = randomisation.OPTIONAL_RANGES
     rows = [
         (f"`{n}`", r.operation, list({**on, **optional}[n]), r.unit or "-", "yes" if n in on else "no", r.meaning)
-        for n, r in randomisation.ROWS.items()
+        for n, r in randomisation.QUANTITIES.items()
     ]
     return _RANDOMISATION + _table(("row", "operation", "range", "unit", "on by default", "meaning"), rows)
 

@@ -18,7 +18,7 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from iker_envs.contract import Contract
-from iker_envs.geometry import IDENTITY_QUATERNION, pose_apply
+from iker_envs.geometry import IDENTITY_QUATERNION, pose_apply, rotation_matrix
 
 POSE_DIM = 7
 _GRIPPER_JOINTS = ("x", "y", "z", "pitch", "roll", "tool_yaw")
@@ -26,12 +26,8 @@ RESERVED_NAMES = (  # of bodies and joints in every model
     *("world", "hand", "finger_left", "finger_right", *_GRIPPER_JOINTS),
     *(f"gripper_{joint}" for joint in _GRIPPER_JOINTS),
 )
-HOME_GRIPPER_QUATERNION = (
-    0.0,
-    1.0,
-    0.0,
-    0.0,
-)  # tool straight down, closing direction along the base's y axis
+# Tool straight down, closing direction along the base's y axis.
+HOME_GRIPPER_QUATERNION = (0.0, 1.0, 0.0, 0.0)
 
 
 def _check(is_so: bool, what: str, value: object) -> None:
@@ -70,6 +66,10 @@ class ObjectModel(Contract):
         _check(0 <= self.friction < np.inf, f"friction {what} is a finite number of at least 0", self.friction)
         _check(np.all((self.rgba >= 0) & (self.rgba <= 1)), f"rgba {what} is in [0, 1]", self.rgba.tolist())
         _check(0 < self.mesh_scale < np.inf, f"mesh_scale {what} is a finite number above 0", self.mesh_scale)
+
+    def half_height_m(self, quaternion: np.ndarray) -> float:
+        """Half of the vertical extent in metres of the bounding box, turned by a quaternion (4,)."""
+        return float(np.abs(rotation_matrix(quaternion)[2]) @ self.size_m / 2)
 
     def control_keypoints_m(self) -> np.ndarray:
         """The 4 control keypoints (4, 3) in the body frame: the ends of the two longest axes through the centre."""
@@ -234,7 +234,7 @@ class Image(Contract):
 class View(Contract):
     """What the robot sees from its look pose, hand empty: images by camera name and which one the query is drawn on.
 
-    `true_poses` (object -> (7,)) exists in simulation only; it is what `estimate_poses` perturbs there.
+    `true_poses` (object -> (7,)) exists in simulation only; the estimator "truth" (iker_envs.perception) perturbs it.
     """
 
     SHAPES: ClassVar = {"true_poses": (7,)}

@@ -19,7 +19,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from iker_envs.contract import Contract, check_number
-from iker_envs.geometry import pose_compose, rotation_matrix
+from iker_envs.geometry import pose_compose
 from iker_envs.measure import measure
 from iker_envs.objects.library import OBJECTS_FILE, object_library, read_yaml
 from iker_envs.optics import default_cameras
@@ -130,7 +130,7 @@ class Task(Contract):
         for name, placement in placements.items():
             model = replace(self.models[placement.model], name=name)
             pose = _place(placement, model, tops, rng)
-            tops[name] = pose, _half_height(model, pose)
+            tops[name] = pose, model.half_height_m(pose[3:])
             objects.append(SceneObject(model, pose, placement.movable))
         return Scene(
             tuple(objects),
@@ -191,7 +191,7 @@ def _place(placement: Placement, model: ObjectModel, tops, rng: np.random.Genera
     position = np.array(placement.position_m, dtype=float)
     position[:2] += shift
     angles = np.deg2rad([placement.roll_deg, placement.pitch_deg, placement.yaw_deg + turn])
-    position[2] += _half_height(model, turned_pose(np.zeros(3), angles))
+    position[2] += model.half_height_m(turned_pose(np.zeros(3), angles)[3:])
     if placement.stands_on:
         if placement.stands_on not in tops:
             known = ", ".join(tops) or "nothing"
@@ -199,11 +199,6 @@ def _place(placement: Placement, model: ObjectModel, tops, rng: np.random.Genera
         pose, half_height = tops[placement.stands_on]
         position[2] += pose[2] + half_height
     return turned_pose(position, angles)
-
-
-def _half_height(model: ObjectModel, pose: np.ndarray) -> float:
-    """Half of the vertical extent in metres of a model's bounding box at a pose (7,)."""
-    return float(np.abs(rotation_matrix(pose[3:])[2]) @ model.size_m / 2)
 
 
 def task_folders() -> list[Path]:

@@ -24,7 +24,7 @@ from iker_envs.geometry import pose_apply
 from iker_envs.measure import STRICT_M, keypoint_error
 from iker_envs.physics.transfer import SceneNotAtRest, settle
 from iker_envs.pictures.still import still_view
-from iker_envs.planning.collision import deepest_overlap, object_boxes, scene_boxes
+from iker_envs.planning.collision import deepest_overlap, lowest_m, object_boxes, scene_boxes
 from iker_envs.planning.grasps import propose_grasps
 from iker_envs.planning.push import push_start
 from iker_envs.randomisation import Randomisation
@@ -148,7 +148,7 @@ def _penetration(scene: Scene, names: Collection[str] | None = None, tolerance_m
         depth, whom = deepest_overlap(boxes, scene_boxes(scene, skip=[obj.name]))
         if depth > tolerance_m:
             return f"{obj.name} starts {1000 * depth:.0f} mm inside {whom}"
-        if (low := min(b.corners()[:, 2].min() for b in boxes)) < -tolerance_m:
+        if (low := lowest_m(boxes)) < -tolerance_m:
             return f"{obj.name} starts {-1000 * low:.0f} mm below the table"
     return ""
 

@@ -10,11 +10,13 @@ observations where the simulator knows that row. What a task's file fixes (where
 from __future__ import annotations
 
 from iker_agent.learning.distributed import seed_for
-from iker_envs.randomisation import ROWS, Randomisation, as_randomisation
+from iker_envs.randomisation import QUANTITIES, Randomisation, as_randomisation
 
 SHIFT = 1.5  # factor on all ranges
 SHIFTED_NOISE = {"observation_position": (-0.005, 0.005), "observation_rotation": (-0.0349, 0.0349)}  # 5 mm, 2 degrees
-SHIFTED_LATENCY = {"observation_latency": (1.0, 1.0)}  # one step; used once iker_envs.randomisation.ROWS has the row
+SHIFTED_LATENCY = {
+    "observation_latency": (1.0, 1.0)
+}  # one step; used once iker_envs.randomisation.QUANTITIES has the row
 _SHIFTED_SEED = 7  # the shifted world has its own seed: no start, mass or friction is met in both
 
 
@@ -22,7 +24,7 @@ def conditions(randomisation: str, seed: int) -> tuple[Randomisation, int]:
     """The randomisation of an evaluation, and the seed of its worlds."""
     if randomisation != "shifted":
         return as_randomisation(randomisation), seed
-    late = {name: limits for name, limits in SHIFTED_LATENCY.items() if name in ROWS}
+    late = {name: limits for name, limits in SHIFTED_LATENCY.items() if name in QUANTITIES}
     ranges = {**Randomisation().scaled(SHIFT).ranges, **SHIFTED_NOISE, **late}
     return Randomisation(ranges), seed_for(seed, _SHIFTED_SEED)
 

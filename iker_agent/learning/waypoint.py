@@ -23,7 +23,7 @@ from iker_envs.geometry import (
     quaternion_multiply,
     rotvec_from_quaternion,
 )
-from iker_envs.planning.collision import object_boxes
+from iker_envs.planning.collision import highest_m, lowest_m, object_boxes
 from iker_envs.planning.hand import FINGER_HALF_SIZE_M
 from iker_envs.planning.nearby import objects_near_motion
 from iker_envs.planning.push import push_height
@@ -263,17 +263,17 @@ def waypoint_parameters(scene: Scene, obj, goal: Goal) -> WaypointParameters:
     """The lengths that a WaypointPolicy needs, from the scene's geometry."""
     passed = objects_near_motion(scene, goal, margin_m=_CLEARANCE_M)
     boxes = [b for o in scene.objects if o.name in passed for b in object_boxes(o.model, o.pose)]
-    highest = max([0.0, *(b.corners()[:, 2].max() for b in boxes)])
-    below = max(_half_height(obj.model, pose) for pose in (obj.pose, goal.target_pose))
-    push = push_height(obj.model, obj.pose) - obj.pose[2]
+    highest = max(0.0, highest_m(boxes)) if boxes else 0.0
+    below = max(_below_centre_m(obj.model, pose) for pose in (obj.pose, goal.target_pose))
+    push = push_height(object_boxes(obj.model, obj.pose)) - obj.pose[2]
     return WaypointParameters(
         grasp=goal.grasp,
         carry_height_m=float(max(highest + below, goal.target_pose[2]) + _CLEARANCE_M),
         push_height_m=float(push),
-        over_height_m=float(_half_height(obj.model, obj.pose) + 0.07),
+        over_height_m=float(_below_centre_m(obj.model, obj.pose) + 0.07),
     )
 
 
-def _half_height(model: ObjectModel, pose: np.ndarray) -> float:
+def _below_centre_m(model: ObjectModel, pose: np.ndarray) -> float:
     """From an object's centre at a pose (7,) down to its lowest point, metres."""
-    return float(pose[2] - min(b.corners()[:, 2].min() for b in object_boxes(model, pose)))
+    return float(pose[2] - lowest_m(object_boxes(model, pose)))

@@ -6,7 +6,7 @@ Collision bits: gripper parts meet everything but each other.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 import mujoco
@@ -17,7 +17,7 @@ from iker_envs.objects.looks import visual_geoms
 from iker_envs.objects.shapes import parts
 from iker_envs.physics.mujoco_gripper import add_gripper
 from iker_envs.scene import Scene, SceneObject
-from iker_envs.sim import Variant
+from iker_envs.sim import PictureData, Variant
 
 TIMESTEP_S = 0.01
 _SPECK_M = 0.001
@@ -57,6 +57,26 @@ def build_variants(
     if any(m.signature != models[0].signature for m in models):
         raise ValueError("the variants of a scene did not compile to one layout")
     return models
+
+
+def show_world(data: PictureData, joints: Mapping[str, float], bodies: Mapping[str, np.ndarray], time_s: float) -> None:
+    """Write one world into data of any model of the same scene.
+
+    `joints` are positions in metres or radians, `bodies` poses (7,) by name: a body that is free in the model is moved
+    through its joint, any other one in the model itself.
+    """
+    model = data.model
+    data.time = time_s
+    for name, position in joints.items():
+        data.qpos[model.joint(name).qposadr[0]] = position
+    for name, pose in bodies.items():
+        body = model.body(name)
+        if (joint := model.body_jntadr[body.id]) >= 0:
+            address = model.jnt_qposadr[joint]
+            data.qpos[address : address + 7] = pose
+        else:
+            body.pos = pose[:3]
+            body.quat = pose[3:]
 
 
 Slots = list[list[tuple[Geom, float]]]  # by variant: geoms of one object and their share of its mass

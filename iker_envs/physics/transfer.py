@@ -13,9 +13,9 @@ from collections.abc import Mapping
 import mujoco
 import numpy as np
 
+from iker_envs.physics.engines import DEFAULT_ENGINE, make_sim
 from iker_envs.physics.mujoco_model import build_model
-from iker_envs.physics.mujoco_sim import MujocoSim
-from iker_envs.planning.collision import object_boxes, support_height
+from iker_envs.planning.collision import lowest_m, object_boxes, scene_boxes, support_height
 from iker_envs.scene import HOME_GRIPPER_QUATERNION, RESERVED_NAMES, Scene
 from iker_envs.sim import WorldReset
 
@@ -37,8 +37,8 @@ def scene_from_poses(template: Scene, poses: Mapping[str, np.ndarray]) -> Scene:
     lifted = {}
     for obj in scene.objects:
         if obj.movable:
-            bottom = min(b.corners()[:, 2].min() for b in object_boxes(obj.model, obj.pose))
-            support = support_height(scene, obj.name, obj.pose[:3], float(obj.pose[2]))
+            bottom = lowest_m(object_boxes(obj.model, obj.pose))
+            support = support_height(scene_boxes(scene, skip=[obj.name]), obj.pose[:2], float(obj.pose[2]))
             pose = np.array(obj.pose)
             pose[2] += max(0.0, support - bottom) + _GAP_M
             lifted[obj.name] = pose
@@ -75,7 +75,7 @@ def check_at_rest(scene: Scene) -> None:
 
 def settle(scene: Scene, seconds: float = SETTLE_S, max_move_m: float = MAX_MOVE_M) -> Scene:
     """Let all movable objects come to rest; SceneNotAtRest names the one that moved more than 2 cm."""
-    sim = MujocoSim(scene, 1, num_threads=1)
+    sim = make_sim(DEFAULT_ENGINE, scene, 1, num_threads=1)
     hand = np.array([[scene.workspace_m[0, 0], 0.0, scene.workspace_m[1, 2] + 0.2, *HOME_GRIPPER_QUATERNION]])
     closed = np.zeros(1)
     start = np.array([[scene.object(name).pose for name in sim.objects]])

@@ -14,7 +14,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from iker_envs.geometry import body_axis, pose_compose, pose_inverse, quaternion_from_matrix
-from iker_envs.planning.collision import OrientedBox, deepest_overlap, gripper_boxes, object_boxes, scene_boxes
+from iker_envs.planning.collision import (
+    OrientedBox,
+    deepest_overlap,
+    gripper_boxes,
+    lowest_m,
+    object_boxes,
+    scene_boxes,
+)
 from iker_envs.planning.hand import FINGERTIP_M, MAX_OPENING_M
 from iker_envs.reach import reach_margin, reachable
 from iker_envs.scene import Grasp, Scene
@@ -159,7 +166,7 @@ def _obstacle(grasp: Grasp, scene: Scene, own: list[OrientedBox], moves, others)
         if not bool(reachable(tcp)):
             return f"the arm does not reach the grasp at the {where}"
         boxes = gripper_boxes(tcp, MAX_OPENING_M)
-        if min(b.corners()[:, 2].min() for b in boxes) < -_TOLERANCE_M:
+        if lowest_m(boxes) < -_TOLERANCE_M:
             return f"the fingers would enter the table at the {where}"
         depth, whom = deepest_overlap(boxes, others)
         if depth > _TOLERANCE_M:

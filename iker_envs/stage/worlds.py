@@ -19,7 +19,7 @@ import numpy as np
 
 from iker_envs.geometry import norm, pose_apply, tilt_angle
 from iker_envs.measure import Errors, measure
-from iker_envs.physics.mujoco_sim import MujocoSim
+from iker_envs.physics.engines import DEFAULT_ENGINE, make_sim
 from iker_envs.planning.push import push_start
 from iker_envs.randomisation import Randomisation
 from iker_envs.rewards import RewardConfig, State, compute_rewards
@@ -73,7 +73,9 @@ class StageWorlds:
         self.num_worlds = num_worlds
         self.rngs: list[np.random.Generator] = []
         self.variants = make_variants(source, randomisation, config.free)
-        self.sim = MujocoSim(self.variants.items, num_worlds, self.variants.free, config.num_threads)
+        self.sim = make_sim(
+            DEFAULT_ENGINE, self.variants.items, num_worlds, self.variants.free, num_threads=config.num_threads
+        )
         self.physics = Physics(self.sim, self.variants, randomisation)
         self.arrangements = Arrangements(source, self.variants, randomisation, num_worlds, config.start_bank)
         self.sensing = Sensing(randomisation, num_worlds, config.max_steps)
