@@ -43,21 +43,34 @@ class _Room:
     """How many characters the filled texts of a task may still have."""
 
     def __init__(self, characters: int) -> None:
-        self.left = characters
+        self._left = characters
 
     def take(self, characters: int) -> None:
         """ValueError when there are no more."""
-        self.left -= characters
-        if self.left < 0:
+        self._left -= characters
+        if self._left < 0:
             raise ValueError(f"instructions and stages have more than {_MAX_CHARACTERS} characters, values filled in")
+
+
+class _Values:
+    """The values of a configuration, checked, and how long the longest one is as a text."""
+
+    def __init__(self, values: Mapping[str, Any]) -> None:
+        for name, value in values.items():
+            if not isinstance(name, str) or not _VALUE_NAME.fullmatch(name):
+                told = "a value's name is letters from a to z, digits and _"
+                raise ValueError(f"{told}, not {shown(name)}: $name stands for it")
+            if value is None or isinstance(value, Mapping):
+                raise ValueError(f"the value {name!r} is a number, a text, true, false or a list, not {shown(value)}")
+        self.by_name = values
+        self.longest = max((len(str(value)) for value in values.values()), default=0)
 
 
 def _configuration(shared: Mapping[str, Any], change: Any, known: list[str], room: _Room) -> dict[str, Any]:
     if not isinstance(change, Mapping):
         raise ValueError(f"a configuration is a mapping of what it changes, not {shown(change)}")
     check_fields("Configuration", change, known)
-    values = {**_named(shared, "values"), **_named(change, "values")}
-    _check_values(values)
+    values = _Values({**_named(shared, "values"), **_named(change, "values")})
     merged = {**shared, **change}
     merged.pop("values", None)
     for key in ("instruction", "stages"):
@@ -89,17 +102,7 @@ def _objects(objects: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str
     return {name: {**fields, **changes.get(name, {})} for name, fields in objects.items()}
 
 
-def _check_values(values: Mapping[str, Any]) -> None:
-    for name, value in values.items():
-        if not isinstance(name, str) or not _VALUE_NAME.fullmatch(name):
-            raise ValueError(
-                f"a value's name is letters from a to z, digits and _, not {shown(name)}: $name stands for it"
-            )
-        if value is None or isinstance(value, Mapping):
-            raise ValueError(f"the value {name!r} is a number, a text, true, false or a list, not {shown(value)}")
-
-
-def _filled(content: Any, values: Mapping[str, Any], room: _Room) -> Any:
+def _filled(content: Any, values: _Values, room: _Room) -> Any:
     """The content with `$name` replaced: by the value itself where it is the whole text, else by its text."""
     if isinstance(content, Mapping):
         return {key: _filled(item, values, room) for key, item in content.items()}
@@ -108,12 +111,11 @@ def _filled(content: Any, values: Mapping[str, Any], room: _Room) -> Any:
     if not isinstance(content, str):
         room.take(1)
         return content
-    longest = max((len(str(value)) for value in values.values()), default=0) if "$" in content else 0
-    room.take(len(content) + content.count("$") * longest)
+    room.take(len(content) + content.count("$") * values.longest)
     whole = _WHOLE.fullmatch(content)
-    if whole and (name := whole[1] or whole[2]) in values:
-        return values[name]
-    return _substituted(content, values)
+    if whole and (name := whole[1] or whole[2]) in values.by_name:
+        return values.by_name[name]
+    return _substituted(content, values.by_name)
 
 
 def _substituted(text: str, values: Mapping[str, Any]) -> str:
@@ -123,5 +125,5 @@ def _substituted(text: str, values: Mapping[str, Any]) -> str:
         known = listed(values) or "none"
         raise ValueError(f"{error.args[0]!r} has no value in this configuration; values: {known}") from None
     except ValueError:
-        begins_none = "has a $ that begins no name: $name stands for a value, $$ for the sign itself"
-        raise ValueError(f"the text {shown(text)} {begins_none}") from None
+        told = "has a $ that begins no name: $name stands for a value, $$ for the sign itself"
+        raise ValueError(f"the text {shown(text)} {told}") from None
