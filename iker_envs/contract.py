@@ -19,7 +19,6 @@ import types
 import typing
 import unicodedata
 from collections.abc import Mapping
-from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -35,6 +34,7 @@ _NAME_RULE = f"a name has 1 to {MAX_NAME} letters, digits, _ or -, and begins wi
 _DEVICES = frozenset({"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(1, 10))})
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
 class Contract:
     """Base of all contracts: checked fields, read-only arrays and one `to_dict`/`from_dict` pair.
 
@@ -84,10 +84,14 @@ class Contract:
         return _coerce(_hints(cls)[name], value, f"{cls.__name__}.{name}", whole=name in cls.INTEGERS)
 
 
-@cache
-def _hints(cls: type) -> dict[str, Any]:
-    hints = typing.get_type_hints(cls)
-    return {f.name: hints[f.name] for f in dataclasses.fields(cls)}
+_HINTS: dict[type, dict[str, Any]] = {}  # the fields' types of each contract; finding them out takes a while
+
+
+def _hints(cls: type[Contract]) -> dict[str, Any]:
+    if cls not in _HINTS:
+        hints = typing.get_type_hints(cls)
+        _HINTS[cls] = {f.name: hints[f.name] for f in dataclasses.fields(cls)}
+    return _HINTS[cls]
 
 
 def _required(f: dataclasses.Field) -> bool:

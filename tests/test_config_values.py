@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from iker_agent.config import make_config
+from iker_agent.learning.ppo_config import PPOConfig
 from iker_agent.learning.task_training import TrainSettings, read_settings, write_settings
 
 
@@ -83,6 +84,7 @@ def test_a_text_is_kept_letter_by_letter(text):
 def test_settings_that_are_written_down_are_read_back(tmp_path, monkeypatch, task):
     monkeypatch.setattr("iker_agent.learning.task_training.stages_of", lambda task: ())
     monkeypatch.setattr("iker_agent.learning.task_training.stages_facts", lambda stages, observation: {"model": task})
-    settings = TrainSettings(task=task, randomisation={"mass": [0.5, 1e-1]})
+    learn = PPOConfig(budget_s=float("inf"), learning_rate=2e-05)  # no budget is what `iker train` begins with
+    settings = TrainSettings(task=task, randomisation={"mass": [0.5, 1e-1]}, learn=learn)
     write_settings(tmp_path, settings)
     assert read_settings(tmp_path) == (settings, {"model": task})
