@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import yaml
 
-import iker_envs
 from iker_agent.authoring.check import check_task
 from iker_agent.learning.waypoint import WaypointLearner
 
@@ -136,9 +135,3 @@ def test_configurations_that_cannot_share_worlds_are_told(tmp_path):
     stages[0]["goal"]["grasp"] = False
     data = copy.deepcopy(SOUND) | {"configurations": [{}, {"stages": stages}]}
     assert any("all grasp or all push" in fault for fault in _check(data, tmp_path, solve=False))
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", iker_envs.TASKS.values())
-def test_every_shipped_task_is_sound(name):
-    assert check_task(name) == []

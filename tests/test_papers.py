@@ -30,7 +30,11 @@ def test_the_history_of_ids_has_a_line_for_the_present_version_of_each():
 
 
 def test_every_lower_bound_is_the_version_that_the_lowest_lane_installs():
-    pins = dict(line.lower().replace("_", "-").split("==") for line in text("constraints-lowest.txt").split("\n") if "==" in line)
+    pins = dict(
+        line.lower().replace("_", "-").split("==")
+        for line in text("constraints-lowest.txt").split("\n")
+        if "==" in line
+    )
     wanted = [*PROJECT["dependencies"], *(r for extra in PROJECT["optional-dependencies"].values() for r in extra)]
     bounds = dict(m.groups() for m in (re.match(r"([\w-]+)(?:\[\w+\])?>=([\d.]+)", r) for r in wanted) if m)
     assert len(bounds) > 20
