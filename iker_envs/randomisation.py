@@ -116,11 +116,15 @@ DEFAULT_RANGES: Mapping[str, Range] = {name: q.range for name, q in QUANTITIES.i
 OPTIONAL_RANGES: Mapping[str, Range] = {name: q.range for name, q in QUANTITIES.items() if not q.default}
 
 
+def _as_arrays(ranges: Mapping[str, Range]) -> dict[str, np.ndarray]:
+    return {name: np.array(low_high) for name, low_high in ranges.items()}
+
+
 @dataclass(frozen=True, eq=False)
 class Randomisation(Contract):
     """Ranges [low, high] by quantity; what is absent is not randomised."""
 
-    ranges: dict[str, np.ndarray] = field(default_factory=lambda: dict(DEFAULT_RANGES))
+    ranges: dict[str, np.ndarray] = field(default_factory=lambda: _as_arrays(DEFAULT_RANGES))
 
     def __post_init__(self) -> None:
         if not isinstance(self.ranges, Mapping):
@@ -150,7 +154,7 @@ class Randomisation(Contract):
     @classmethod
     def all(cls) -> Randomisation:
         """Every quantity, each over the range that the documentation gives."""
-        return cls({**DEFAULT_RANGES, **OPTIONAL_RANGES})
+        return cls(_as_arrays({**DEFAULT_RANGES, **OPTIONAL_RANGES}))
 
     def only(self, *names: str) -> Randomisation:
         """The same ranges for some quantities, nothing else."""
@@ -198,15 +202,14 @@ def as_randomisation(value: Any) -> Randomisation:
     if not isinstance(value, Mapping):
         raise ValueError(f"{_RANDOMISATION}, not {value!r}")
     if not {"ranges", "scale"} & set(value):
-        return Randomisation(value)
+        return Randomisation(dict(value))
     if unknown := [key for key in value if key not in ("ranges", "scale")]:
         raise ValueError(f"a randomisation with 'ranges' or 'scale' has no {unknown[0]!r}; put rows into 'ranges'")
     ranges = value.get("ranges", "on")
-    scale = value.get("scale")
     if isinstance(ranges, str) and ranges not in named:
         raise ValueError(f"randomisation ranges are 'on', 'off', 'all' or a mapping, not {ranges!r}")
     whole = named[ranges]() if isinstance(ranges, str) else Randomisation(ranges)
-    return whole.scaled(scale) if "scale" in value else whole
+    return whole.scaled(value["scale"]) if "scale" in value else whole
 
 
 def _ranges_of_file(path: Path) -> Any:

@@ -30,7 +30,7 @@ RESERVED_NAMES = (  # of bodies and joints in every model
 HOME_GRIPPER_QUATERNION = (0.0, 1.0, 0.0, 0.0)
 
 
-def _check(is_so: bool, what: str, value: object) -> None:
+def _check(is_so: bool | np.bool_, what: str, value: object) -> None:
     if not is_so:
         raise ValueError(f"{what}, not {value!r}")
 

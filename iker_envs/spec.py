@@ -105,8 +105,8 @@ class Spec:
 
 def spec_of(scene: Scene, observation: str = "keypoints") -> Spec:
     """The spec for a scene: its tool points where the scene's task needs it."""
-    axis = tuple(float(c) for c in scene.approach_axis)
-    return Spec(observation, approach_cone_rad=float(scene.approach_cone_rad), approach_axis=axis)
+    x, y, z = (float(c) for c in scene.approach_axis)
+    return Spec(observation, approach_cone_rad=float(scene.approach_cone_rad), approach_axis=(x, y, z))
 
 
 @dataclass(frozen=True, eq=False)

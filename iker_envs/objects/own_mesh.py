@@ -14,7 +14,7 @@ from functools import lru_cache
 import numpy as np
 
 from iker_envs.objects.decomposition import convex_parts, is_available
-from iker_envs.objects.geom import Geom, Parts
+from iker_envs.objects.geom import GREY, Geom, Parts
 from iker_envs.objects.mesh_file import file_stamp, read_mesh
 from iker_envs.objects.triangles import Mesh
 
@@ -23,7 +23,6 @@ MIN_SIZE_M = 0.005
 _CONVEX = 0.97  # a mesh that fills so much of its hull is as good as convex
 _KEPT_FILES = 64
 _MILLIMETRES = 0.001
-_PLAIN = (0.6, 0.6, 0.6, 1.0)
 
 
 def mesh_size_m(path: str, scale: float) -> list[float]:
@@ -85,7 +84,7 @@ def _parts(path: str, scale: float, stamp: tuple[int, ...]) -> Parts | str:
         except ValueError as error:
             return str(error)
     volumes = np.array([_volume(part) for part in hulls])
-    return Parts(tuple(_geom(part, _PLAIN) for part in hulls), tuple(float(v) for v in volumes / volumes.sum()))
+    return Parts(tuple(_geom(part, GREY) for part in hulls), tuple(float(v) for v in volumes / volumes.sum()))
 
 
 def _convex_hull(mesh: Mesh) -> Mesh:

@@ -24,6 +24,7 @@ from iker_envs.sim import Variant
 _PLACES = ("body_pos", "body_quat")
 # What set_const derives from shapes alone. Version 4.0 gets it wrong for meshes, so the compiled values stay.
 _OF_SHAPE = ("geom_rbound", "geom_aabb", "bvh_aabb", "dof_length")
+_SLIDING = np.array([0])  # column of geom_friction, beside torsion and rolling
 # Columns of geom_solref.
 _TIME_CONSTANT = 0
 _DAMPING_RATIO = 1
@@ -149,8 +150,8 @@ def _differs(models: Sequence[mujoco.MjModel], name: str) -> bool:
 @_effect("friction", "geom_friction")
 def _friction(models: WorldModels, worlds: np.ndarray, k: int, factor: np.ndarray) -> None:
     geoms = models.places.geoms[k]
-    nominal = models.nominal["geom_friction"][np.ix_(models.variant[worlds], geoms, [0])]
-    models.field["geom_friction"][np.ix_(worlds, geoms, [0])] = nominal * factor[:, None, None]
+    nominal = models.nominal["geom_friction"][np.ix_(models.variant[worlds], geoms, _SLIDING)]
+    models.field["geom_friction"][np.ix_(worlds, geoms, _SLIDING)] = nominal * factor[:, None, None]
 
 
 @_effect("mass", "body_mass", "body_inertia", derived=True)

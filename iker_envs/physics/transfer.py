@@ -22,6 +22,7 @@ from iker_envs.sim import WorldReset
 SETTLE_S = 0.5
 MAX_MOVE_M = 0.02
 _GAP_M = 0.001
+_HAND_ABOVE_M = 0.2  # over the workspace, out of the way
 # A scene that claims to be at rest overlaps and moves at most so much.
 _OVERLAP_M = 0.005
 _REST_M = 0.01
@@ -32,7 +33,10 @@ class SceneNotAtRest(ValueError):
 
 
 def scene_from_poses(template: Scene, poses: Mapping[str, np.ndarray]) -> Scene:
-    """The template's objects at poses (7,), lifted out of each other and settled; SceneNotAtRest if they will not."""
+    """The template's objects at poses (7,), lifted out of what they stand on and settled.
+
+    SceneNotAtRest if one of them moves further than an error of its estimate explains.
+    """
     scene = template.with_poses(poses)
     lifted = {}
     for obj in scene.objects:
@@ -76,7 +80,7 @@ def check_at_rest(scene: Scene) -> None:
 def settle(scene: Scene, seconds: float = SETTLE_S, max_move_m: float = MAX_MOVE_M) -> Scene:
     """Let all movable objects come to rest; SceneNotAtRest names the one that moved more than 2 cm."""
     sim = make_sim(DEFAULT_ENGINE, scene, 1, num_threads=1)
-    hand = np.array([[scene.workspace_m[0, 0], 0.0, scene.workspace_m[1, 2] + 0.2, *HOME_GRIPPER_QUATERNION]])
+    hand = np.array([[scene.workspace_m[0, 0], 0.0, scene.workspace_m[1, 2] + _HAND_ABOVE_M, *HOME_GRIPPER_QUATERNION]])
     closed = np.zeros(1)
     start = np.array([[scene.object(name).pose for name in sim.objects]])
     sim.reset(np.arange(1), WorldReset(hand, closed, start, closed))

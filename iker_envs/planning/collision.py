@@ -15,6 +15,8 @@ from iker_envs.objects.shapes import parts
 from iker_envs.planning.hand import FINGER_HALF_SIZE_M, FINGERTIP_M, HAND_CENTRE_M, HAND_HALF_SIZE_M
 from iker_envs.scene import ObjectModel, Scene
 
+_PARALLEL = 1e-6  # the sine of an angle between edges that is none
+
 
 @dataclass(frozen=True, eq=False)
 class OrientedBox:
@@ -44,7 +46,7 @@ def object_boxes(model: ObjectModel, pose: np.ndarray) -> list[OrientedBox]:
     """The bounding boxes of a model's collision parts at a pose (7,)."""
     geoms = parts(model).collision
     local = np.array([[*g.position_m, *g.quaternion] for g in geoms])
-    half = np.array([g.half_size_m if g.kind != "mesh" else np.abs(g.vertices_m).max(axis=0) for g in geoms])
+    half = np.array([g.half_size_m if g.vertices_m is None else np.abs(g.vertices_m).max(axis=0) for g in geoms])
     return _boxes(pose_compose(np.asarray(pose, dtype=float), local), half)
 
 
@@ -103,7 +105,7 @@ def _edge_depths(cosines: np.ndarray, half_a: np.ndarray, half_b: np.ndarray, of
     apart = offset[..., i2 * ones] * cosines[..., i1 * ones, j * ones]
     apart = np.abs(apart - offset[..., i1 * ones] * cosines[..., i2 * ones, j * ones])
     sine = np.sqrt(np.maximum(1.0 - cosines**2, 0.0))
-    depth = np.where(sine > 1e-6, (reach_a + reach_b - apart) / np.maximum(sine, 1e-6), np.inf)
+    depth = np.where(sine > _PARALLEL, (reach_a + reach_b - apart) / np.maximum(sine, _PARALLEL), np.inf)
     return depth.min(axis=(-2, -1))
 
 
