@@ -7,6 +7,9 @@ MuJoCo, so the per-world warning counters are read, not the (finite again) state
 
 from __future__ import annotations
 
+import ctypes
+import os
+import weakref
 from collections.abc import Collection, Sequence
 from typing import Any, ClassVar
 
@@ -31,6 +34,25 @@ _AT_LEAST_0 = ("friction", "geometry")
 # Columns of geom_solref.
 _TIME_CONSTANT = 0
 _DAMPING_RATIO = 1
+
+
+_living: weakref.WeakSet[MujocoSim] = weakref.WeakSet()  # for a process that is forked
+
+
+def _leave_threads_behind() -> None:
+    """In a forked process no batch has its threads: using one or freeing it would wait for them for ever.
+
+    So the batches live on, unused, for as long as the process does; a simulation that is used again makes another one.
+    A batch of one thread has none but the caller's.
+    """
+    for sim in _living:
+        if sim._batch is not None and sim._batch.nthread > 1:
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(sim._batch))
+            sim._has_threads = False
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows, which cannot fork
+    os.register_at_fork(after_in_child=_leave_threads_behind)
 
 
 class MujocoSim:
@@ -73,21 +95,35 @@ class MujocoSim:
         if unknown := [name for name in free or () if name not in self.objects]:
             raise ValueError(f"{unknown[0]!r} cannot be free; movable: {', '.join(self.objects)}")
         self.furniture = tuple(o.name for o in self.scene.objects if not o.movable)
-        models = build_variants(variants, free)
-        self.model = model = models[0]
-        self.substep_s = model.opt.timestep
-        self._batch = batch.Batch(model, num_worlds, nthread=num_threads)
-        self._index(model)
-        self._num_variants = len(models)
+        self._models = build_variants(variants, free)
+        self._num_threads = num_threads
+        self.model = self._models[0]
+        self.substep_s = self.model.opt.timestep
+        self._num_variants = len(self._models)
+        self._index(self.model)
+        self._make_batch()
+        _living.add(self)
+
+    def _make_batch(self) -> None:
+        """N worlds at rest in their first variant, and the threads that step them."""
+        self._batch = batch.Batch(self.model, self.num_worlds, nthread=self._num_threads)
+        self._has_threads = True
         bind = self._batch.bind
         self._state = {name: bind(name) for name in _STATE}
         self._qpos, self._qvel, self._ctrl = (self._state[name] for name in ("qpos", "qvel", "ctrl"))
         self._xpos = bind("xpos")
         self._xquat = bind("xquat")
         self._constraint_force = bind("qfrc_constraint")
-        self._expand(models)
-        self._unstable = np.zeros(num_worlds, dtype=bool)
+        self._expand(self._models)
+        self._unstable = np.zeros(self.num_worlds, dtype=bool)
         self._warnings = self._batch.warning[:, _DIVERGED, 1].copy()
+
+    def _check_threads(self) -> None:
+        """Where a fork has taken the threads away, go on in a batch of this process, to the last bit."""
+        if not self._has_threads:
+            state = self._copies()
+            self._make_batch()
+            self.set_state(state)
 
     def _expand(self, models: Sequence[mujoco.MjModel]) -> None:
         """Give every world its own copy of what is randomised and of what differs between the variants."""
@@ -148,6 +184,7 @@ class MujocoSim:
         """Hold the commanded poses (N, 7) and openings (N,) for `num_substeps` of `substep_s`."""
         _check_shape("gripper_pose", gripper_pose, (self.num_worlds, 7))
         _check_shape("opening_m", opening_m, (self.num_worlds,))
+        self._check_threads()
         angles = self._qpos[:, self._gripper_qpos[3:]]
         turn = hinge_angles(gripper_pose[:, 3:]) - angles
         self._ctrl[:, :3] = gripper_pose[:, :3]
@@ -159,6 +196,7 @@ class MujocoSim:
     def reset(self, worlds: np.ndarray, to: WorldReset) -> None:
         """Put worlds (M,) into the given rows at rest; the others do not notice."""
         self._check_reset(worlds, to)
+        self._check_threads()
         self._update_unstable()
         self._refresh()
         if to.object_pose is not None:
@@ -276,8 +314,12 @@ class MujocoSim:
 
     def get_state(self) -> dict[str, Any]:
         """All that the future of the worlds depends on, as arrays of their own; see `set_state`."""
-        self._update_unstable()
+        self._check_threads()
         self._refresh()
+        return self._copies()
+
+    def _copies(self) -> dict[str, Any]:
+        self._update_unstable()
         return {
             "state": {name: values.copy() for name, values in self._state.items()},
             "fields": {name: values.copy() for name, values in self._field.items()},
@@ -288,6 +330,7 @@ class MujocoSim:
 
     def set_state(self, state: dict[str, Any]) -> None:
         """Go on from where `get_state` was called, to the last bit."""
+        self._check_threads()
         for name, values in state["fields"].items():
             self._field[name][:] = values
         self.variant[:] = state["variant"]
@@ -327,8 +370,11 @@ class MujocoSim:
         model.body(name).quat = self._xquat[world, body]
 
     def close(self) -> None:
-        """Drop the batch and its threads."""
+        """Drop the batch, its threads and the arrays that keep it alive."""
         self._batch = None
+        self._state = self._field = {}
+        self._qpos = self._qvel = self._ctrl = None
+        self._xpos = self._xquat = self._constraint_force = None
 
 
 def _check_shape(name: str, values: np.ndarray, shape: tuple[int, ...]) -> None:
