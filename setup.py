@@ -1,4 +1,4 @@
-"""Which packages are installed: all folders of modules, and cfg/ under the name iker_cfg. Metadata is in pyproject.toml."""
+"""Which packages are installed: all folders of modules, and cfg/ as iker_cfg. Metadata is in pyproject.toml."""
 
 from setuptools import find_packages, setup
 

@@ -7,6 +7,9 @@ MuJoCo, so the per-world warning counters are read, not the (finite again) state
 
 from __future__ import annotations
 
+import ctypes
+import os
+import weakref
 from collections.abc import Collection, Mapping, Sequence
 from types import ModuleType
 from typing import Any, Literal
@@ -27,6 +30,23 @@ from iker_envs.sim import PictureData, Variant, WorldReset, WorldState
 _DIVERGED = slice(3, 6)  # mjWARN_BADQPOS, BADQVEL, BADQACC
 _POSITIONS = 1  # mjSTAGE_POS: poses are current after the last substep
 _STATE = ("qpos", "qvel", "ctrl", "qacc_warmstart", "time")
+_living: weakref.WeakSet[MujocoSim] = weakref.WeakSet()  # for a process that is forked
+
+
+def _leave_threads_behind() -> None:
+    """In a forked process no batch has its threads: using one or freeing it would wait for them for ever.
+
+    So the batches live on, unused, for as long as the process does; a simulation that is used again makes another one.
+    A batch of one thread has none but the caller's.
+    """
+    for sim in _living:
+        if sim._batch is not None and sim._batch.nthread > 1:
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(sim._batch))
+            sim._has_threads = False
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows, which cannot fork
+    os.register_at_fork(after_in_child=_leave_threads_behind)
 
 
 class MujocoSim:
@@ -46,26 +66,34 @@ class MujocoSim:
         free: Collection[str] | None = None,
         num_threads: int = 0,
     ) -> None:
-        variants = check_making(scene, num_worlds, free, num_threads)
-        models = build_variants(variants, free)
-        self.scene = variants[0].scene
-        self.model = models[0]
-        self._batch: batch.Batch | None = batch.Batch(self.model, num_worlds, nthread=num_threads)
+        self._variants = check_making(scene, num_worlds, free, num_threads)
+        self._compiled = build_variants(self._variants, free)
+        self._num_threads = num_threads
+        self.scene = self._variants[0].scene
+        self.model = self._compiled[0]
         self._places = addresses(self.model, self.scene)
-        self._models = WorldModels(self._batch, models, variants, self._places)
         self.name = "threads"
         self.num_worlds = num_worlds
         self.objects = self.scene.movable
         self.furniture = tuple(o.name for o in self.scene.objects if not o.movable)
         self.free = tuple(self.objects[k] for k in self._places.free)
-        self.variant: np.ndarray = self._models.variant
         self.xp: ModuleType = array_api_compat.numpy
         self.device = "cpu"
         self.substep_s: float = self.model.opt.timestep
         self.randomizable: Mapping[str, Literal["startup", "reset"]] = dict.fromkeys(("geometry", *EFFECTS), "reset")
-        self._bind(self._batch)
-        self._batch.forward(None, stage=_POSITIONS)  # until its first reset a world is as it was compiled
-        self._unstable = np.zeros(num_worlds, dtype=bool)
+        self._make_batch()
+        _living.add(self)
+
+    def _make_batch(self) -> None:
+        """N worlds as they were compiled, and the threads that step them."""
+        engine = batch.Batch(self.model, self.num_worlds, nthread=self._num_threads)
+        self._batch: batch.Batch | None = engine
+        self._has_threads = True
+        self._models = WorldModels(engine, self._compiled, self._variants, self._places)
+        self.variant: np.ndarray = self._models.variant
+        self._bind(engine)
+        engine.forward(None, stage=_POSITIONS)  # until its first reset a world is as it was compiled
+        self._unstable = np.zeros(self.num_worlds, dtype=bool)
         self._warnings = self._count_warnings()
 
     def _bind(self, engine: batch.Batch) -> None:
@@ -82,7 +110,17 @@ class MujocoSim:
         """The batch; ValueError after `close`."""
         if self._batch is None:
             raise ValueError("the simulation is closed; make another one")
+        if not self._has_threads:
+            self._go_on_in_this_process()
         return self._batch
+
+    def _go_on_in_this_process(self) -> None:
+        """Where a fork has taken the threads away, go on in another batch, to the last bit."""
+        self._has_threads = True  # the old batch can still be read
+        self._update_unstable()
+        state = self._copies()
+        self._make_batch()
+        self.set_state(state)
 
     def state(self) -> WorldState:
         """The present state of all worlds, fresh arrays."""
@@ -173,6 +211,9 @@ class MujocoSim:
         """All that the future of the worlds depends on, as arrays of their own; see `set_state`."""
         self._update_unstable()
         self._models.refresh()
+        return self._copies()
+
+    def _copies(self) -> dict[str, Any]:
         return {
             name: {key: values.copy() for key, values in part.items()} if isinstance(part, dict) else part.copy()
             for name, part in self._parts().items()
