@@ -254,5 +254,7 @@ class MujocoSim:
         show_world(data, joints, bodies, float(self._state["time"][world]))
 
     def close(self) -> None:
-        """Drop the batch and its threads."""
+        """Drop the batch, its threads and the arrays that keep it alive."""
         self._batch = None
+        for name in ("_models", "_state", "_qpos", "_qvel", "_ctrl", "_xpos", "_xquat", "_constraint_force"):
+            self.__dict__.pop(name, None)
