@@ -28,6 +28,7 @@ FLOORS = {
         ("contract", "geometry"),
     ),
     "iker_agent": (
+        ("__main__",),
         ("cli",),
         ("commands",),
         ("loop", "authoring", "experiments"),
