@@ -18,6 +18,7 @@ from rich.markup import escape
 
 from iker_agent.backends import make_vlm
 from iker_agent.commands.display import Screen
+from iker_agent.commands.ending import need
 from iker_agent.config import RunConfig, make_config
 from iker_agent.disturb import chosen_task
 from iker_agent.learners import Learner, make_learner
@@ -38,6 +39,8 @@ def start_run(config: RunConfig, out: Path | None) -> bool:
     task = chosen_task(config)
     task.configuration(config.configuration)
     as_randomisation(config.randomisation)
+    need(*(("torch", "skrl") if config.learner == "ppo" else ()))
+    need(*(("imageio_ffmpeg",) if config.run.video else ()))
     vlm = make_vlm(config, task)  # wrong settings leave no folder behind
     folder = Folder(fresh_folder(out, task.name))
     return _run(config, folder, vlm).success
