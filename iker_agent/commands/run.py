@@ -7,13 +7,13 @@ replay_run(folder, out)      ->  the run again from its record, goals compared b
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
-import typer
 from rich.markup import escape
 
 from iker_agent.backends import make_vlm
@@ -53,21 +53,22 @@ def _run(config: RunConfig, folder: Folder, vlm: VLM, learner: Learner | None = 
             screen.console.print(f"[bold]{escape(instruction)}[/bold]")
             result = run_task(config, folder, screen, vlm, learner)
             screen.closing(result, str(write_report(folder.path)))
-        except (KeyboardInterrupt, OSError):
-            _leave_readable(folder)
+        except (KeyboardInterrupt, OSError) as end:
+            if _left_readable(folder) and not isinstance(end, BrokenPipeError):
+                print(f"what was done so far is in {folder.path}", file=sys.stderr)
             raise
     return result
 
 
-def _leave_readable(folder: Folder) -> None:
-    """Say where the files of a run that cannot go on are, with a report of what was done; an empty folder goes."""
+def _left_readable(folder: Folder) -> bool:
+    """Give a run that cannot go on a report of what was done; False if nothing was, then its empty folder goes."""
     if not (folder.path / "run.json").exists():
         with suppress(OSError):
             folder.path.rmdir()  # fails where something was written, which then stays
-        return
+        return False
     with suppress(OSError):  # a full disk: the report may be what does not fit, all else is there
         write_report(folder.path)
-    typer.echo(f"what was done so far is in {folder.path}", err=True)
+    return True
 
 
 @dataclass(frozen=True)
