@@ -4,10 +4,13 @@
     gym.make_vec("IKER-ShoePlace-v0", num_envs=512)   many worlds on CPU threads, a gymnasium VectorEnv
     gym.make("IKER-Stage-v0", scene=..., goal=...)    any scene and goal
 
-`gym.make("iker_envs:IKER-ShoePlace-v0")` imports this module by itself.
+`gym.make("iker_envs:IKER-ShoePlace-v0")` imports this module by itself. The ids of the tasks in the folders of the
+environment variable IKER_TASKS are registered too.
 """
 
 from __future__ import annotations
+
+import os
 
 import gymnasium as gym
 
@@ -20,9 +23,17 @@ TASKS = {
     "IKER-BookStow-v0": "book_stow",
 }
 IDS = ("IKER-Stage-v0", *TASKS)
+USER_TASKS: dict[str, str] = {}  # id -> path of the task's file, of those in the folders of IKER_TASKS
 _ENTRY = {"entry_point": "iker_envs.env:StageEnv", "vector_entry_point": "iker_envs.vector_env:StageVectorEnv"}
 
 # No max_episode_steps: the environments keep the time limit themselves, alike in both forms.
 for _id in IDS:
     if _id not in gym.registry:
         gym.register(_id, kwargs={"task": TASKS[_id]} if _id in TASKS else {}, **_ENTRY)
+
+if os.environ.get("IKER_TASKS"):
+    from iker_envs.user_tasks import user_tasks
+
+    USER_TASKS, _ = user_tasks()  # `iker tasks` says which ids cannot be used
+    for _id, _path in USER_TASKS.items():
+        gym.register(_id, kwargs={"task": _path}, **_ENTRY)

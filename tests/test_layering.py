@@ -15,7 +15,7 @@ PACKAGES = ("iker_envs", "iker_agent", "real_env", "cfg")
 # A name is a module of the package, or a room with all its modules.
 FLOORS = {
     "iker_envs": (
-        ("env", "vector_env"),
+        ("env", "vector_env", "user_tasks"),
         ("stage",),
         ("pictures",),
         ("physics",),

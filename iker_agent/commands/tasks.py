@@ -55,18 +55,22 @@ def envs() -> None:
 
     spec = Spec()
     spaces = (f"Box({spec.observation_dim},)", f"Box({spec.action_dim},)")
-    rows = []
-    for id_ in iker_envs.IDS:
-        task = iker_envs.TASKS.get(id_)
-        line = load_task(task).description if task else "Any scene and goal: gym.make(id, scene=..., goal=...)."
-        rows.append((id_, *spaces, line))
+    rows = [("IKER-Stage-v0", *spaces, "Any scene and goal: gym.make(id, scene=..., goal=...).")]
+    for id_, task in {**iker_envs.TASKS, **iker_envs.USER_TASKS}.items():
+        try:
+            rows.append((id_, *spaces, load_task(task).description))
+        except ValueError as error:
+            print(f"{id_}: {error}", file=sys.stderr)  # one faulty file does not hide the others
     show_table(make_console(), ("id", "observation", "action", "what it is"), rows, wrapped=True)
 
 
 def _warnings() -> Iterator[str]:
     """What is wrong with the folders of tasks, one sentence each."""
     from iker_envs.task import find_task, task_folders
+    from iker_envs.user_tasks import user_tasks
 
+    _, problems = user_tasks()
+    yield from problems
     for folder in task_folders():
         if not folder.is_dir():
             yield f"IKER_TASKS names {str(folder)!r}, which is no folder"
