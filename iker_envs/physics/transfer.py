@@ -31,7 +31,7 @@ class SceneNotAtRest(ValueError):
     """The estimated scene cannot stand as it is: something moved further than 2 cm while settling."""
 
 
-def scene_from_poses(template: Scene, poses: Mapping[str, np.ndarray]) -> Scene:
+def scene_from_poses(template: Scene, poses: Mapping[str, np.ndarray], max_move_m: float = MAX_MOVE_M) -> Scene:
     """The template's objects at poses (7,), lifted out of each other and settled; SceneNotAtRest if they will not."""
     scene = template.with_poses(poses)
     lifted = {}
@@ -42,7 +42,7 @@ def scene_from_poses(template: Scene, poses: Mapping[str, np.ndarray]) -> Scene:
             pose = np.array(obj.pose)
             pose[2] += max(0.0, support - bottom) + _GAP_M
             lifted[obj.name] = pose
-    return settle(scene.with_poses(lifted))
+    return settle(scene.with_poses(lifted), max_move_m=max_move_m)
 
 
 def deepest_contact(scene: Scene, tolerance_m: float) -> str:
