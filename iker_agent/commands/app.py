@@ -61,7 +61,10 @@ def iker(
     context: typer.Context,
     version: Annotated[bool, typer.Option("--version", help="Show the versions that results depend on.")] = False,
 ) -> None:
-    """Iterative keypoint rewards: language and vision specify manipulation tasks."""
+    """Iterative keypoint rewards: language and vision specify manipulation tasks.
+
+    Exit codes: 0 the task is done or the check passed, 1 it is not, 2 wrong usage, 130 after Ctrl-C, 143 after SIGTERM.
+    """
     if version:
         from iker_agent.learning.provenance import versions
 

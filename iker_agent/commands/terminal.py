@@ -89,7 +89,9 @@ def show_code(console: Console, code: str) -> None:
     if is_plain(console):
         show_text(console, code.rstrip("\n"))
     else:
-        console.print(Syntax("", "python", background_color="default").highlight(code.rstrip("\n")))
+        text = Syntax("", "python", background_color="default").highlight(code)  # a Syntax itself crops long lines
+        text.rstrip()
+        console.print(text)
 
 
 @contextmanager

@@ -249,6 +249,9 @@ def _policy(
     from iker_agent.learning.waypoint import WaypointLearner
     from iker_envs.spec import spec_of
 
+    fewest = min(len(configuration.stages) for configuration in task.configurations)
+    if not 0 <= stage_index < fewest:
+        raise ValueError(f"--stage-index of {task.name} is from 0 to {fewest - 1}, not {stage_index}")
     spec = spec_of(task.sample(None), observation)
     if given == "waypoint":
         rule = lambda index: WaypointLearner().learn(*_stage(task, stage_index, index))  # noqa: E731
