@@ -5,10 +5,13 @@
     gym.make("IKER-Stage-v0", scene=..., goal=...)    any scene and goal
     gym.make_vec(id, num_envs=512, **TRAINING)        many worlds that are quick to begin anew
 
-`gym.make("iker_envs:IKER-ShoePlace-v0")` imports this module by itself.
+`gym.make("iker_envs:IKER-ShoePlace-v0")` imports this module by itself. The ids of the tasks in the folders of the
+environment variable IKER_TASKS are registered too.
 """
 
 from __future__ import annotations
+
+import os
 
 import gymnasium as gym
 
@@ -21,6 +24,7 @@ TASKS = {
     "IKER-BookStow-v0": "book_stow",
 }
 IDS = ("IKER-Stage-v0", *TASKS)
+USER_TASKS: dict[str, str] = {}  # id -> path of the task's file, of those in the folders of IKER_TASKS
 # What makes episodes of many worlds cheap: neighbours that the task does not touch are welded, and every world repeats
 # a few grasped states and starts of its own instead of making new ones.
 TRAINING = {"free": "near", "grasp_bank": 4, "start_bank": 32}
@@ -30,3 +34,10 @@ _ENTRY = {"entry_point": "iker_envs.env:StageEnv", "vector_entry_point": "iker_e
 for _id in IDS:
     if _id not in gym.registry:
         gym.register(_id, kwargs={"task": TASKS[_id]} if _id in TASKS else {}, **_ENTRY)
+
+if os.environ.get("IKER_TASKS"):
+    from iker_envs.user_tasks import user_tasks
+
+    USER_TASKS, _ = user_tasks()  # `iker tasks` says which ids cannot be used
+    for _id, _path in USER_TASKS.items():
+        gym.register(_id, kwargs={"task": _path}, **_ENTRY)

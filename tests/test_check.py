@@ -52,7 +52,6 @@ FAULTS = {
         _set("values", "y", 0.41),
         "would end 10 cm above",
     ),
-    "too wide to grasp": (_set("objects", "left_shoe", "model", "shoe_box"), "narrowest side is 200 mm"),
     "nothing to do": (
         _set("stages", 0, "goal", {"object": "left_shoe", "relative_to": "left_shoe", "position_m": [0, 0, 0]}),
         "there is nothing to do",
@@ -113,6 +112,97 @@ def test_a_broken_copy_is_told_in_one_sentence(change, words, tmp_path):
     faults = _check(data, tmp_path, solve=False)
     assert len(faults) == 1 and "\n" not in faults[0]
     assert re.search(words, faults[0]), faults[0]
+
+
+TWO_FAULTS = {
+    "another model": (
+        [_set("objects", "left_shoe", "model", "shoe_box")],
+        ["its narrowest side is 200 mm", "the keypoints program puts left_shoe"],
+    ),
+    "no instruction, and a program": (
+        [_set("instruction", " "), _replaced("poses", "y + $y", "y + $y + 0.002")],
+        ["the instruction is empty", r"the poses program puts left_shoe 2\.0 mm"],
+    ),
+    "both programs": (
+        [_replaced("poses", "True", "False"), _replaced("keypoints", '"left_shoe"', '"boot"')],
+        ["keypoints program moves 'boot'", "poses program says grasp_mode False"],
+    ),
+    "one program twice": (
+        [_replaced("poses", "True", "False"), _replaced("poses", "y + $y", "y + $y + 0.002")],
+        ["poses program says grasp_mode False", r"poses program puts left_shoe 2\.0 mm"],
+    ),
+    "in the air, and a program": (
+        [
+            _set("objects", "left_shoe", "position_m", [0.335, 0.17, 0.2]),
+            _replaced("poses", "y + $y", "y + $y + 0.002"),
+        ],
+        ["not at rest: left_shoe moved by", r"the poses program puts left_shoe 2\.0 mm"],
+    ),
+    "two below the table, the labels of one counted as the rack's": (
+        [
+            _set("objects", "left_shoe", "position_m", [0.335, 0.17, -0.03]),
+            _set("objects", "book", {"model": "book_red", "position_m": [0.335, -0.17, -0.02]}),
+        ],
+        ["left_shoe starts 30 mm below", "book starts 20 mm below the table", "the keypoints program puts left_shoe"],
+    ),
+    "the start, and a missing program": (
+        [_set("objects", "left_shoe", "position_m", [0.15, 0.05, 0.0]), lambda data: _programs(data).pop("poses")],
+        ["does not reach the grasp at the start", "there is no program for the poses contract"],
+    ),
+    "a program, and a range": (
+        [
+            _replaced("poses", "y + $y", "y + $y + 0.002"),
+            _set("objects", "left_shoe", "position_range_m", [0.5, 0.0]),
+        ],
+        [r"the poses program puts left_shoe 2\.0 mm", "of its start range left_shoe starts outside the workspace"],
+    ),
+}
+
+
+@pytest.mark.parametrize(("changes", "words"), TWO_FAULTS.values(), ids=TWO_FAULTS)
+def test_all_faults_are_told_and_nothing_else(changes, words, tmp_path):
+    data = copy.deepcopy(SOUND)
+    for change in changes:
+        change(data)
+    faults = _check(data, tmp_path, solve=False)
+    assert len(faults) == len(words), faults
+    for word in words:
+        assert any(re.search(word, fault) for fault in faults), (word, faults)
+
+
+def test_faults_of_several_stages_are_all_told(tmp_path):
+    data = copy.deepcopy(SOUND)
+    second = copy.deepcopy(data["stages"][0])
+    second["goal"] |= {"object": "rack"}
+    data["stages"] += [second]
+    _replaced("poses", "y + $y", "y + $y + 0.002")(data)
+    faults = _check(data, tmp_path, solve=False)
+    assert any("stage 1: the poses program puts left_shoe 2.0 mm" in fault for fault in faults)
+    assert any("stage 2: rack is furniture" in fault for fault in faults)
+
+
+def test_a_program_that_misses_is_told_with_both_positions_and_their_frames(tmp_path):
+    data = copy.deepcopy(SOUND)
+    _replaced("poses", "y + $y", "y + $y - 0.04")(data)
+    assert _check(data, tmp_path, solve=False) == [
+        "configuration 0: stage 1: the poses program puts left_shoe 40.0 mm from the annotated goal: its centre is at "
+        "x 0.650, y -0.080, z 0.145 m instead of x 0.650, y -0.040, z 0.145 m in the robot's base frame, "
+        "which is x -0.010, y -0.080, z 0.095 m instead of x -0.010, y -0.040, z 0.095 m in the frame of rack"
+    ]
+
+
+def test_a_program_that_turns_its_object_is_told_by_how_much(tmp_path):
+    data = copy.deepcopy(SOUND)
+    _replaced("poses", "np.deg2rad", "0.2 + np.deg2rad")(data)
+    (fault,) = _check(data, tmp_path, solve=False)
+    assert re.search(r"mm from the annotated goal and turned by \d\d degrees: its centre is at", fault)
+
+
+def test_a_check_says_how_far_it_is(tmp_path, caplog):
+    data = copy.deepcopy(SOUND) | {"instruction": "", "configurations": [{}, {}]}
+    with caplog.at_level("INFO", logger="iker_agent.authoring.check"):
+        _check(data, tmp_path, solve=False)
+    assert caplog.messages == ["checking configuration 1 of 2", "checking configuration 2 of 2"]
 
 
 def test_a_task_that_a_simple_policy_cannot_solve_is_told(tmp_path, monkeypatch):

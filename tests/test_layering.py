@@ -15,7 +15,7 @@ PACKAGES = ("iker_envs", "iker_agent", "real_env", "cfg")
 # A name is a module of the package, or a room with all its modules.
 FLOORS = {
     "iker_envs": (
-        ("env", "vector_env"),
+        ("env", "vector_env", "user_tasks"),
         ("stage",),
         ("pictures",),
         ("physics",),
@@ -30,6 +30,7 @@ FLOORS = {
         ("documents",),
     ),
     "iker_agent": (
+        ("__main__",),
         ("cli",),
         ("commands",),
         ("loop", "authoring", "experiments"),
@@ -39,7 +40,7 @@ FLOORS = {
         ("disturb", "learners", "backends"),
         ("execute", "config", "prompt_kinds"),
         ("learning", "vlm", "program"),
-        ("limits",),
+        ("atomic", "limits"),
     ),
 }
 # What a robot machine may use: contracts, numbers, formulas and plans; no engine, no environment, no trainer.

@@ -1,12 +1,14 @@
 """What `iker run` and `iker replay` do once their settings are put together.
 
-start_run(config, out)       ->  run folder with report, exit code
+start_run(config, out)       ->  run folder with report; was the task done?
 replay_run(folder, out)      ->  the run again from its record, goals compared bit by bit
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ from rich.markup import escape
 
 from iker_agent.backends import make_vlm
 from iker_agent.commands.display import Screen
+from iker_agent.commands.ending import need
 from iker_agent.config import RunConfig, make_config
 from iker_agent.disturb import chosen_task
 from iker_agent.learners import Learner, make_learner
@@ -36,24 +39,36 @@ def start_run(config: RunConfig, out: Path | None) -> bool:
     task = chosen_task(config)
     task.configuration(config.configuration)
     as_randomisation(config.randomisation)
+    need(*(("torch", "skrl") if config.learner == "ppo" else ()))
+    need(*(("imageio_ffmpeg",) if config.run.video else ()))
     vlm = make_vlm(config, task)  # wrong settings leave no folder behind
     folder = Folder(fresh_folder(out, task.name))
-    result = _run(config, folder, vlm)
-    return result is not None and result.success
+    return _run(config, folder, vlm).success
 
 
-def _run(config: RunConfig, folder: Folder, vlm: VLM, learner: Learner | None = None) -> RunResult | None:
+def _run(config: RunConfig, folder: Folder, vlm: VLM, learner: Learner | None = None) -> RunResult:
     instruction = config.instruction or chosen_task(config).configuration(config.configuration).instruction
     with Screen(config.learn.budget_s) as screen:
-        screen.console.print(f"[bold]{escape(instruction)}[/bold]")
         try:
+            screen.console.print(f"[bold]{escape(instruction)}[/bold]")
             result = run_task(config, folder, screen, vlm, learner)
-        except KeyboardInterrupt:
-            write_report(folder.path)
-            screen.note(f"interrupted; what was done so far is in {folder.path}")
-            return None
-        screen.closing(result, str(write_report(folder.path)))
+            screen.closing(result, str(write_report(folder.path)))
+        except (KeyboardInterrupt, OSError) as end:
+            if _left_readable(folder) and not isinstance(end, BrokenPipeError):
+                print(f"what was done so far is in {folder.path}", file=sys.stderr)
+            raise
     return result
+
+
+def _left_readable(folder: Folder) -> bool:
+    """Give a run that cannot go on a report of what was done; False if nothing was, then its empty folder goes."""
+    if not (folder.path / "run.json").exists():
+        with suppress(OSError):
+            folder.path.rmdir()  # fails where something was written, which then stays
+        return False
+    with suppress(OSError):  # a full disk: the report may be what does not fit, all else is there
+        write_report(folder.path)
+    return True
 
 
 @dataclass(frozen=True)
@@ -71,8 +86,8 @@ class Comparison:
         return bool(self.equal) and not self.different
 
 
-def replay_run(run: Path, out: Path | None) -> Comparison | None:
-    """Execute a recorded run again, with its answers and policies; None if it is interrupted.
+def replay_run(run: Path, out: Path | None) -> Comparison:
+    """Execute a recorded run again, with its answers and policies.
 
     No model is asked and nothing is trained, except in stages whose policy is not in the run folder. ValueError if the
     folder does not hold a recorded run.
@@ -81,8 +96,7 @@ def replay_run(run: Path, out: Path | None) -> Comparison | None:
     vlm = Replay(run, "order")
     learner = _StoredPolicies(run, config)
     folder = Folder(fresh_folder(out, f"{run.resolve().name}_replay"))
-    if _run(config, folder, vlm, learner) is None:
-        return None
+    _run(config, folder, vlm, learner)
     names = sorted(p.parent.name for p in run.glob("stage_*/goal.json"))
     same = [n for n in names if _content(run / n / "goal.json") == _content(folder.path / n / "goal.json")]
     different = [n for n in names if n not in same]

@@ -135,6 +135,6 @@ def final_outcome(scene: Scene, result: RunResult) -> dict[str, Any]:
 
 def save_policy_files(stage: Folder, policy: Policy, rows: Sequence[Row]) -> None:
     """policy.safetensors, metrics.csv and curve.png of a stage."""
-    policy.save(stage.path / "policy.safetensors")
-    write_metrics(stage.path / "metrics.csv", rows)
-    draw_curve(stage.path / "curve.png", rows)
+    stage.file("policy.safetensors", policy.save)
+    stage.file("metrics.csv", lambda path: write_metrics(path, rows))
+    stage.file("curve.png", lambda path: draw_curve(path, rows))

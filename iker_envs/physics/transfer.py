@@ -32,10 +32,10 @@ class SceneNotAtRest(ValueError):
     """The estimated scene cannot stand as it is: something moved further than 2 cm while settling."""
 
 
-def scene_from_poses(template: Scene, poses: Mapping[str, np.ndarray]) -> Scene:
+def scene_from_poses(template: Scene, poses: Mapping[str, np.ndarray], max_move_m: float = MAX_MOVE_M) -> Scene:
     """The template's objects at poses (7,), lifted out of what they stand on and settled.
 
-    SceneNotAtRest if one of them moves further than an error of its estimate explains.
+    SceneNotAtRest if one of them moves further than `max_move_m`: by default, than an error of its estimate explains.
     """
     scene = template.with_poses(poses)
     lifted = {}
@@ -46,7 +46,7 @@ def scene_from_poses(template: Scene, poses: Mapping[str, np.ndarray]) -> Scene:
             pose = np.array(obj.pose)
             pose[2] += max(0.0, support - bottom) + _GAP_M
             lifted[obj.name] = pose
-    return settle(scene.with_poses(lifted))
+    return settle(scene.with_poses(lifted), max_move_m=max_move_m)
 
 
 def deepest_contact(scene: Scene, tolerance_m: float) -> str:
