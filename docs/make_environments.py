@@ -24,7 +24,8 @@ _TRAINING = {  # argument -> what it does
 
 def page() -> str:
     """The whole page as Markdown."""
-    return "\n".join([_INTRODUCTION, _ids(), space_tables(), "", _EPISODE, _rewards(), _SUCCESS, _randomisation()])
+    parts = [_INTRODUCTION, _ids(), space_tables(), "", _EPISODE, _GYMNASIUM, _rewards(), _SUCCESS, _randomisation()]
+    return "\n".join(parts)
 
 
 def _table(head: tuple[str, ...], rows) -> str:
@@ -107,6 +108,47 @@ room; a carry begins with the object grasped in physics.
 
 Terminated: the object was dropped, fell, tipped over, or the simulation diverged. Truncated: the time limit. There is
 no termination on success. `finish()` opens the hand, retreats, waits until all is still and returns an `Outcome`.
+"""
+
+_GYMNASIUM = """## gymnasium's arguments, autoreset modes and wrappers
+
+| argument | what it does here |
+|---|---|
+| `episode_s` | the time limit in seconds, shorter or longer than the task's own |
+| `max_episode_steps` | the same in ticks of 0.1 s; the earlier one holds where both are given |
+| `disable_env_checker` | as everywhere; of `gym.make` alone |
+| `vectorization_mode` | left out: all worlds in one simulation; `"sync"`, `"async"`: single environments |
+| `wrappers`, `vector_kwargs` | with `"sync"` or `"async"`, as everywhere |
+
+`gym.make` hands `max_episode_steps` to gymnasium's `TimeLimit`, which can shorten an episode and not lengthen it.
+`spec.max_episode_steps` tells the limit that holds, for `TimeAwareObservation`; an id may be registered with one. A
+spec is always text: `spec.to_json()` keeps words, numbers and dictionaries, whatever the arguments were made of.
+
+What happens when an episode ends in one of many worlds is `autoreset_mode`, a word or gymnasium's `AutoresetMode`:
+
+| `autoreset_mode` | the step that ends an episode gives | the next step |
+|---|---|---|
+| `"same_step"` (default) | the next episode's first observation; the last one is in `info` | goes on |
+| `"next_step"` | the last observation | is spent on the reset; no action, reward 0 |
+| `"disabled"` | the last observation | is refused before a reset of what ended |
+
+With `"disabled"`, `reset(options={"reset_mask": terminated | truncated})` begins the next episodes.
+
+`info` has gymnasium's layout: beside each array stands a mask `_name` (N,) of the worlds that it is of. With
+`"same_step"` there are `final_obs` (N, observation) at every step, the current observation where no episode ended, and
+`final_info` with the info of the episodes that ended, at steps in which one did, both with their masks. The arrays
+beside them (`reward/...`, `is_success`, ...) are those of the step, so of the episode that ended.
+
+| gymnasium's vector wrappers | `"same_step"` | `"next_step"` | `"disabled"` |
+|---|---|---|---|
+| of rewards and actions, `DictInfoToList`, `NumpyToTorch` | yes | yes | yes |
+| `RecordEpisodeStatistics` | yes | yes | yes |
+| of observations: `RescaleObservation`, `ReshapeObservation`, ... | no | yes | yes |
+| `NormalizeObservation` | no | yes | no |
+| `RecordVideo`, `HumanRendering`: many worlds draw no pictures | no | no | no |
+
+Seeds of many worlds are one number (world i gets seed + i) or one per world, of which None leaves a world the generator
+that it has. Environments go on in a forked process, each process with threads of its own.
 """
 
 _SUCCESS = f"""## Success

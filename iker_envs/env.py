@@ -41,7 +41,7 @@ class StageEnv(Snapshot, gym.Env):
     """One stage: bring the keypoints of one object to their targets.
 
     Args:
-        task: name or path of a task YAML, or a Task; or
+        task: name or path of a task YAML, its content, a Task or its dictionary; or
         scene: a Scene (object, dictionary, or path to JSON or YAML), with
         goal: a Goal, given alike.
         stage_index: which stage of the task, counted from 0; the earlier ones are done when an episode begins.
@@ -49,6 +49,7 @@ class StageEnv(Snapshot, gym.Env):
         render_mode: None, "rgb_array" (ray-cast side camera) or "human" (a window; needs a display).
         observation: "keypoints" (38 numbers) or "pose" (21).
         episode_s: time limit in seconds; None for the task's own (6 s without a task).
+        max_episode_steps: the same in ticks of 0.1 s; the earlier one holds where both are given.
         rewards: fields of RewardConfig to change.
         free: "all" movable objects are simulated (default), or "near" ones only.
         grasp_bank: grasped states that a world makes once and then repeats; 0 (default) to grasp in every episode.
@@ -63,7 +64,7 @@ class StageEnv(Snapshot, gym.Env):
 
     def __init__(
         self,
-        task: str | Path | Task | None = None,
+        task: str | Path | Mapping[str, Any] | Task | None = None,
         scene: Any = None,
         goal: Any = None,
         randomisation: Any = None,
@@ -161,8 +162,7 @@ class StageEnv(Snapshot, gym.Env):
         self._grasp_failure = self.worlds.keep(goal, grasp)
 
     def _check_ready(self, what: str) -> None:
-        self._check_open()
-        if not self._ready:
+        if not self.worlds.rngs or not self._ready:  # never reset, or the first reset failed
             raise ValueError(f"call reset() before {what}()")
 
     def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:

@@ -149,7 +149,7 @@ def carry(friction: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     held = stage.grasped.copy()
     start = stage.state
     for _ in range(18):
-        env.step(np.tile([0.0, -1.0, 0, 0, 0, 0], (8, 1)))
+        stage.step(np.tile([0.0, -1.0, 0, 0, 0, 0], (8, 1)))  # what slips ends an episode
     end = stage.state
     moved = end.gripper_pose[:, 1] - start.gripper_pose[:, 1]
     np.testing.assert_allclose(moved, -0.5, atol=0.05)

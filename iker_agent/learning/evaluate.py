@@ -111,9 +111,10 @@ def run_episodes(env: StageVectorEnv, policy: Policy, seed: int, configuration: 
     """One episode in every world, `finish()` included: (N, 3) of success, strict success, keypoint error in metres."""
     observation, _ = env.reset(seed=seed, options={"configuration": configuration})
     lost = ~env.worlds.grasped if env.worlds.goal.grasp else np.zeros(env.num_envs, dtype=bool)
-    for _ in range(env.worlds.config.max_steps):
-        observation, _, terminated, _, _ = env.step(policy.act(observation))
-        lost = lost | terminated
+    for _ in range(env.worlds.config.max_steps):  # the worlds themselves: those that are lost wait for the others
+        _, lost_now, _ = env.worlds.step(policy.act(observation).astype(np.float64))
+        observation = env.worlds.observe()
+        lost = lost | lost_now
     errors: Errors = env.finish()
     return np.stack([errors.success & ~lost, errors.strict & ~lost, errors.goal_m], axis=-1).astype(float)
 

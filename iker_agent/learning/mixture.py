@@ -43,10 +43,14 @@ class Mixture:
         return np.concatenate(parts), {}
 
     def step(self, actions: np.ndarray):
-        """One tick everywhere; actions (N, 6)."""
+        """One tick everywhere; actions (N, 6). The info is without "final_info", which only some parts may have."""
         shares = np.split(actions, self._ends)
         *columns, infos = zip(*(env.step(share) for env, share in zip(self.envs, shares, strict=True)), strict=True)
-        info = {name: np.concatenate([part[name] for part in infos]) for name in infos[0]}
+        info = {
+            name: np.concatenate([part[name] for part in infos])
+            for name in infos[0]
+            if name.lstrip("_") != "final_info"
+        }
         return *map(np.concatenate, columns), info
 
     def close(self) -> None:

@@ -12,7 +12,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from iker_envs.contract import as_contract, check_number, is_whole
+from iker_envs.contract import as_contract, check_number, check_whole, is_whole
 from iker_envs.physics.transfer import check_at_rest
 from iker_envs.randomisation import Randomisation, as_randomisation
 from iker_envs.rewards import RewardConfig
@@ -20,9 +20,10 @@ from iker_envs.scene import Goal, Scene
 from iker_envs.spec import spec_of
 from iker_envs.stage.config import StageConfig
 from iker_envs.stage.starts import FixedStart, StartSource, TaskStart
-from iker_envs.task import Task, check_episode_time, load_task
+from iker_envs.task import Task, check_episode_time, load_task, parse_task
 
 _EPISODE_S = 6.0  # time limit where neither the arguments nor a task say one
+_NO_LIMIT = -1  # `max_episode_steps` of gymnasium.make for "none but the environment's own"
 _PLAIN = (
     "free",
     "grasp_bank",
@@ -42,7 +43,9 @@ def make_source(
         if goal is not None:
             raise ValueError("a task has its own goals; give scene and goal without a task, or goals to reset()")
         loaded = _as_task(task)
-        stages = min(len(c.stages) for c in loaded.configurations)
+        stages = min((len(c.stages) for c in loaded.configurations), default=0)
+        if stages == 0:
+            raise ValueError(f"the task {loaded.name} has a configuration without stages, or no configuration")
         if not is_whole(stage_index) or not 0 <= stage_index < stages:
             raise ValueError(f"stage_index {stage_index!r} does not exist; {loaded.name} has 0 to {stages - 1}")
         return loaded, TaskStart(loaded, int(stage_index)), ranges
@@ -63,11 +66,13 @@ def make_source(
 
 
 def _as_task(task: Any) -> Task:
-    """A task from itself, its name or the path of its file."""
+    """A task from itself, its name, the path or the content of its file, or its `to_dict()`."""
     if isinstance(task, Task):
         return task
+    if isinstance(task, Mapping):
+        return Task.from_dict(task) if "models" in task else parse_task(task)
     if not isinstance(task, (str, Path)):
-        raise ValueError(f"a task is given by its name or as a file, not as {task!r}")
+        raise ValueError(f"a task is given as itself, as a mapping, by its name or as a file, not as {task!r}")
     return load_task(task)
 
 
@@ -77,6 +82,7 @@ def make_config(
     *,
     observation: str = "keypoints",
     episode_s: float | None = None,
+    max_episode_steps: int | None = None,
     rewards: Mapping[str, float] | None = None,
     **plain: Any,
 ) -> StageConfig:
@@ -85,18 +91,22 @@ def make_config(
     `plain` are fields of StageConfig. ValueError for a value that cannot be, TypeError for an argument that is unknown.
     """
     if unknown := [name for name in plain if name not in _PLAIN]:
-        known = ", ".join(("observation", "episode_s", "rewards", *_PLAIN))
+        known = ", ".join(("observation", "episode_s", "max_episode_steps", "rewards", *_PLAIN))
         raise TypeError(f"got an unexpected keyword argument {unknown[0]!r}; beside scene and goal there are: {known}")
     spec = spec_of(source.scene, observation)
-    max_steps = round(_episode_time(episode_s, task) * spec.control_hz)
+    max_steps = _max_steps(episode_s, max_episode_steps, task, spec.control_hz)
     return StageConfig(spec=spec, rewards=_reward_config(rewards), max_steps=max_steps, **plain)
 
 
-def _episode_time(episode_s: Any, task: Task | None) -> float:
-    """The time limit in seconds: as asked for, else the task's, else 6 s."""
+def _max_steps(episode_s: Any, max_episode_steps: Any, task: Task | None, control_hz: float) -> int:
+    """The time limit in ticks: the earlier one of those that are asked for, else the task's, else 6 s."""
+    limits = []
     if episode_s is not None:
-        return check_episode_time(episode_s)
-    return _EPISODE_S if task is None else task.episode_s
+        limits.append(round(check_episode_time(episode_s) * control_hz))
+    if max_episode_steps is not None and max_episode_steps != _NO_LIMIT:
+        limits.append(check_whole("max_episode_steps", max_episode_steps, 1))
+    own_s = _EPISODE_S if task is None else task.episode_s
+    return min(limits, default=round(own_s * control_hz))
 
 
 def _reward_config(rewards: Any) -> RewardConfig:

@@ -13,10 +13,10 @@ from typing import Any, ClassVar
 import numpy as np
 from gymnasium.envs.registration import EnvSpec
 from gymnasium.utils import EzPickle
+from gymnasium.vector import AutoresetMode
 
 from iker_envs.contract import to_plain
 from iker_envs.stage.stage import Stage
-from iker_envs.task import Task
 
 
 class Snapshot(EzPickle):
@@ -32,19 +32,28 @@ class Snapshot(EzPickle):
     @property
     def worlds(self) -> Stage:
         """The simulated worlds; ValueError if the environment is closed."""
-        self._check_open()
+        if self._worlds is None:
+            raise ValueError("the environment is closed; make another one")
         return self._worlds
 
     @property
     def spec(self) -> EnvSpec | None:
-        """What gymnasium made the environment from, contracts as their `to_dict()` so that `spec.to_json()` works."""
+        """What gymnasium made the environment from, and `max_episode_steps`, the time limit in ticks.
+
+        Arguments are such as JSON can hold (contracts as their `to_dict()`), so that `spec.to_json()` works.
+        """
         return self._spec
 
     @spec.setter
     def spec(self, spec: EnvSpec | None) -> None:
         self._spec = copy.copy(spec)
         if spec is not None:
-            self._spec.kwargs = {name: _as_data(value) for name, value in spec.kwargs.items()}
+            self._spec.kwargs = _as_data(self._spec_arguments(spec.kwargs))
+            self._spec.max_episode_steps = self.worlds.config.max_steps
+
+    def _spec_arguments(self, kwargs: Mapping[str, Any]) -> dict[str, Any]:
+        """What the spec keeps of the arguments that the environment was made with."""
+        return dict(kwargs)
 
     def get_state(self) -> dict[str, Any]:
         """Everything that the future depends on, random generators included; can be pickled."""
@@ -87,10 +96,6 @@ class Snapshot(EzPickle):
             raise ValueError(f"{what} finite numbers in [-1, 1], not nan or infinite ones")
         return array.astype(np.float64)
 
-    def _check_open(self) -> None:
-        if self._worlds is None:
-            raise ValueError("the environment is closed; make another one")
-
     def _close_worlds(self) -> None:
         """Free the simulation; closing twice is no fault."""
         if self._worlds is not None:
@@ -121,10 +126,18 @@ def _check_state(state: Any, worlds: Stage) -> None:
 
 
 def _as_data(value: Any) -> Any:
-    """An argument that JSON can hold where there is one; a Task has no other form than itself."""
+    """An argument as JSON can hold it, and as the environment takes it too."""
     if isinstance(value, Path):
         return str(value)
-    return value if isinstance(value, Task) else to_plain(value)
+    if isinstance(value, AutoresetMode):
+        return value.name.lower()
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    if isinstance(value, Mapping):
+        return {str(key): _as_data(item) for key, item in value.items()}
+    if isinstance(value, (tuple, list)):
+        return [_as_data(item) for item in value]
+    return to_plain(value)
 
 
 def short(value: Any) -> str:
