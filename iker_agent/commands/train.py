@@ -137,13 +137,14 @@ def train_defaults() -> PPOConfig:
 def _learn(overrides: Sequence[str], base: PPOConfig) -> PPOConfig:
     """The `learn` settings with overrides on top of `base`."""
     from iker_agent.config import make_config
+    from iker_envs.documents import yaml_text
 
     for override in overrides:
         if not override.startswith("learn."):
             raise ValueError(
                 f"a training reads settings of learn only, such as learn.max_steps=3000000, not {override!r}"
             )
-    return make_config([*(f"learn.{key}={value}" for key, value in asdict(base).items()), *overrides]).learn
+    return make_config([f"learn={yaml_text(asdict(base))}", *overrides]).learn
 
 
 def _fresh_folder(out: Path | None, task: str) -> Path:
