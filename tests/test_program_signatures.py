@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from iker_agent.program import extract_program, run_program
-from iker_agent.program.answer import read_row
 from iker_agent.program.rows import KEYPOINT_ROWS, Rows
 from iker_agent.program.signature import Invalid, Reading, Signature
 from iker_agent.program.signatures import CONTRACTS, SIGNATURES
+from iker_agent.program.targets import read_row
 from iker_agent.program.vocabulary import Vocabulary
 from iker_agent.prompt_kinds import PROMPTS, check_prompt, prompt_kind
 

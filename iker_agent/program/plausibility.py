@@ -22,6 +22,8 @@ def out_of_reach(reading: Reading, originals: Rows, kind: RowKind) -> str:
     """Nothing moves, or something would go out of the robot's reach or under the table; else empty."""
     targets = reading.targets
     moving = [label for label in reading.moving if has_moved(targets[label], originals[label])]
+    if not moving and reading.ignored:
+        return f"nothing moves, and {reading.ignored[0]!r} is no {kind.noun}; use the labels that you are given"
     if not moving:
         return "nothing moves; return None if the instruction is fulfilled"
     for label in moving:

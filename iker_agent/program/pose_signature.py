@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from iker_agent.program.answer import done_or_values, match_object, merge, read_grasp, read_object, read_targets
+from iker_agent.program.answer import done_or_values, match_object, read_grasp, read_object
 from iker_agent.program.plausibility import out_of_reach
 from iker_agent.program.rows import POSE_ROWS, Rows
 from iker_agent.program.signature import Reading, Signature
+from iker_agent.program.targets import merge, read_targets
 
 
 class PoseSignature(Signature):

@@ -20,7 +20,8 @@ class Reading:
 
     done: the program declares the task finished; object: what it calls the object to move; moving: labels of the rows
     that it moves; indices: the same labels where the program itself lists them; targets: label -> numbers for every
-    label that was given; warnings: what was read generously.
+    label that was given; ordered: the program gave its labels in an order of its own; ignored: keys of its dictionary
+    that are no labels; warnings: what was read generously.
     """
 
     done: bool = False
@@ -29,6 +30,8 @@ class Reading:
     indices: tuple[str, ...] = ()
     grasp: bool = False
     targets: Rows = field(default_factory=dict)
+    ordered: bool = True
+    ignored: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
 
