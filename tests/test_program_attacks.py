@@ -59,6 +59,22 @@ BURNERS = [
     "sum_c_loop",
     "top_level_loop",
     "tuple_hash_dag",
+    "cache_endless",
+    "endless_accumulate_list",
+    "endless_comb",
+    "endless_count_list",
+    "endless_counter_elements",
+    "endless_cycle_max",
+    "endless_factorial",
+    "endless_fromiter_count",
+    "endless_merge_count",
+    "endless_permutations_list",
+    "endless_product_list",
+    "endless_repeat_deque",
+    "example_endless",
+    "memory_cdist",
+    "own_repr_endless",
+    "reduce_product",
 ]
 
 

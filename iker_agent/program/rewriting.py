@@ -10,11 +10,10 @@ from __future__ import annotations
 import ast
 import sys
 
-from .vocabulary import ATTRIBUTES, Vocabulary
+from .vocabulary import ATTRIBUTES, GUARDED, MODULES, Vocabulary
 
 FACADE = "__facade__"
 FELL_OFF = "__fell_off__"  # behind the facade: what a function returns that ends without a return
-GUARDED = frozenset(["astype", "add", "update", "union", "symmetric_difference", "symmetric_difference_update"])
 
 
 class UnusedImports(ast.NodeTransformer):
@@ -51,7 +50,7 @@ class UnusedImports(ast.NodeTransformer):
         bound = alias.asname or alias.name.split(".")[0]
         if bound == "*" or bound.startswith("__") or bound in self.used:
             return False
-        if module in self.vocabulary.modules and isinstance(node, ast.Import):
+        if module in self.vocabulary.modules and (isinstance(node, ast.Import) or alias.name in MODULES[module]):
             return False
         # Inside try, whether the import works decides what runs: only the standard library surely does.
         return not self.tries or module.split(".")[0] in sys.stdlib_module_names
