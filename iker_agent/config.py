@@ -19,6 +19,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from iker_agent.learning.ppo_config import PPOConfig
 from iker_agent.limits import check_range, check_seed
+from iker_agent.program.signatures import CONTRACTS
 from iker_agent.prompt_kinds import check_prompt
 from iker_agent.vlm.settings import BACKENDS, AskSettings
 from iker_envs.contract import is_whole
@@ -26,7 +27,6 @@ from iker_envs.documents import read_document, read_value, shown
 from iker_envs.perception import PoseNoise
 
 LEARNERS = ("ppo", "waypoint")
-CONTRACTS = ("keypoints", "poses")
 
 
 @dataclass(frozen=True)

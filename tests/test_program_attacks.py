@@ -8,6 +8,7 @@ expect: reject = refused before it runs; limit; invalid; error; contained = any 
 from __future__ import annotations
 
 import json
+import os
 import pickle
 import re
 import shutil
@@ -18,9 +19,13 @@ import threading
 from pathlib import Path
 
 import pytest
+from program_here import run_here
 
 import iker_agent.program
 from iker_agent.program import ProgramResult, run_program
+from iker_agent.program.checks import Refused
+from iker_agent.program.language import admit
+from iker_agent.program.result import clean_line
 
 DATA = Path(__file__).parent / "data"
 KEYPOINTS = json.loads((DATA / "replies.json").read_text())["scenes"]["shoe"]["keypoints"]
@@ -54,7 +59,28 @@ BURNERS = [
     "sum_c_loop",
     "top_level_loop",
     "tuple_hash_dag",
+    "cache_endless",
+    "endless_accumulate_list",
+    "endless_comb",
+    "endless_count_list",
+    "endless_counter_elements",
+    "endless_cycle_max",
+    "endless_factorial",
+    "endless_fromiter_count",
+    "endless_merge_count",
+    "endless_permutations_list",
+    "endless_product_list",
+    "endless_repeat_deque",
+    "example_endless",
+    "memory_cdist",
+    "own_repr_endless",
+    "reduce_product",
 ]
+
+
+def expected(attack: dict) -> str:
+    """The status that an attack must end with; "contained" for any."""
+    return OTHERWISE.get(attack["name"], STATUS.get(attack["expect"], "contained"))
 
 
 def _parameter(attack: dict):
@@ -133,11 +159,34 @@ def attack_and_check(code: str, trap: Trap) -> ProgramResult:
     return result
 
 
-@pytest.mark.parametrize("attack", [_parameter(attack) for attack in ATTACKS])
+# What is refused never runs, and what ends by itself is stopped by the language alone: it is decided in this process,
+# and some of each kind go through a process of their own as well. What may not end always does.
+REJECTED = [attack for attack in ATTACKS if expected(attack) == "refused"]
+ENDING = [attack for attack in ATTACKS if expected(attack) in ("invalid", "error")]
+ISOLATED = [attack for attack in ATTACKS if attack not in REJECTED and attack not in ENDING]
+ISOLATED += REJECTED[:: len(REJECTED) // 12] + ENDING[:: len(ENDING) // 12]
+
+
+@pytest.mark.parametrize("attack", [_parameter(attack) for attack in ISOLATED])
 def test_attack(attack, trap):
     result = attack_and_check(attack["code"], trap)
     if attack["expect"] != "contained":
-        assert result.status == OTHERWISE.get(attack["name"], STATUS[attack["expect"]]), result
+        assert result.status == expected(attack), result
+
+
+@pytest.mark.parametrize("attack", REJECTED, ids=[attack["name"] for attack in REJECTED])
+def test_a_rejected_attack_is_told_why(attack):
+    with pytest.raises(Refused) as refused:
+        admit(attack["code"], "get_interaction_data")
+    assert len(str(refused.value)) > 10 and clean_line(str(refused.value))
+
+
+@pytest.mark.parametrize("attack", ENDING, ids=[attack["name"] for attack in ENDING])
+def test_an_attack_that_ends_by_itself(attack, trap):
+    result = run_here(trap.arm(attack["code"]), KEYPOINTS)
+    trap.assert_untouched(result)
+    assert result.status == expected(attack), result
+    assert result.targets == {} and len(result.message) > 10 and result.message.isprintable()
 
 
 def test_the_trap_would_notice(trap):
@@ -198,7 +247,8 @@ PACKAGE = Path(iker_agent.program.__file__).parent
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="the lock-down of processes is complete on Linux only")
 HARMFUL = [attack for attack in ATTACKS if "{C}" in attack["code"] or "{P}" in attack["code"]]
 
-# Runs programs from standard input with the copy of the package in the folder given, results as JSON lines.
+# Runs programs from standard input with the copy of the package in the folder given, results as JSON lines: as the
+# package does it, or each in a fork of one process that has loaded numpy, which is a tenth of the price.
 DRIVER = """
 import json, sys
 sys.path.insert(0, sys.argv[1])
@@ -206,6 +256,46 @@ from iker_agent.program import run_program
 keypoints, codes = json.load(sys.stdin)
 for code in codes:
     print(json.dumps(run_program(code, keypoints, cpu_s=1, timeout_s=60).to_dict()))
+"""
+FORKING_DRIVER = """
+import json, os, sys
+sys.path.insert(0, sys.argv[1])
+from iker_agent.program import language, runner
+from iker_agent.program.execution import execute
+from iker_agent.program.result import ProgramResult
+from iker_agent.program.signatures import signature_named
+from iker_agent.program.vocabulary import STANDARD
+keypoints, codes = json.load(sys.stdin)
+sys.stdin.close()
+keypoints = {label: tuple(row) for label, row in keypoints.items()}
+signature = signature_named("keypoints")
+
+def answer(code, channel):
+    layers = []
+    def tell(given):
+        layers.extend(given)
+        os.write(channel, json.dumps({"layers": given}).encode() + b"\\n")
+    job = {**runner.job_for(code, signature, keypoints), "cpu_s": 1, "memory_mb": 256}
+    try:
+        program = language.admit(code, signature.function, STANDARD)
+    except language.Refused as refusal:
+        return {"status": "refused", "message": str(refusal)}
+    return execute(program, job, tell, channel)
+
+for code in codes:
+    reading, writing = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        os.close(reading)
+        os.write(writing, json.dumps(answer(code, writing)).encode() + b"\\n")
+        os._exit(0)
+    os.close(writing)
+    with os.fdopen(reading, "rb") as pipe:
+        output = pipe.read()
+    status = os.waitpid(pid, 0)[1]
+    ending = runner._Ending(output, os.waitstatus_to_exitcode(status), False)
+    result = runner._judge(ending, signature, keypoints, {"cpu_s": 1}, 60, True)
+    print(json.dumps(result.to_dict()))
 """
 
 
@@ -222,14 +312,15 @@ class Copy:
         with (self.package / name).open("a") as file:
             file.write(text)
 
-    def run(self, codes: list[str]) -> list[dict]:
+    def run(self, codes: list[str], driver: str = DRIVER) -> list[dict]:
         finished = subprocess.run(
-            [sys.executable, "-c", DRIVER, str(self.folder)],
+            [sys.executable, "-c", driver, str(self.folder)],
             input=json.dumps([KEYPOINTS, codes]),
             capture_output=True,
             text=True,
             check=True,
             cwd=self.folder,
+            timeout=300,
         )
         return [json.loads(line) for line in finished.stdout.splitlines()]
 
@@ -242,13 +333,9 @@ def copy(tmp_path) -> Copy:
 @pytest.fixture
 def without_language(copy) -> Copy:
     """Any Python runs, with all builtins and the whole of numpy; only the process is locked."""
-    copy.append(
-        "language.py", "\n\ndef admit(source, function):\n    return Admitted(ast.parse(source, FILENAME), ())\n"
-    )
-    copy.append(
-        "facades.py",
-        "\n\ndef program_globals(printer):\n    return {'__builtins__': builtins, '__name__': 'program', 'np': np}\n",
-    )
+    copy.append("language.py", "\n\ndef admit(source, *_):\n    return Admitted(ast.parse(source, FILENAME), ())\n")
+    scope = "{'__builtins__': builtins, '__name__': 'program', 'np': numpy, '__facade__': _SYNTAX}"
+    copy.append("facades.py", f"\n\nimport numpy\nFacades.scope = lambda self, printer: {scope}\n")
     return copy
 
 
@@ -273,19 +360,33 @@ def test_runs_from_a_folder_with_spaces(copy):
     assert [result["status"] for result in copy.run([code])] == ["ok"]
 
 
+FORKING = pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
+
+
+@FORKING
 def test_the_language_alone_contains(without_lock, fresh_trap):
-    results = without_lock.run([fresh_trap.arm(attack["code"]) for attack in HARMFUL])
+    results = without_lock.run([fresh_trap.arm(attack["code"]) for attack in HARMFUL], FORKING_DRIVER)
     fresh_trap.assert_untouched(results)
-    assert len(results) == len(HARMFUL) and not any(
-        "rlimit" in r["layers"] or "seccomp" in r["layers"] for r in results
-    )
+    assert len(results) == len(HARMFUL)
+    assert not any("rlimit" in r["layers"] or "seccomp" in r["layers"] for r in results)
 
 
 @LINUX
-def test_the_process_alone_contains(without_language, fresh_trap):
-    results = without_language.run([fresh_trap.arm(attack["code"]) for attack in HARMFUL])
+def test_the_process_alone_contains(without_language, fresh_trap, monkeypatch):
+    monkeypatch.delenv("OPENAI_API_KEY")  # the driver's forks have its environment; the next test keeps the key
+    monkeypatch.delenv("PYTHONSTARTUP")
+    results = without_language.run([fresh_trap.arm(attack["code"]) for attack in HARMFUL], FORKING_DRIVER)
     fresh_trap.assert_untouched(results)
+    assert len(results) == len(HARMFUL)
     assert any("PermissionError" in result["message"] for result in results)
+
+
+@LINUX
+def test_a_process_of_its_own_contains(without_language, fresh_trap):
+    some = [a for a in HARMFUL if "environ" in a["code"]] + HARMFUL[:: len(HARMFUL) // 12]
+    results = without_language.run([fresh_trap.arm(attack["code"]) for attack in some])
+    fresh_trap.assert_untouched(results)
+    assert all("seccomp" in r["layers"] for r in results if r["status"] != "refused")
 
 
 @LINUX

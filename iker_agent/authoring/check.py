@@ -20,6 +20,7 @@ from iker_agent.asking.goals import Refusal, check_goal
 from iker_agent.execute import execute
 from iker_agent.learning.waypoint import WaypointLearner
 from iker_agent.program import ProgramResult, run_program
+from iker_agent.program.signatures import CONTRACTS, signature_named
 from iker_agent.seeing.keypoints import MIN_DRAWN_PER_OBJECT, Keypoints, select_keypoints
 from iker_envs.geometry import fit_rigid, pose_apply, pose_inverse, rotation_angle, tilt_angle
 from iker_envs.measure import STRICT_M, keypoint_error
@@ -42,7 +43,6 @@ _TOLD_TURN_DEG = 1.0
 _UPRIGHT_RAD = 0.01  # what tilts further as it comes to rest stands as nobody meant it to
 _NO_TURN = np.array([1.0, 0.0, 0.0, 0.0])
 _TRIES = 3
-CONTRACTS = ("keypoints", "poses")
 
 
 def check_task(name_or_path: str, *, solve: bool = True) -> list[str]:
@@ -211,7 +211,8 @@ def _stage_faults(stage: StageSpec, scene: Scene, goal: Goal, is_sound: bool) ->
         if contract not in stage.programs:
             yield f"there is no program for the {contract} contract"
             continue
-        trial = _Trial(stage.programs[contract], contract, inputs[contract], scene, goal, keypoints)
+        given = inputs[signature_named(contract).rows.name]
+        trial = _Trial(stage.programs[contract], contract, given, scene, goal, keypoints)
         yield from trial.faults(stage.goal.relative_to, is_sound and not faults)
 
 
