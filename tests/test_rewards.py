@@ -1,4 +1,4 @@
-"""The reward's five rows against numbers worked out by hand, and what happens when something cannot be measured."""
+"""The rows of the reward against numbers worked out by hand, and what happens when something cannot be measured."""
 
 from dataclasses import fields, replace
 
@@ -10,7 +10,7 @@ import torch
 from iker_envs.rewards import ROWS, RewardConfig, State, compute_rewards, unmeasured
 
 CONFIG = RewardConfig(  # written out, so that tuning the defaults does not touch the arithmetic tested here
-    distance=0.3, direction=1.0, alignment=1.0, bonus=2.0, penalty=1.0,
+    weights={"distance": 0.3, "direction": 1.0, "alignment": 1.0, "bonus": 2.0, "penalty": 1.0},
     length_scale_m=0.1, fine_scale_m=0.02, progress_per_m=40.0, progress_limit=2.0, success_steps=5,
     motion_cost=0.01, drop_cost=10.0, force_limit_N=60.0, force_cost=0.01, others_cost=10.0,
 )  # fmt: skip
@@ -53,7 +53,7 @@ def test_rows_by_hand_in_every_library(to, dtype):
 
 @pytest.mark.parametrize("row", ROWS)
 def test_a_weight_scales_its_row_alone(row):
-    doubled = compute_rewards(STATE, replace(CONFIG, **{row: 2 * getattr(CONFIG, row)}))
+    doubled = compute_rewards(STATE, replace(CONFIG, weights={**CONFIG.weights, row: 2 * CONFIG.weights[row]}))
     for name, values in doubled.items():
         np.testing.assert_allclose(values, np.multiply(BY_HAND[name], 2 if name == row else 1), atol=1e-12)
 
@@ -117,7 +117,7 @@ def test_nearer_is_better():
     aligned = compute_rewards(replace(grid, error_m=errors, error_before_m=errors), CONFIG)
     reached = compute_rewards(replace(grid, gripper_distance_m=errors), CONFIG)
     assert (np.diff(aligned["alignment"]) < 0).all() and (np.diff(reached["distance"]) < 0).all()
-    assert aligned["alignment"][0] == 1.0 and reached["distance"][0] == CONFIG.distance
+    assert aligned["alignment"][0] == 1.0 and reached["distance"][0] == CONFIG.weights["distance"]
 
 
 @pytest.mark.parametrize("name", ["length_scale_m", "fine_scale_m", "success_m", "success_steps", "progress_limit"])

@@ -6,11 +6,10 @@ task | scene + goal, randomisation  ->  make_source  ->  make_stage  ->  StageWo
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from iker_envs.contract import as_contract, check_number, check_whole, is_whole
+from iker_envs.contract import as_contract, check_whole, is_whole
 from iker_envs.physics.transfer import check_at_rest
 from iker_envs.randomisation import Randomisation, as_randomisation
 from iker_envs.rewards import RewardConfig
@@ -69,18 +68,11 @@ def make_stage(
 ) -> StageWorlds:
     """N worlds of a source."""
     check_whole("num_threads", num_threads, 0)
-    if rewards is not None and not isinstance(rewards, Mapping):
-        raise ValueError(f"rewards is a mapping from fields of RewardConfig to numbers, not {rewards!r}")
-    known = [f.name for f in fields(RewardConfig)]
-    if unknown := [name for name in rewards or {} if name not in known]:
-        raise ValueError(f"the rewards have no {unknown[0]!r}; they have: {', '.join(known)}")
-    for name, value in (rewards or {}).items():
-        check_number(f"rewards[{name!r}]", value)
     if free not in ("near", "all"):
         raise ValueError(f"free is 'near' or 'all', not {free!r}")
     config = StageConfig(
         spec=spec_of(source.scene, observation),
-        rewards=RewardConfig(**(rewards or {})),
+        rewards=RewardConfig.changed(rewards),
         episode_s=float(episode_s),
         free=free,
         grasp_bank=grasp_bank,

@@ -357,8 +357,8 @@ class StageWorlds:
         """What the worlds are made of and run with, in short: equal for stages whose states fit each other."""
         made = [[(s.scene.to_dict(), s.goal.to_dict()) for s in self.variants.starts], self.randomisation.to_dict()]
         run = asdict(replace(self.config, num_threads=0))  # how many threads changes nothing
-        rewards = {name: float(value) for name, value in run.pop("rewards").items()}
-        return hashlib.sha256(json.dumps([made, run, rewards], sort_keys=True).encode()).hexdigest()
+        run["rewards"] = self.config.rewards.numbers()
+        return hashlib.sha256(json.dumps([made, run], sort_keys=True).encode()).hexdigest()
 
     def get_state(self) -> dict[str, Any]:
         """Everything that the future of the worlds depends on; can be pickled. See `set_state`."""
