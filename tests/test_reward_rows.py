@@ -69,7 +69,8 @@ def test_the_columns_of_metrics_keep_their_names_and_order(tmp_path):
         header = next(csv.reader(file))
     before = ["steps", "seconds", "steps_per_s", "success", "success_strict", "goal_error_m", "reward"]
     after = ["lost", "learning_rate", "std", "eval_strict", "seconds_left", "kl", "entropy", "explained_variance"]
-    assert header == [*before, *(f"reward_{name}" for name in FIVE), *after]
+    newer = {f"reward_{name}" for name in ROWS if name not in FIVE}
+    assert [n for n in header if n not in newer] == [*before, *(f"reward_{name}" for name in FIVE), *after]
 
 
 def rewarded(**rewards: float) -> TrainingRow:
