@@ -17,7 +17,7 @@ import torch
 from torch import nn
 
 from iker_agent.learning.policy import save_policy
-from iker_envs.spec import NUM_KEYPOINTS, Spec
+from iker_envs.spec import NUM_KEYPOINTS, Spec, unpack_observation
 
 HIDDEN = (256, 128, 64)  # paper, Section III-D
 _FINE_M = 0.03  # scale of the saturating copy of the error: the last centimetres stay visible
@@ -27,14 +27,15 @@ _CLIP = 5.0
 
 def features(observation: torch.Tensor, spec: Spec) -> torch.Tensor:
     """The observation (N, obs) and the relative vectors in it, (N, feature_dim)."""
-    gripper = observation[:, :3]
+    seen = unpack_observation(spec, observation)
+    gripper = seen.gripper_pose[:, :3]
     if spec.observation == "keypoints":
-        keypoints = observation[:, 14:26]
-        targets = observation[:, 26:38]
+        keypoints = seen.keypoints_m.flatten(1)
+        targets = seen.targets_m.flatten(1)
         near = keypoints - gripper.repeat(1, NUM_KEYPOINTS)
     else:
-        keypoints = observation[:, 7:10]
-        targets = observation[:, 14:17]
+        keypoints = seen.object_pose[:, :3]
+        targets = seen.target_pose[:, :3]
         near = keypoints - gripper
     error = targets - keypoints
     return torch.cat([observation, error, torch.tanh(error / _FINE_M), near], dim=-1)
