@@ -200,7 +200,7 @@ def check(task: Annotated[str, typer.Argument(help="Task name, or path of a task
     from iker_envs.task import find_task
 
     find_task(task)
-    faults = check_task(task)
+    faults = check_task(task, note=lambda text: typer.echo(f"note: {text}"))
     for fault in faults:
         typer.echo(f"fault: {fault}")
     typer.echo(f"{task}: {'no faults found' if not faults else f'{len(faults)} found'}")

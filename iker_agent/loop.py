@@ -24,6 +24,7 @@ from iker_agent.disturb import Meddler, chosen_task, load_disturbance
 from iker_agent.execute import execute
 from iker_agent.learners import make_learner
 from iker_agent.learning.learner import Learner
+from iker_agent.learning.policy import PolicyFault
 from iker_agent.learning.progress import TrainingRow
 from iker_agent.prompt_kinds import prompt_kind
 from iker_agent.records.record import RunResult, StageRecord, final_outcome, run_record, save_policy_files
@@ -234,14 +235,17 @@ class _Run:
         annotated = None
         if self._annotated:
             annotated = self.task.annotated_pose(goal.object, self.env.scene, self.configuration, near=goal.target_pose)
-        rollout = execute(
-            self.env,
-            policy,
-            replace(goal, annotated_pose=annotated),
-            _grasp(scene, goal),
-            video=self.config.run.video,
-            bystander=self.meddler,
-        )
+        try:
+            rollout = execute(
+                self.env,
+                policy,
+                replace(goal, annotated_pose=annotated),
+                _grasp(scene, goal),
+                video=self.config.run.video,
+                bystander=self.meddler,
+            )
+        except PolicyFault as fault:
+            raise GaveUp(str(fault)) from None
         stage.json("outcome.json", rollout.outcome)
         if rollout.frames:
             stage.video("rollout.mp4", rollout.frames, rollout.fps)

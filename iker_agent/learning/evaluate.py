@@ -107,12 +107,17 @@ def make_copies(num_envs: int, **make: Any) -> StageVectorEnv:
 
 
 def run_episodes(env: StageVectorEnv, policy: Policy, seed: int, configuration: int | None) -> np.ndarray:
-    """One episode in every world, `finish()` included: (N, 3) of success, strict success, keypoint error in metres."""
+    """One episode in every world, `finish()` included: (N, 3) of success, strict success, keypoint error in metres.
+
+    A world in which the policy gives an action that is not finite has failed; its hand stays where it is in that tick.
+    """
     observation, _ = env.reset(seed=seed, options={"configuration": configuration})
     lost = ~env.worlds.grasped if env.worlds.goal.grasp else np.zeros(env.num_envs, dtype=bool)
     for _ in range(env.worlds.config.max_steps):
-        observation, _, terminated, _, _ = env.step(policy.act(observation))
-        lost = lost | terminated
+        actions = policy.act(observation)
+        broken = ~np.isfinite(actions).all(axis=-1)
+        observation, _, terminated, _, _ = env.step(np.where(broken[:, None], 0.0, actions))
+        lost = lost | terminated | broken
     errors: Errors = env.finish()
     return np.stack([errors.success & ~lost, errors.strict & ~lost, errors.goal_m], axis=-1).astype(float)
 

@@ -24,6 +24,10 @@ from iker_envs.spec import Spec
 FORMAT = "iker-policy-1"
 
 
+class PolicyFault(ValueError):
+    """A policy failed at its work; the message says how. Neither the task nor the world is to blame."""
+
+
 class Policy(Protocol):
     """Maps observations to actions; deterministic."""
 
