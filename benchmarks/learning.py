@@ -25,7 +25,7 @@ import gymnasium as gym
 import numpy as np
 import torch
 
-from iker_agent.learning.checkpoint import replace_file
+from iker_agent.atomic import replace_file
 from iker_agent.learning.evaluate import evaluate
 from iker_agent.learning.policy import Policy
 from iker_agent.learning.ppo_config import PPOConfig

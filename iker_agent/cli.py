@@ -12,6 +12,7 @@ import typer
 
 from iker_agent.commands.tasks import tasks
 from iker_agent.commands.train import add_commands as add_training_commands
+from iker_agent.limits import Unusable
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -27,8 +28,12 @@ app.command()(tasks)
 
 def main() -> None:
     """Entry point: ValueErrors are usage errors, and so are paths that cannot be used; both told in one sentence."""
+    code = USAGE
     try:
         app()
+    except Unusable as error:
+        problem = str(error)
+        code = NOT_DONE
     except ValueError as error:
         problem = str(error)
     except OSError as error:
@@ -38,7 +43,7 @@ def main() -> None:
     else:
         return
     typer.echo(f"iker: {problem}", err=True)
-    raise SystemExit(USAGE)
+    raise SystemExit(code)
 
 
 bench_app = typer.Typer(no_args_is_help=True, help="Measure, and print a table.")

@@ -9,7 +9,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from iker_agent.cli import app
+from iker_agent.limits import Unusable
 from iker_agent.records import run_folder
 from iker_agent.records.run_folder import LOCK, fresh_folder, locked
 
@@ -35,7 +38,7 @@ def holder(tmp_path):
 
 def test_the_second_is_told_who_holds_the_folder_and_since_when(tmp_path, holder):
     told = rf"process {holder.pid} on .*, since \d{{4}}-.* is writing into '{tmp_path}'"
-    with pytest.raises(ValueError, match=told), locked(tmp_path):
+    with pytest.raises(Unusable, match=told), locked(tmp_path):
         pytest.fail("two processes hold one folder")
     assert (tmp_path / LOCK).exists()
 
@@ -65,7 +68,7 @@ def test_a_folder_is_released_when_the_work_in_it_fails(tmp_path):
 
 def test_one_process_does_not_hold_a_folder_twice(tmp_path):
     with locked(tmp_path):
-        with pytest.raises(ValueError, match=f"process {os.getpid()} on"), locked(tmp_path):
+        with pytest.raises(Unusable, match=f"process {os.getpid()} on"), locked(tmp_path):
             pytest.fail("the folder is held twice")
         assert (tmp_path / LOCK).exists()
 
@@ -95,7 +98,7 @@ def test_a_lock_that_its_holder_removed_meanwhile_is_not_taken_for_the_new_one(t
 def test_without_flock_a_lock_file_that_exists_is_held(tmp_path, monkeypatch):
     monkeypatch.setattr(run_folder, "fcntl", None)
     told = f"process {os.getpid()} on .* if that process is gone, remove"
-    with locked(tmp_path), pytest.raises(ValueError, match=told), locked(tmp_path):
+    with locked(tmp_path), pytest.raises(Unusable, match=told), locked(tmp_path):
         pytest.fail("the folder is held twice")
     with locked(tmp_path) as note:
         assert note == ""
@@ -110,3 +113,10 @@ def test_the_module_loads_where_there_is_no_fcntl():
 def test_two_runs_that_begin_together_take_two_numbers(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert [fresh_folder(None, "task") for _ in range(2)] == [Path("runs/task_001"), Path("runs/task_002")]
+
+
+def test_two_trainings_do_not_write_into_one_folder(tmp_path):
+    with locked(tmp_path / "run"):
+        with pytest.raises(Unusable, match=f"process {os.getpid()} on .* choose another folder"):
+            CliRunner().invoke(app, ["train", "shoe_push", "--out", str(tmp_path / "run")], catch_exceptions=False)
+        assert [path.name for path in (tmp_path / "run").iterdir()] == [LOCK]

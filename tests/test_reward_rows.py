@@ -12,7 +12,8 @@ import iker_envs  # noqa: F401 (registers the environments)
 from iker_agent.learning.curve import draw_curve
 from iker_agent.learning.ppo_config import PPOConfig
 from iker_agent.learning.progress import Progress, TrainingRow, read_metrics, write_metrics
-from iker_agent.learning.task_training import TaskTraining, TrainSettings
+from iker_agent.learning.task_training import TaskTraining
+from iker_agent.learning.training_folder import TrainSettings
 from iker_envs.rewards import ROWS, RewardConfig, RewardRow
 
 PUSH = "IKER-ShoePush-v0"

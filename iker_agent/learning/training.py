@@ -23,6 +23,8 @@ from iker_agent.learning.progress import Progress, Report, TrainingRow
 from iker_envs.spec import Spec
 from iker_envs.vector_env import StageVectorEnv
 
+# What a checkpoint holds; `state` writes these parts and `restore` reads them.
+PARTS = ("network", "normaliser", "frozen", "value_normaliser", "optimiser", "torch_rng", "progress", "num_evals")
 Judge = Callable[[NetworkPolicy, int], float]  # (policy, seed) -> deterministic strict success on fresh copies
 _NORMALISER_LOOKS = 16  # noisy copies of the first observations that the normaliser sees
 _WARM_LOG_STD = -1.2  # a policy that is trained further explores at least so much
@@ -199,17 +201,40 @@ class Training:
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Go on from an earlier `state`; the worlds begin new episodes."""
-        self.policy.network.load_state_dict(state["network"])
-        self.policy.normaliser.load_state_dict(state["normaliser"])
-        self.policy.normaliser.frozen = state["frozen"]
-        self.agent._value_preprocessor.load_state_dict(state["value_normaliser"])
-        self.agent.optimizer.load_state_dict(state["optimiser"])
-        self.progress.restore(state["progress"])
-        self._num_evals = state["num_evals"]
-        torch.set_rng_state(state["torch_rng"])
+        """Go on from an earlier `state`; the worlds begin new episodes. ValueError names a part that does not fit."""
+        readers: dict[str, Callable[[Any], object]] = {
+            "network": self._restore_network,
+            "normaliser": self.policy.normaliser.load_state_dict,
+            "frozen": self._restore_frozen,
+            "value_normaliser": self.agent._value_preprocessor.load_state_dict,
+            "optimiser": self.agent.optimizer.load_state_dict,
+            "progress": self.progress.restore,
+            "num_evals": self._restore_num_evals,
+            "torch_rng": torch.set_rng_state,
+        }
+        for part, read in readers.items():
+            try:
+                read(state[part])
+            except Exception as error:  # a damaged part provokes whatever it likes in torch's readers and ours
+                reason = (str(error).splitlines() or [type(error).__name__])[0]
+                raise ValueError(f"its part {part!r} does not fit ({reason.rstrip(':')})") from None
         if distributed.rank():
             torch.manual_seed(distributed.seed_for(self.seed, distributed.rank(), self.progress.steps))
+
+    def _restore_network(self, state: Mapping[str, torch.Tensor]) -> None:
+        self.policy.network.load_state_dict(state)
+        if not all(values.isfinite().all() for values in self.policy.network.parameters()):
+            raise ValueError("it holds numbers that are not finite")
+
+    def _restore_frozen(self, frozen: bool) -> None:
+        if not isinstance(frozen, bool):
+            raise ValueError(f"it is true or false, not {frozen!r}")
+        self.policy.normaliser.frozen = frozen
+
+    def _restore_num_evals(self, count: int) -> None:
+        if not isinstance(count, int):
+            raise ValueError(f"it is a whole number, not {count!r}")
+        self._num_evals = count
 
 
 def goal_header(env: StageVectorEnv) -> dict:

@@ -18,6 +18,7 @@ from scipy.spatial.transform import Rotation
 
 from iker_agent.learning.learner import Learned, Report
 from iker_agent.learning.policy import Policy, save_policy
+from iker_agent.learning.stored import stored_fields
 from iker_agent.learning.waypoint_parameters import WaypointParameters, waypoint_parameters
 from iker_agent.learning.waypoint_push import push, turn_left
 from iker_agent.learning.waypoint_tall import push_tall
@@ -41,8 +42,15 @@ class WaypointPolicy:
 
     @classmethod
     def from_header(cls, header: Mapping[str, Any], spec: Spec) -> WaypointPolicy:
-        """The policy that `save` wrote."""
-        return cls(WaypointParameters(**header["parameters"]), spec)
+        """The policy that `save` wrote; ValueError names a field of the header that is missing or wrong."""
+        if "parameters" not in header:
+            raise ValueError("the field 'parameters' is missing")
+        later = ("third_half_m", "lean_rad")  # files written before these were known hold low, wide objects
+        values = stored_fields(WaypointParameters, header["parameters"], "parameters.", optional=later)
+        for name, value in values.items():
+            if not np.isfinite(value):
+                raise ValueError(f"the field {f'parameters.{name}'!r} is a finite number, not {value}")
+        return cls(WaypointParameters(**values), spec)
 
     def act(self, observations: np.ndarray) -> np.ndarray:
         """Actions (N, 6) for keypoint observations (N, 38)."""

@@ -27,6 +27,7 @@ import numpy as np
 import yaml
 from PIL import Image as PillowImage
 
+from iker_agent.limits import Unusable
 from iker_envs.contract import Contract
 
 LOCK = ".lock"
@@ -93,7 +94,7 @@ def locked(folder: str | Path) -> Iterator[str]:
     """Inside, no other process may write into the folder, which is made if it is missing.
 
     Gives a sentence about a process that held the folder and ended without leaving it (killed, say), else "".
-    ValueError says which process holds the folder.
+    Unusable says which process holds the folder.
     """
     path = Path(folder) / LOCK
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -117,13 +118,13 @@ def _hold(path: Path) -> TextIO:
             try:
                 return path.open("x+", encoding="utf-8")
             except FileExistsError:
-                raise ValueError(f"{_held(path)}; if that process is gone, remove {str(path)!r}") from None
+                raise Unusable(f"{_held(path)}; if that process is gone, remove {str(path)!r}") from None
         file = path.open("a+", encoding="utf-8")
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             file.close()
-            raise ValueError(f"{_held(path)}; wait until it ends, or choose another folder") from None
+            raise Unusable(f"{_held(path)}; wait until it ends, or choose another folder") from None
         with suppress(FileNotFoundError):
             if os.path.samestat(os.fstat(file.fileno()), path.stat()):
                 return file
