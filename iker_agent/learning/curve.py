@@ -2,7 +2,7 @@
 
     rows of the training log  ->  draw_curve  ->  PNG, three panels over environment steps
 
-Each has a panel of its own: on one panel with several scales the lines cross where nothing meets.
+Each has a panel of its own, since their scales differ.
 """
 
 from __future__ import annotations

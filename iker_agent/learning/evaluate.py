@@ -22,6 +22,8 @@ from iker_agent.learning.policy import Policy
 from iker_envs.measure import Errors
 from iker_envs.vector_env import StageVectorEnv
 
+_Z_95 = 1.959964  # the standard normal distribution has 95 % within so many standard deviations
+
 
 @dataclass(frozen=True)
 class Evaluation:
@@ -52,7 +54,7 @@ def wilson(successes: int, trials: int) -> tuple[float, float]:
     """95 % score interval of a proportion."""
     if trials == 0:
         return 0.0, 1.0
-    z = 1.959964
+    z = _Z_95
     p = successes / trials
     centre = p + z * z / (2 * trials)
     spread = z * sqrt(p * (1 - p) / trials + z * z / (4 * trials * trials))

@@ -23,7 +23,9 @@ from iker_envs.spec import NUM_KEYPOINTS, Spec, unpack_observation
 HIDDEN = (256, 128, 64)  # paper, Section III-D
 _FINE_M = 0.03  # scale of the saturating copy of the error: the last centimetres stay visible
 _STD_FLOOR = 0.05  # components that hardly vary in training (a fixed target) are not blown up
-_CLIP = 5.0
+_CLIP = 5.0  # standard deviations
+_START_LOG_STD = -0.5  # a standard deviation of 0.61
+_MEAN_GAIN = 0.01  # of the first mean actions: near zero, so that exploration is the noise alone
 _MAX_LAYERS = 8  # of a network in a file, and their width: what is made before its tensors are compared
 _MAX_WIDTH = 1024
 
@@ -96,8 +98,8 @@ class ActorCritic(nn.Module):
         self.trunk = nn.Sequential(*layers)
         self.mean = nn.Linear(width, actions)
         self.value = nn.Linear(width, 1)
-        self.log_std = nn.Parameter(torch.full((actions,), -0.5))
-        nn.init.orthogonal_(self.mean.weight, 0.01)
+        self.log_std = nn.Parameter(torch.full((actions,), _START_LOG_STD))
+        nn.init.orthogonal_(self.mean.weight, _MEAN_GAIN)
         nn.init.zeros_(self.mean.bias)
 
 

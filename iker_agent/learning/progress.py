@@ -68,6 +68,7 @@ class TrainingRow:
         return cls(**{**numbers, "rewards": dict.fromkeys(ROWS, math.nan)})
 
 
+_NUM_ENDED = 1024  # episodes that the rates of a row are those of
 _REWARD = "reward_"  # what the column of a row of the reward begins with
 Report = Callable[[TrainingRow], None]  # hears every row as soon as it is written
 
@@ -87,7 +88,7 @@ class Progress:
         self.rows = []
         self.best_eval = float("nan")
         self._start = time.monotonic()
-        self._ended: deque[np.ndarray] = deque(maxlen=1024)  # (success, strict, error, lost) of ended episodes
+        self._ended: deque[np.ndarray] = deque(maxlen=_NUM_ENDED)  # (success, strict, error, lost) of ended episodes
         self._reward: list[float] = []  # means over the worlds since the last update, a number per tick
         self._rewards: dict[str, list[float]] = {}  # the same for each of its rows
         self._eval = float("nan")

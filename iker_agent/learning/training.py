@@ -27,6 +27,9 @@ from iker_envs.vector_env import StageVectorEnv
 PARTS = ("network", "normaliser", "frozen", "value_normaliser", "optimiser", "torch_rng", "progress", "num_evals")
 Judge = Callable[[NetworkPolicy, int], float]  # (policy, seed) -> deterministic strict success on fresh copies
 _NORMALISER_LOOKS = 16  # noisy copies of the first observations that the normaliser sees
+_LOOK_NOISE = 0.1  # standard deviation of that noise, metres or parts of a quaternion
+_SEED_STRIDE = 1_000_003  # a prime between the seeds of evaluations, so that those of two trainings rarely meet
+_NUM_LOOKS = 2  # batches of fresh copies that must all be good enough
 _WARM_LOG_STD = -1.2  # a policy that is trained further explores at least so much
 _WORTH_A_LOOK = 0.25  # evaluate only when exploring success is at most so far below the goal
 
@@ -95,7 +98,7 @@ class Training:
         """`horizon` ticks and one update from the observations (N, obs); the latest ones and the new row of the log."""
         for _ in range(self.config.horizon):
             observation = self._step(observation)
-        distributed.average_buffers(self.policy.normaliser, self.agent._value_preprocessor)
+        distributed.average_buffers(self.policy.normaliser, self.agent.value_normaliser)
         return observation, self.progress.log(self.agent)
 
     def _step(self, observation: torch.Tensor) -> torch.Tensor:
@@ -124,7 +127,7 @@ class Training:
 
     def _warm_up_normaliser(self, observation: torch.Tensor) -> None:
         """See the range of observations once before the first update; log probabilities stay comparable then."""
-        noise = np.random.default_rng(self.seed).normal(0.0, 0.1, size=(_NORMALISER_LOOKS, *observation.shape))
+        noise = np.random.default_rng(self.seed).normal(0.0, _LOOK_NOISE, size=(_NORMALISER_LOOKS, *observation.shape))
         bound = self.env.worlds.config.spec.observation_bound()
         for batch in noise:
             seen = np.clip(observation.numpy() + batch, -bound, bound)
@@ -162,9 +165,9 @@ class Training:
     def _good_enough(self) -> bool:
         """Deterministic strict success on two fresh batches of copies; a good look is confirmed by the second."""
         self._last_rate = 1.0
-        for _ in range(2):
+        for _ in range(_NUM_LOOKS):
             self._num_evals += 1
-            rate = self.judge(self.policy, self.seed + 1_000_003 * self._num_evals)
+            rate = self.judge(self.policy, self.seed + _SEED_STRIDE * self._num_evals)
             self.progress.evaluated(rate)
             self._last_rate = min(self._last_rate, rate)
             if rate < self.config.stop_success:
@@ -193,7 +196,7 @@ class Training:
             "network": self.policy.network.state_dict(),
             "normaliser": self.policy.normaliser.state_dict(),
             "frozen": self.policy.normaliser.frozen,
-            "value_normaliser": self.agent._value_preprocessor.state_dict(),
+            "value_normaliser": self.agent.value_normaliser.state_dict(),
             "optimiser": self.agent.optimizer.state_dict(),  # the learning rate is in it
             "torch_rng": torch.get_rng_state(),
             "progress": self.progress.state(),
@@ -206,7 +209,7 @@ class Training:
             "network": self._restore_network,
             "normaliser": self.policy.normaliser.load_state_dict,
             "frozen": self._restore_frozen,
-            "value_normaliser": self.agent._value_preprocessor.load_state_dict,
+            "value_normaliser": self.agent.value_normaliser.load_state_dict,
             "optimiser": self.agent.optimizer.load_state_dict,
             "progress": self.progress.restore,
             "num_evals": self._restore_num_evals,
