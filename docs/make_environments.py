@@ -52,10 +52,9 @@ def _training() -> str:
 
 
 def _rewards() -> str:
-    rows = [(name, getattr(rewards.RewardConfig(), name), row.__doc__) for name, row in rewards.ROWS.items()]
-    scales = [(f.name, getattr(rewards.RewardConfig(), f.name)) for f in fields(rewards.RewardConfig)]
-    scales = [s for s in scales if s[0] not in rewards.ROWS]
-    head = "## Reward\n\nThe sum of five weighted rows; `info` has each as `reward/<row>`.\n"
+    rows = [(name, row.weight, row.value.__doc__) for name, row in rewards.ROWS.items()]
+    scales = [(f.name, f.default) for f in fields(rewards.RewardConfig) if f.name != "weights"]
+    head = "## Reward\n\nThe sum of weighted rows; `info` has each as `reward/<row>`.\n"
     return "\n".join([head, _table(("row", "weight", "meaning"), rows), _table(("scale", "value"), scales)])
 
 

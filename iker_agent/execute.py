@@ -11,7 +11,7 @@ from typing import Protocol
 import gymnasium as gym
 import numpy as np
 
-from iker_agent.learning.policy import Policy
+from iker_agent.learning.policy import Policy, PolicyFault
 from iker_envs.scene import Goal, Grasp, Outcome
 
 _FRAME_EVERY = 2  # ticks: 5 pictures a second
@@ -48,7 +48,10 @@ def execute(
     video: bool = False,
     bystander: Bystander | None = None,
 ) -> Rollout:
-    """Run one stage from the world as it stands. The policy is deterministic; `finish()` is always called."""
+    """Run one stage from the world as it stands. The policy is deterministic; `finish()` is called at the end.
+
+    PolicyFault if the policy gives an action that is not finite: it is not carried out.
+    """
     observation, _ = env.reset(options={"world": "keep", "goal": goal, "grasp": grasp})
     if bystander:
         bystander.begin(goal)
@@ -56,7 +59,10 @@ def execute(
     ended = False
     tick = 0
     while not ended:
-        observation, _, terminated, truncated, info = env.step(policy.act(observation[None])[0])
+        action = policy.act(observation[None])[0]
+        if not np.isfinite(action).all():
+            raise PolicyFault(f"the policy gave an action that is no number, {action.tolist()}, after {tick} ticks")
+        observation, _, terminated, truncated, info = env.step(action)
         if bystander:
             bystander.tick(info["goal_error_m"])
         ended = terminated or truncated

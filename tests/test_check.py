@@ -4,12 +4,10 @@ import copy
 import re
 from importlib.resources import files
 
-import numpy as np
 import pytest
 import yaml
 
 from iker_agent.authoring.check import check_task
-from iker_agent.learning.waypoint import WaypointLearner
 
 SOUND = yaml.safe_load(files("iker_cfg").joinpath("tasks/shoe_place.yaml").read_text(encoding="utf-8"))
 SOUND["configurations"] = [{}]
@@ -203,16 +201,6 @@ def test_a_check_says_how_far_it_is(tmp_path, caplog):
     with caplog.at_level("INFO", logger="iker_agent.authoring.check"):
         _check(data, tmp_path, solve=False)
     assert caplog.messages == ["checking configuration 1 of 2", "checking configuration 2 of 2"]
-
-
-def test_a_task_that_a_simple_policy_cannot_solve_is_told(tmp_path, monkeypatch):
-    class Idle:
-        def act(self, observations: np.ndarray) -> np.ndarray:
-            return np.zeros((len(observations), 6), dtype=np.float32)
-
-    monkeypatch.setattr(WaypointLearner, "learn", lambda self, scene, goal: Idle())
-    (fault,) = _check(SOUND, tmp_path)
-    assert "stage 1: the waypoint policy does not solve it in 3 tries: the keypoints are" in fault
 
 
 def test_equal_faults_of_configurations_are_told_once(tmp_path):

@@ -15,13 +15,12 @@ from gymnasium.utils.env_checker import check_env
 
 import iker_envs
 from iker_envs.geometry import pose_apply
+from iker_envs.rewards import ROWS
 from iker_envs.scene import Outcome, upright_pose
 from iker_envs.spec import Spec
 from iker_envs.task import load_task
 
-INFO = {"is_success", "is_success_strict", "goal_error_m"} | {
-    f"reward/{row}" for row in ("distance", "direction", "alignment", "bonus", "penalty")
-}
+INFO = {"is_success", "is_success_strict", "goal_error_m"} | {f"reward/{row}" for row in ROWS}
 every_id = pytest.mark.parametrize("env_id", iker_envs.IDS)
 
 

@@ -1,13 +1,13 @@
 """Is a task sound? `iker check TASK` tells all faults, each in one sentence.
 
 task  ->  for each configuration: at rest, no penetration, start, goal and grasp reachable, keypoints visible, programs
-of both contracts reproduce the goals and are idempotent, a waypoint policy solves each stage
+of both contracts reproduce the goals and are idempotent; noted, no fault: what the reference solver cannot do
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any
@@ -18,6 +18,7 @@ from scipy.spatial.transform import Rotation
 
 from iker_agent.asking.goals import Refusal, check_goal
 from iker_agent.execute import execute
+from iker_agent.learning.policy import Policy, PolicyFault
 from iker_agent.learning.waypoint import WaypointLearner
 from iker_agent.program import ProgramResult, run_program
 from iker_agent.program.signatures import CONTRACTS, signature_named
@@ -45,21 +46,30 @@ _NO_TURN = np.array([1.0, 0.0, 0.0, 0.0])
 _TRIES = 3
 
 
-def check_task(name_or_path: str, *, solve: bool = True) -> list[str]:
-    """All faults of a task, one sentence each; `solve=False` leaves out the waypoint policy.
+def check_task(name_or_path: str, *, solve: bool = True, note: Callable[[str], None] = lambda text: None) -> list[str]:
+    """All faults of a task, one sentence each.
 
     What depends on a fault is not judged: programs whose task cannot be read, a policy where the start is not sound.
+    `note` hears what the reference solver cannot do, which is no fault: another policy may. `solve=False` leaves the
+    solver out.
     """
     try:
         task = load_task(name_or_path)
     except ValueError as error:
         return [str(error)]
-    where: dict[str, list[int]] = {}
+    faults: dict[str, list[int]] = {}
+    notes: dict[str, list[int]] = {}
     for index in range(len(task.configurations)):
         _LOG.info("checking configuration %d of %d", index + 1, len(task.configurations))
-        for fault in dict.fromkeys((*_faults(task, index, solve), *_range_faults(task, index))):
-            where.setdefault(fault, []).append(index)
-    told = [f"{_which(indices, len(task.configurations))}: {fault}" for fault, indices in where.items()]
+        unsolved: list[str] = []
+        found = [*_faults(task, index, unsolved if solve else None), *_range_faults(task, index)]
+        for where, texts in ((faults, found), (notes, unsolved)):
+            for text in dict.fromkeys(texts):
+                where.setdefault(text, []).append(index)
+    count = len(task.configurations)
+    for text, indices in notes.items():
+        note(f"{_which(indices, count)}: {text}")
+    told = [f"{_which(indices, count)}: {fault}" for fault, indices in faults.items()]
     return [*told, *(fault for fault in _mixed(task) if not any(fault in other for other in told))]
 
 
@@ -83,8 +93,11 @@ def _which(indices: list[int], count: int) -> str:
     return f"configuration{'s' if len(indices) > 1 else ''} {', '.join(map(str, indices))}"
 
 
-def _faults(task: Task, index: int, solve: bool) -> Iterator[str]:
-    """Faults of one configuration at the centre of its start ranges."""
+def _faults(task: Task, index: int, unsolved: list[str] | None) -> Iterator[str]:
+    """Faults of one configuration at the centre of its start ranges.
+
+    What the reference solver cannot do goes into `unsolved`, unless that is None.
+    """
     if not task.configuration(index).instruction.strip():
         yield "the instruction is empty"
     try:
@@ -104,8 +117,13 @@ def _faults(task: Task, index: int, solve: bool) -> Iterator[str]:
             yield f"stage {number + 1}: {_words(error)}"
             return  # nobody knows where the next stage begins
         yield from (f"stage {number + 1}: {fault}" for fault in found)
-        if solve and not faults and not found and (fault := _unsolved(scene, goal)):
-            yield f"stage {number + 1}: {fault}"
+        if unsolved is not None and not faults and not found:
+            try:
+                reason = _unsolved(scene, goal)
+            except ValueError as error:
+                yield f"stage {number + 1}: {error}"
+            else:
+                unsolved += [f"stage {number + 1}: {reason}"] if reason else []
         scene = scene.with_poses({goal.object: goal.target_pose})
 
 
@@ -340,22 +358,27 @@ def _drift_m(again: ProgramResult, result: ProgramResult, scene: Scene, goal: Go
 
 
 def _unsolved(scene: Scene, goal: Goal) -> str:
-    """Why a waypoint policy does not solve a stage in three tries with default randomisation; empty when it does."""
+    """Why the reference solver does not do a stage in three tries with default randomisation; empty when it does.
+
+    ValueError if the stage cannot begin: that is the task's fault.
+    """
+    env = gym.make("IKER-Stage-v0", scene=scene, goal=replace(goal, annotated_pose=None)).unwrapped
+    policy = WaypointLearner().learn(scene, goal).policy
     reason = ""
-    try:
-        env = gym.make("IKER-Stage-v0", scene=scene, goal=replace(goal, annotated_pose=None)).unwrapped
-    except ValueError as error:
-        return str(error)
-    policy = WaypointLearner().learn(scene, goal)
     try:
         for seed in range(_TRIES):
             env.reset(seed=seed, options={"look": True})
-            outcome = execute(env, policy, goal).outcome
-            if outcome.success_strict:
+            if not (reason := _missed(env, policy, goal)):
                 return ""
-            reason = outcome.reason
-    except ValueError as error:
-        return str(error)
     finally:
         env.close()
-    return f"the waypoint policy does not solve it in {_TRIES} tries: {reason}"
+    return f"the reference solver (waypoint) cannot do it in {_TRIES} tries; another policy may: {reason}"
+
+
+def _missed(env: gym.Env, policy: Policy, goal: Goal) -> str:
+    """Why a policy does not reach a goal in the world as it stands; empty when it does."""
+    try:
+        outcome = execute(env, policy, goal).outcome
+    except PolicyFault as fault:
+        return str(fault)
+    return "" if outcome.success_strict else outcome.reason

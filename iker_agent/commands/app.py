@@ -157,8 +157,11 @@ def check(task: Annotated[str, typer.Argument(help="Task name, or path of a task
     from iker_envs.task import find_task
 
     find_task(task)
+    noted: list[str] = []
     with notes(make_console(stderr=True)):
-        faults = check_task(task)
+        faults = check_task(task, note=noted.append)
+    for text in noted:
+        print(f"note: {text}")
     for fault in faults:
         print(f"fault: {fault}")
     print(f"{task}: {'no faults found' if not faults else f'{len(faults)} found'}")

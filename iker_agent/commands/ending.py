@@ -2,7 +2,7 @@
 
     error  ->  explained(error)  ->  Ending(exit code, sentence)  ->  end(ending)
 
-Only the standard library is imported here: this must work when nothing else is installed.
+Only what needs nothing but the standard library is imported here: this must work when nothing else is installed.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ import threading
 from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
 from typing import Any, NamedTuple, NoReturn
+
+from iker_agent.limits import Unusable
 
 DONE = 0
 NOT_DONE = 1  # the task is not done, the check found faults, or this machine cannot go on: a full disk, no such library
@@ -65,6 +67,8 @@ def explained(error: BaseException) -> Ending | None:
         return Ending(NOT_DONE, "there is not enough memory for this; fewer worlds need less, see learn.num_envs")
     if isinstance(error, OSError):
         return _system_error(error)
+    if isinstance(error, Unusable):
+        return Ending(NOT_DONE, str(error))
     if isinstance(error, ValueError):
         return Ending(USAGE, " ".join(line.strip() for line in str(error).splitlines()))
     return None

@@ -22,6 +22,8 @@ from iker_agent.learning.policy import Policy
 from iker_envs.measure import Errors
 from iker_envs.vector_env import StageVectorEnv
 
+_Z_95 = 1.959964  # the standard normal distribution has 95 % within so many standard deviations
+
 
 @dataclass(frozen=True)
 class Evaluation:
@@ -52,7 +54,7 @@ def wilson(successes: int, trials: int) -> tuple[float, float]:
     """95 % score interval of a proportion."""
     if trials == 0:
         return 0.0, 1.0
-    z = 1.959964
+    z = _Z_95
     p = successes / trials
     centre = p + z * z / (2 * trials)
     spread = z * sqrt(p * (1 - p) / trials + z * z / (4 * trials * trials))
@@ -108,13 +110,18 @@ def make_copies(num_envs: int, **make: Any) -> StageVectorEnv:
 
 
 def run_episodes(env: StageVectorEnv, policy: Policy, seed: int, configuration: int | None) -> np.ndarray:
-    """One episode in every world, `finish()` included: (N, 3) of success, strict success, keypoint error in metres."""
+    """One episode in every world, `finish()` included: (N, 3) of success, strict success, keypoint error in metres.
+
+    A world in which the policy gives an action that is not finite has failed; its hand stays where it is in that tick.
+    """
     observation, _ = env.reset(seed=seed, options={"configuration": configuration})
     lost = ~env.worlds.grasped if env.worlds.goal.grasp else np.zeros(env.num_envs, dtype=bool)
     for _ in range(env.worlds.config.max_steps):  # the worlds themselves: those that are lost wait for the others
-        _, lost_now, _ = env.worlds.step(policy.act(observation).astype(np.float64))
+        actions = policy.act(observation).astype(np.float64)
+        broken = ~np.isfinite(actions).all(axis=-1)
+        _, lost_now, _ = env.worlds.step(np.where(broken[:, None], 0.0, actions))
         observation = env.worlds.observe()
-        lost = lost | lost_now
+        lost = lost | lost_now | broken
     errors: Errors = env.finish()
     return np.stack([errors.success & ~lost, errors.strict & ~lost, errors.goal_m], axis=-1).astype(float)
 

@@ -22,9 +22,9 @@ from iker_envs.vector_env import StageVectorEnv
 
 
 class Mixture:
-    """Vector environments in a row, rows of one behind those of the other; `stage` is the first one's.
+    """Several vector environments as one, the worlds of the first coming first.
 
-    What training needs of a vector environment, no more.
+    It has what training needs of a vector environment, no more; `worlds` is that of the first one.
     """
 
     def __init__(self, envs: Sequence[StageVectorEnv]) -> None:
@@ -60,7 +60,7 @@ class Mixture:
 
 
 def make_mixture(stages: Stages, num_envs: int, **make: Any) -> StageVectorEnv | Mixture:
-    """Training worlds, as equally many of every stage as goes; ValueError where one policy cannot serve all."""
+    """Training worlds, shared out evenly among the stages; ValueError if one policy cannot serve all of them."""
     shares = [num_envs // len(stages) + (index < num_envs % len(stages)) for index in range(len(stages))]
     envs = [_worlds(stage, share, make) for stage, share in zip(stages, shares, strict=True)]
     specs = {env.worlds.config.spec for env in envs}
@@ -78,7 +78,7 @@ def _worlds(stage: tuple[str, int], num_envs: int, make: dict[str, Any]) -> Stag
 
 
 def mixture_judge(stages: Stages, num_envs: int, **make: Any) -> Judge:
-    """Judges a policy by its mean deterministic strict success on fresh copies, as many of every stage."""
+    """Judges a policy by its deterministic strict success on fresh copies, the mean over the stages."""
 
     def judge(policy: NetworkPolicy, seed: int) -> float:
         share = max(1, num_envs // len(stages))

@@ -132,7 +132,7 @@ class _Stage:
     refusals: list[str] = field(default_factory=list)
     events: list[str] = field(default_factory=list)  # what people did meanwhile
     notes: list[str] = field(default_factory=list)  # what was read generously
-    learning: dict[str, Any] = field(default_factory=dict)  # end of the training diary
+    learning: dict[str, Any] = field(default_factory=dict)  # end of the training log
     untrained: bool = False
     marked: str = ""
     curve: str = ""
@@ -278,7 +278,7 @@ def _motion(seen: Sequence[float], target: Sequence[float]) -> str:
 
 
 def _learned(rows: Sequence[Mapping[str, float]]) -> dict[str, Any]:
-    """The last line of the training diary, with the best of all evaluations."""
+    """The last line of the training log, with the best of all evaluations."""
     evaluated = [v for row in rows if (v := _number(row.get("eval_strict"))) is not None]
     return {**rows[-1], "best_eval": max(evaluated, default=None)} if rows else {}
 

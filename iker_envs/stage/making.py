@@ -8,11 +8,10 @@ Both forms of the environment check their arguments and the options of their res
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from iker_envs.contract import as_contract, check_number, check_whole, is_whole
+from iker_envs.contract import as_contract, check_whole, is_whole
 from iker_envs.physics.transfer import check_at_rest
 from iker_envs.randomisation import Randomisation, as_randomisation
 from iker_envs.rewards import RewardConfig
@@ -95,7 +94,7 @@ def make_config(
         raise TypeError(f"got an unexpected keyword argument {unknown[0]!r}; beside scene and goal there are: {known}")
     spec = spec_of(source.scene, observation)
     max_steps = _max_steps(episode_s, max_episode_steps, task, spec.control_hz)
-    return StageConfig(spec=spec, rewards=_reward_config(rewards), max_steps=max_steps, **plain)
+    return StageConfig(spec=spec, rewards=RewardConfig.changed(rewards), max_steps=max_steps, **plain)
 
 
 def _max_steps(episode_s: Any, max_episode_steps: Any, task: Task | None, control_hz: float) -> int:
@@ -107,18 +106,6 @@ def _max_steps(episode_s: Any, max_episode_steps: Any, task: Task | None, contro
         limits.append(check_whole("max_episode_steps", max_episode_steps, 1))
     own_s = _EPISODE_S if task is None else task.episode_s
     return min(limits, default=round(own_s * control_hz))
-
-
-def _reward_config(rewards: Any) -> RewardConfig:
-    """The default rewards with some fields changed."""
-    if rewards is not None and not isinstance(rewards, Mapping):
-        raise ValueError(f"rewards is a mapping from fields of RewardConfig to numbers, not {rewards!r}")
-    known = [f.name for f in fields(RewardConfig)]
-    if unknown := [name for name in rewards or {} if name not in known]:
-        raise ValueError(f"the rewards have no {unknown[0]!r}; they have: {', '.join(known)}")
-    for name, value in (rewards or {}).items():
-        check_number(f"rewards[{name!r}]", value)
-    return RewardConfig(**(rewards or {}))
 
 
 def check_configuration(configuration: Any, source: StartSource) -> None:

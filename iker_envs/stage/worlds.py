@@ -258,8 +258,8 @@ class Worlds:
         """What the worlds are made of and run with, in short: equal for worlds whose states fit each other."""
         made = [[(s.scene.to_dict(), s.goal.to_dict()) for s in self.variants.starts], self.randomisation.to_dict()]
         run = asdict(replace(self.config, num_threads=0))  # how many threads changes nothing
-        rewards = {name: float(value) for name, value in run.pop("rewards").items()}
-        text = json.dumps([_STATE_VERSION, made, run, rewards], sort_keys=True)
+        run["rewards"] = self.config.rewards.numbers()
+        text = json.dumps([_STATE_VERSION, made, run], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
     def get_state(self) -> dict[str, Any]:
