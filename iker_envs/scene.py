@@ -26,12 +26,8 @@ RESERVED_NAMES = (  # of bodies and joints in every model
     *("world", "hand", "finger_left", "finger_right", *_GRIPPER_JOINTS),
     *(f"gripper_{joint}" for joint in _GRIPPER_JOINTS),
 )
-HOME_GRIPPER_QUATERNION = (
-    0.0,
-    1.0,
-    0.0,
-    0.0,
-)  # tool straight down, closing direction along the base's y axis
+# Tool straight down, closing direction along the base's y axis.
+HOME_GRIPPER_QUATERNION = (0.0, 1.0, 0.0, 0.0)
 
 
 def _check(is_so: bool, what: str, value: object) -> None:
@@ -234,7 +230,7 @@ class Image(Contract):
 class View(Contract):
     """What the robot sees from its look pose, hand empty: images by camera name and which one the query is drawn on.
 
-    `true_poses` (object -> (7,)) exists in simulation only; it is what `estimate_poses` perturbs there.
+    `true_poses` (object -> (7,)) exists in simulation only; the estimator "truth" (iker_envs.perception) perturbs it.
     """
 
     SHAPES: ClassVar = {"true_poses": (7,)}

@@ -22,6 +22,7 @@ from iker_agent.disturb import Disturbance
 from iker_agent.seeing.keypoints import Keypoints
 from iker_agent.vlm.types import Message, Part, Reply, Request
 from iker_envs.contract import Contract
+from iker_envs.perception import Estimate
 from iker_envs.physics.mujoco_model import build_model
 from iker_envs.randomisation import Randomisation
 from iker_envs.scene import (
@@ -65,6 +66,7 @@ def _examples() -> list[Contract]:
         model, thing, camera, scene, image, goal, place, stage, configuration, part,
         Goal("cup", POSE, True, "go", {"1": np.array([1.0, 2, 3])}, POSE),
         Grasp(POSE, 0.06, 0.5),
+        Estimate(POSE, 0.5),
         View({"eye": image}, "eye", {"cup": POSE}),
         Outcome(True, False, 0.01, 0.1, 0.2, 0.0, 0.03, "it fell", 12, {"cup": POSE}),
         Randomisation({"mass": (0.5, 2.0)}),

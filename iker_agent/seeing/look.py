@@ -1,6 +1,6 @@
 """One look at the world, as the agent uses it: the scene in simulation, numbered keypoints, the image to ask about.
 
-env.view()  ->  estimate_poses  ->  scene_from_poses  ->  select_keypoints  ->  draw_marks  ->  Look
+env.view()  ->  Estimator.estimate  ->  scene_from_poses  ->  select_keypoints  ->  draw_marks  ->  Look
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 from iker_agent.records.run_folder import Folder
 from iker_agent.seeing.keypoints import Keypoints, select_keypoints
 from iker_agent.seeing.marks import draw_marks
-from iker_envs.perception import PoseNoise, estimate_poses
+from iker_envs.perception import Estimator, PoseNoise, make_estimator
 from iker_envs.physics.transfer import SceneNotAtRest, scene_from_poses
 from iker_envs.scene import Scene, View
 
@@ -33,7 +33,8 @@ def look(env: gym.Env, noise: PoseNoise, rng: np.random.Generator, stage: Folder
     """Look, and leave every step's file in the stage folder; SceneNotAtRest if no estimate of the scene would stand."""
     view = env.unwrapped.view()
     stage.image("view.png", view.image.rgb)
-    scene = _transfer(env.unwrapped.worlds.scene, view, noise, rng, stage)
+    estimator = make_estimator("truth", noise, rng)
+    scene = _transfer(env.unwrapped.worlds.scene, view, estimator, stage)
     seen = see(scene, view, contract)
     stage.json("keypoints.json", seen.keypoints)
     stage.image("marked.png", seen.marked)
@@ -47,17 +48,16 @@ def see(scene: Scene, view: View, contract: str = "keypoints") -> Look:
     return Look(scene, keypoints, draw_marks(view.image, shown))
 
 
-def _transfer(template: Scene, view: View, noise: PoseNoise, rng: np.random.Generator, stage: Folder) -> Scene:
+def _transfer(template: Scene, view: View, estimator: Estimator, stage: Folder) -> Scene:
     for last in (*(False,) * (_LOOKS - 1), True):
-        estimates = estimate_poses(view, template, noise, rng)
+        estimates = estimator.estimate(view, template)
         try:
-            scene = scene_from_poses(template, {name: pose for name, (pose, _) in estimates.items()})
+            scene = scene_from_poses(template, {name: seen.pose for name, seen in estimates.items()})
         except SceneNotAtRest:
             if last:
                 raise
             continue
-        poses = {n: {"pose": pose.tolist(), "confidence": c} for n, (pose, c) in estimates.items()}
-        stage.json("poses.json", poses)
+        stage.json("poses.json", {name: seen.to_dict() for name, seen in estimates.items()})
         stage.yaml("scene.yaml", scene)
         return scene
     raise AssertionError("the last look returns or raises")
