@@ -22,8 +22,9 @@ from iker_agent.backends import make_vlm, recorded
 from iker_agent.config import RunConfig
 from iker_agent.disturb import Meddler, chosen_task, load_disturbance
 from iker_agent.execute import execute
-from iker_agent.learners import Learner, make_learner
-from iker_agent.learning.progress import Row
+from iker_agent.learners import make_learner
+from iker_agent.learning.learner import Learner
+from iker_agent.learning.progress import TrainingRow
 from iker_agent.prompt_kinds import prompt_kind
 from iker_agent.records.record import RunResult, StageRecord, final_outcome, run_record, save_policy_files
 from iker_agent.records.run_folder import Folder
@@ -41,7 +42,7 @@ class Display(Protocol):
     """Where a run tells what it is doing."""
 
     def stage(self, number: int, text: str) -> None: ...
-    def learning(self, row: Row) -> None: ...
+    def learning(self, row: TrainingRow) -> None: ...
     def outcome(self, record: StageRecord) -> None: ...
     def note(self, text: str) -> None: ...
 
@@ -215,12 +216,20 @@ class _Run:
         began = time.monotonic()
         init = self.policies.get(goal.grasp) if self.config.run.warm_start else None
         try:
-            policy, rows = self.learner(scene, goal, init, self.config.seed + record.number, self.display.learning)
+            learned = self.learner.learn(
+                scene,
+                goal,
+                stage=record.number,
+                init=init,
+                seed=self.config.seed + record.number,
+                report=self.display.learning,
+            )
         except ValueError as problem:
             raise GaveUp(str(problem)) from None
         record.learning_seconds = time.monotonic() - began
-        record.env_steps = rows[-1].steps if rows else 0
-        save_policy_files(stage, policy, rows)
+        policy = learned.policy
+        record.env_steps = learned.rows[-1].steps if learned.rows else 0
+        save_policy_files(stage, policy, learned.rows)
         self.policies[goal.grasp] = policy
         annotated = None
         if self._annotated:

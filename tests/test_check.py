@@ -10,6 +10,7 @@ import yaml
 
 import iker_envs
 from iker_agent.authoring.check import check_task
+from iker_agent.learning.learner import Learned
 from iker_agent.learning.waypoint import WaypointLearner
 
 SOUND = yaml.safe_load(files("iker_cfg").joinpath("tasks/shoe_place.yaml").read_text(encoding="utf-8"))
@@ -121,7 +122,7 @@ def test_a_task_that_a_simple_policy_cannot_solve_is_told(tmp_path, monkeypatch)
         def act(self, observations: np.ndarray) -> np.ndarray:
             return np.zeros((len(observations), 6), dtype=np.float32)
 
-    monkeypatch.setattr(WaypointLearner, "learn", lambda self, scene, goal: Idle())
+    monkeypatch.setattr(WaypointLearner, "learn", lambda self, scene, goal: Learned(Idle()))
     (fault,) = _check(SOUND, tmp_path)
     assert "stage 1: the waypoint policy does not solve it in 3 tries: the keypoints are" in fault
 

@@ -326,7 +326,7 @@ def test_rewards_can_be_weighted(make):
 def test_goals_can_be_reached_by_the_waypoint_learner(task):
     env = gym.make("IKER-Stage-v0", task=task).unwrapped
     env.reset(seed=0)
-    policy = WaypointLearner().learn(env.scene, env.goal)
+    policy = WaypointLearner().learn(env.scene, env.goal).policy
     env.close()
     evaluation = evaluate(policy, num_envs=32, seed=100, task=task)
     assert evaluation.num_episodes == 32 and evaluation.success_rate_strict >= 0.8

@@ -253,7 +253,7 @@ def _unsolved(scene: Scene, goal: Goal) -> str:
         env = gym.make("IKER-Stage-v0", scene=scene, goal=replace(goal, annotated_pose=None)).unwrapped
     except ValueError as error:
         return str(error)
-    policy = WaypointLearner().learn(scene, goal)
+    policy = WaypointLearner().learn(scene, goal).policy
     try:
         for seed in range(_TRIES):
             env.reset(seed=seed, options={"look": True})

@@ -13,7 +13,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 
-from iker_agent.learning.progress import Row
+from iker_agent.learning.progress import TrainingRow
 from iker_agent.records.record import RunResult, StageRecord
 
 _LOG_EVERY_S = 15.0  # without a terminal, one progress line in so many seconds
@@ -40,7 +40,7 @@ class Screen:
         self._logged_s = 0.0
         self.console.print(f"[bold]stage {number}[/bold]  {escape(text)}")
 
-    def learning(self, row: Row) -> None:
+    def learning(self, row: TrainingRow) -> None:
         """One update of the learner, or its look at a policy that was there before."""
         if not row.steps:
             rate = f"{100 * row.eval_strict:.0f} % strict success in fresh copies"
@@ -126,7 +126,7 @@ def summary_rows(result: RunResult) -> list[tuple[str, ...]]:
     return rows
 
 
-def _numbers(row: Row) -> str:
+def _numbers(row: TrainingRow) -> str:
     rates = f"success {100 * row.success:.0f} % (strict {100 * row.success_strict:.0f} %)"
     left = f"{row.seconds_left / 60:.1f} min" if row.seconds_left > 90 else f"{row.seconds_left:.0f} s"
     return f"{row.steps / 1000:,.0f} k steps, {rates}, {row.steps_per_s:,.0f}/s, {left} left"

@@ -18,7 +18,8 @@ from iker_agent.backends import make_vlm
 from iker_agent.commands.display import Screen
 from iker_agent.config import RunConfig, make_config
 from iker_agent.disturb import chosen_task
-from iker_agent.learners import Learner, make_learner
+from iker_agent.learners import make_learner
+from iker_agent.learning.learner import Learned, Learner
 from iker_agent.learning.policy_files import load_policy
 from iker_agent.loop import run_task
 from iker_agent.records.record import RunResult
@@ -119,14 +120,14 @@ class _StoredPolicies:
 
     def __init__(self, run: Path, config: RunConfig) -> None:
         self.run = run
-        self.first_seed = config.seed
         self.otherwise = make_learner(config)
         self.trained = []
 
-    def __call__(self, scene: Scene, goal: Goal, init, seed: int, report) -> Any:
-        stage = f"stage_{seed - self.first_seed:02d}"  # a stage learns with the run's seed plus its number
-        path = self.run / stage / "policy.safetensors"
+    def learn(self, scene: Scene, goal: Goal, *, stage: int = 1, **rest: Any) -> Learned:
+        """The policy of the run's own stage `stage`; where there is none, it is learned again."""
+        name = f"stage_{stage:02d}"
+        path = self.run / name / "policy.safetensors"
         if path.is_file():
-            return load_policy(path, spec_of(scene)), []
-        self.trained.append(stage)
-        return self.otherwise(scene, goal, init, seed, report)
+            return Learned(load_policy(path, spec_of(scene)))
+        self.trained.append(name)
+        return self.otherwise.learn(scene, goal, stage=stage, **rest)

@@ -247,7 +247,7 @@ def _policy(
 
     spec = spec_of(task.sample(None), observation)
     if given == "waypoint":
-        rule = lambda index: WaypointLearner().learn(*_stage(task, stage_index, index))  # noqa: E731
+        rule = lambda index: WaypointLearner().learn(*_stage(task, stage_index, index)).policy  # noqa: E731
         return rule, spec, {"policy": "waypoint"}
     if given:
         policy = load_policy(given)

@@ -1,6 +1,6 @@
 """curve.png: how success and keypoint error went while a policy learned.
 
-    rows of the training diary  ->  draw_curve  ->  PNG, two panels over environment steps
+    rows of the training log  ->  draw_curve  ->  PNG, two panels over environment steps
 
 Success and error have a panel each: on one panel with two scales the lines cross where nothing meets.
 """
@@ -15,7 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, MaxNLocator, PercentFormatter
 
-from iker_agent.learning.progress import Row
+from iker_agent.learning.progress import TrainingRow
 
 _BLUE = "#2c6fbb"
 _ORANGE = "#d1681c"
@@ -25,7 +25,7 @@ _SIZE_IN = (7.2, 4.4)
 _DPI = 120
 
 
-def draw_curve(path: str | Path, rows: Sequence[Row]) -> None:
+def draw_curve(path: str | Path, rows: Sequence[TrainingRow]) -> None:
     """Strict success (exploring, and deterministic where evaluated) and keypoint error over environment steps."""
     figure = Figure(figsize=_SIZE_IN, dpi=_DPI, layout="constrained")
     if not rows:
@@ -50,7 +50,7 @@ def draw_curve(path: str | Path, rows: Sequence[Row]) -> None:
     figure.savefig(path)
 
 
-def _draw_success(axis: Axes, rows: Sequence[Row]) -> None:
+def _draw_success(axis: Axes, rows: Sequence[TrainingRow]) -> None:
     style = _line_style(rows)
     axis.plot([r.steps for r in rows], [r.success_strict for r in rows], color=_BLUE, label="exploring", **style)
     evaluated = [(r.steps, r.eval_strict) for r in rows if not np.isnan(r.eval_strict)]
@@ -65,12 +65,12 @@ def _draw_success(axis: Axes, rows: Sequence[Row]) -> None:
     axis.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=2, frameon=False, borderaxespad=0.2, fontsize=10)
 
 
-def _draw_error(axis: Axes, rows: Sequence[Row]) -> None:
+def _draw_error(axis: Axes, rows: Sequence[TrainingRow]) -> None:
     axis.plot([r.steps for r in rows], [100 * r.goal_error_m for r in rows], color=_ORANGE, **_line_style(rows))
     axis.set_ylim(bottom=0)
     axis.yaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 2.5, 5, 10]))
     axis.set_title("Keypoint error when episodes end (cm)", loc="left", fontsize=11)
 
 
-def _line_style(rows: Sequence[Row]) -> dict[str, object]:
+def _line_style(rows: Sequence[TrainingRow]) -> dict[str, object]:
     return {"lw": 1.8, "marker": "o" if len(rows) == 1 else ""}

@@ -1,6 +1,7 @@
-"""The diary of a training run: counts steps and episodes, one Row per update.
+"""The log of a training run: counts steps and episodes, one TrainingRow per update.
 
-step results  ->  Progress.observe      once per update  ->  Progress.log  ->  Row  ->  report, metrics.csv, curve
+step results     ->  Progress.observe
+once per update  ->  Progress.log      ->  TrainingRow  ->  report, metrics.csv, curve
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ import numpy as np
 
 
 @dataclass(frozen=True)
-class Row:
-    """One line of the diary. Success is that of the last episodes, exploring; `eval_strict` deterministic or NaN."""
+class TrainingRow:
+    """One line of the log. Success is that of the last episodes, exploring; `eval_strict` deterministic or NaN."""
 
     steps: int
     seconds: float
@@ -43,15 +44,16 @@ class Row:
     explained_variance: float = math.nan  # of the returns, by the value function
 
 
+Report = Callable[[TrainingRow], None]  # hears every row as soon as it is written
+
+
 class Progress:
     """Collects what happens in a training run with a time and a step budget.
 
     Steps are those of all processes that train together; the other numbers are this process's own.
     """
 
-    def __init__(
-        self, budget_s: float, max_steps: int, report: Callable[[Row], None] | None, num_processes: int = 1
-    ) -> None:
+    def __init__(self, budget_s: float, max_steps: int, report: Report | None, num_processes: int = 1) -> None:
         self.budget_s = budget_s
         self.max_steps = max_steps
         self.report = report
@@ -93,16 +95,16 @@ class Progress:
     def tried(self) -> None:
         """A row for the evaluation of a policy that was there before; there was no rollout yet."""
         known = {"steps": self.steps, "seconds": self.seconds, "steps_per_s": 0.0, "eval_strict": self._eval}
-        unknown = {f.name: math.nan for f in fields(Row)}
-        self._add(Row(**{**unknown, **known, "seconds_left": max(0.0, self.budget_s - self.seconds)}))
+        unknown = {f.name: math.nan for f in fields(TrainingRow)}
+        self._add(TrainingRow(**{**unknown, **known, "seconds_left": max(0.0, self.budget_s - self.seconds)}))
 
-    def log(self, agent) -> Row:
+    def log(self, agent) -> TrainingRow:
         """One row for the update that just happened."""
         ended = np.array(self._ended) if self._ended else np.full((1, 4), [0.0, 0.0, np.nan, 0.0])
         success, strict, error, lost = ended.mean(axis=0).tolist()
         rate = self.steps / max(self.seconds, 1e-9)
         by_steps = (self.max_steps - self.steps) / rate
-        row = Row(
+        row = TrainingRow(
             steps=self.steps,
             seconds=self.seconds,
             steps_per_s=rate,
@@ -121,7 +123,7 @@ class Progress:
         self._add(row)
         return row
 
-    def _add(self, row: Row) -> None:
+    def _add(self, row: TrainingRow) -> None:
         self.rows.append(row)
         self._eval = math.nan
         if self.report:
@@ -141,7 +143,7 @@ class Progress:
         """Go on counting from an earlier `state`; the time in between does not count."""
         self.steps = state["steps"]
         self.best_eval = state["best_eval"]
-        self.rows = [Row(**row) for row in state["rows"]]
+        self.rows = [TrainingRow(**row) for row in state["rows"]]
         self._ended.extend(np.array(row) for row in state["ended"])
         self._start = time.monotonic() - state["seconds"]
 
@@ -151,18 +153,19 @@ class Progress:
             self._add(replace(self.rows[-1], seconds=self.seconds, eval_strict=self._eval, seconds_left=0.0))
 
 
-def write_metrics(path: str | Path, rows: Sequence[Row]) -> None:
+def write_metrics(path: str | Path, rows: Sequence[TrainingRow]) -> None:
     """metrics.csv: a header and one line per row."""
     with Path(path).open("w", newline="") as file:
-        writer = csv.DictWriter(file, [f.name for f in fields(Row)])
+        writer = csv.DictWriter(file, [f.name for f in fields(TrainingRow)])
         writer.writeheader()
         for row in rows:
             writer.writerow({k: f"{v:.6g}" if isinstance(v, float) else v for k, v in asdict(row).items()})
 
 
-def read_metrics(path: str | Path) -> list[Row]:
+def read_metrics(path: str | Path) -> list[TrainingRow]:
     """The rows of a metrics.csv."""
     with Path(path).open(newline="") as file:
         return [
-            Row(**{k: int(v) if k == "steps" else float(v) for k, v in line.items()}) for line in csv.DictReader(file)
+            TrainingRow(**{k: int(v) if k == "steps" else float(v) for k, v in line.items()})
+            for line in csv.DictReader(file)
         ]

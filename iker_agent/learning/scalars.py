@@ -1,6 +1,6 @@
-"""The diary of a training run for TensorBoard: `tensorboard --logdir FOLDER`.
+"""The log of a training run for TensorBoard: `tensorboard --logdir FOLDER`.
 
-Row  ->  Scalars.add  ->  events.out.tfevents...
+TrainingRow  ->  Scalars.add  ->  events.out.tfevents...
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from pathlib import Path
 
 from torch.utils.tensorboard import SummaryWriter
 
-from iker_agent.learning.progress import Row
+from iker_agent.learning.progress import TrainingRow
 
-# Scalar -> field of Row; rewards are weighted and per tick, the mean over the worlds.
+# Scalar -> field of TrainingRow; rewards are weighted and per tick, the mean over the worlds.
 SCALARS = {
     "success/exploring": "success",
     "success/exploring_strict": "success_strict",
@@ -40,7 +40,7 @@ class Scalars:
     def __init__(self, folder: Path, first_step: int = 0) -> None:
         self._writer = SummaryWriter(str(folder), purge_step=first_step or None)
 
-    def add(self, row: Row) -> None:
+    def add(self, row: TrainingRow) -> None:
         """One point per scalar that is a number."""
         for scalar, name in SCALARS.items():
             value = getattr(row, name)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -25,7 +25,7 @@ from iker_agent.learning.curve import draw_curve
 from iker_agent.learning.mixture import make_mixture, mixture_judge
 from iker_agent.learning.network import NetworkPolicy
 from iker_agent.learning.ppo_config import PPOConfig
-from iker_agent.learning.progress import Row, write_metrics
+from iker_agent.learning.progress import Report, TrainingRow, write_metrics
 from iker_agent.learning.provenance import stages_facts
 from iker_agent.learning.scalars import Scalars
 from iker_agent.learning.shipped import stages_of
@@ -75,7 +75,12 @@ class TaskTraining:
     """A run of `iker train`; only process 0 writes."""
 
     def __init__(
-        self, settings: TrainSettings, folder: Path, *, resume: bool, report: Callable[[Row], None] | None = None
+        self,
+        settings: TrainSettings,
+        folder: Path,
+        *,
+        resume: bool,
+        report: Report | None = None,
     ) -> None:
         self.settings = settings
         self.folder = folder
@@ -128,7 +133,7 @@ class TaskTraining:
             self._scalars.close()
         return policy
 
-    def _heard(self, row: Row) -> None:
+    def _heard(self, row: TrainingRow) -> None:
         if self._scalars:
             self._scalars.add(row)
             if self.report:

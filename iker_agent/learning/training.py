@@ -19,7 +19,7 @@ from iker_agent.learning import distributed
 from iker_agent.learning.agent import make_agent
 from iker_agent.learning.network import ActorCritic, NetworkPolicy, Normaliser, feature_dim
 from iker_agent.learning.ppo_config import PPOConfig
-from iker_agent.learning.progress import Progress, Row
+from iker_agent.learning.progress import Progress, Report, TrainingRow
 from iker_envs.spec import Spec
 from iker_envs.vector_env import StageVectorEnv
 
@@ -39,7 +39,7 @@ class Training:
         judge: Judge,
         *,
         seed: int = 0,
-        report: Callable[[Row], None] | None = None,
+        report: Report | None = None,
         candidates: Sequence[NetworkPolicy] = (),
         after_update: Callable[[Training], None] | None = None,
     ) -> None:
@@ -89,8 +89,8 @@ class Training:
         """New episodes in all worlds; their observations (N, obs)."""
         return torch.from_numpy(self.env.reset(seed=seed)[0])
 
-    def rollout_and_update(self, observation: torch.Tensor) -> tuple[torch.Tensor, Row]:
-        """`horizon` ticks and one update from the observations (N, obs); the latest ones and the diary's row."""
+    def rollout_and_update(self, observation: torch.Tensor) -> tuple[torch.Tensor, TrainingRow]:
+        """`horizon` ticks and one update from the observations (N, obs); the latest ones and the new row of the log."""
         for _ in range(self.config.horizon):
             observation = self._step(observation)
         distributed.average_buffers(self.policy.normaliser, self.agent._value_preprocessor)
@@ -152,7 +152,7 @@ class Training:
         self.policy.normaliser.load_state_dict(policy.normaliser.state_dict())
         self.policy.normaliser.frozen = True
 
-    def _worth_a_look(self, row: Row) -> bool:
+    def _worth_a_look(self, row: TrainingRow) -> bool:
         due = time.monotonic() - self._last_eval > self.config.eval_every_s
         near = row.success_strict > self.config.stop_success - _WORTH_A_LOOK
         return distributed.rank() == 0 and due and near

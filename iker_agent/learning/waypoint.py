@@ -1,6 +1,6 @@
 """The waypoint learner: straight pushes and carries with simple feedback, under the same spec as a trained policy.
 
-    learn(scene, goal)  ->  WaypointPolicy  ->  act(observations)  ->  actions
+    learn(scene, goal)  ->  Learned(WaypointPolicy)  ->  act(observations)  ->  actions
 
 It needs no training: expert, named baseline, and what makes tests of the whole loop run in seconds. A waypoint policy
 is a function of the observation alone plus a few lengths of the scene, so it recovers when the object is moved.
@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from iker_agent.learning.policy import save_policy
+from iker_agent.learning.learner import Learned, Report
+from iker_agent.learning.policy import Policy, save_policy
 from iker_envs.geometry import (
     norm,
     quaternion_conjugate,
@@ -253,10 +254,19 @@ def _blocked(start: np.ndarray, end: np.ndarray, half: np.ndarray) -> np.ndarray
 class WaypointLearner:
     """Makes a WaypointPolicy from a scene and a goal; nothing is trained."""
 
-    def learn(self, scene: Scene, goal: Goal, **_: object) -> WaypointPolicy:
-        """The policy for one stage; budgets and initial policies do not matter to it."""
+    def learn(
+        self,
+        scene: Scene,
+        goal: Goal,
+        *,
+        stage: int = 1,
+        init: Policy | None = None,
+        seed: int = 0,
+        report: Report | None = None,
+    ) -> Learned:
+        """The rule for one stage, from the scene and the goal alone: the other arguments do not matter to it."""
         obj = scene.object(goal.object)
-        return WaypointPolicy(waypoint_parameters(scene, obj, goal), spec_of(scene))
+        return Learned(WaypointPolicy(waypoint_parameters(scene, obj, goal), spec_of(scene)))
 
 
 def waypoint_parameters(scene: Scene, obj, goal: Goal) -> WaypointParameters:

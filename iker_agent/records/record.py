@@ -10,7 +10,7 @@ from iker_agent.config import RunConfig
 from iker_agent.disturb import load_disturbance
 from iker_agent.learning.curve import draw_curve
 from iker_agent.learning.policy import Policy
-from iker_agent.learning.progress import Row, write_metrics
+from iker_agent.learning.progress import TrainingRow, write_metrics
 from iker_agent.learning.provenance import versions
 from iker_agent.records.run_folder import Folder
 from iker_envs.measure import reached
@@ -133,7 +133,7 @@ def final_outcome(scene: Scene, result: RunResult) -> dict[str, Any]:
     return {"success": result.success, **tops, "objects": objects}
 
 
-def save_policy_files(stage: Folder, policy: Policy, rows: Sequence[Row]) -> None:
+def save_policy_files(stage: Folder, policy: Policy, rows: Sequence[TrainingRow]) -> None:
     """policy.safetensors, metrics.csv and curve.png of a stage."""
     policy.save(stage.path / "policy.safetensors")
     write_metrics(stage.path / "metrics.csv", rows)
