@@ -12,12 +12,12 @@ from PIL import Image
 
 from iker_agent.asking.prompts import REPAIR
 from iker_agent.learning.curve import draw_curve
-from iker_agent.learning.progress import Row, write_metrics
+from iker_agent.learning.progress import TrainingRow, write_metrics
 from iker_agent.records.report import write_report
 
 PROGRAM = 'import numpy as np\n\ndef get_interaction_data(kp):\n    # the box\n    return "box", ["1"], False, kp\n'
-ROW = Row(
-    **{f.name: 0.5 for f in dataclasses.fields(Row)} | {"steps": 8192, "seconds": 12.0, "goal_error_m": 0.0421},
+ROW = TrainingRow(
+    **{f.name: 0.5 for f in dataclasses.fields(TrainingRow)} | {"steps": 8192, "seconds": 12.0, "goal_error_m": 0.0421},
 )
 STAGE_FILES = (
     "marked.png",
