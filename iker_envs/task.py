@@ -176,7 +176,7 @@ def task_success(task: Task, scene: Scene, configuration: int | None = None) -> 
         obj = scene.object(name)
         poses = obj.pose[None, None]
         target = task.annotated_pose(name, scene, configuration)
-        errors = measure(poses, 0, poses, target[None], obj.model.control_keypoints_m())
+        errors = measure(poses, np.zeros(1, dtype=int), poses, target[None], obj.model.control_keypoints_m())
         if not errors.strict[0]:
             return False
     return True

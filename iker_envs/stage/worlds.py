@@ -321,13 +321,13 @@ class StageWorlds:
 
     def errors(self, worlds: np.ndarray | slice = slice(None)) -> Errors:
         """How far the worlds (M,) are from their goals, as things stand; all of them by default."""
-        poses = self.state.object_pose[worlds]
-        start = self.start_pose[worlds]
-        if (index := self.object_index[worlds]).any():  # the object of each world's goal comes first
-            order = np.concatenate([index[:, None], np.zeros((len(index), poses.shape[1] - 1), dtype=int)], axis=-1)
-            order[:, 1:] = np.arange(poses.shape[1] - 1) + (np.arange(poses.shape[1] - 1) >= index[:, None])
-            poses, start = (np.take_along_axis(p, order[..., None], axis=1) for p in (poses, start))
-        return measure(poses, 0, start, self.target_pose[worlds], self.local_m[worlds])
+        return measure(
+            self.state.object_pose[worlds],
+            self.object_index[worlds],
+            self.start_pose[worlds],
+            self.target_pose[worlds],
+            self.local_m[worlds],
+        )
 
     def lost(self, errors: Errors) -> np.ndarray:
         """Worlds (N,) in which the object was dropped, tipped over or fell, or physics diverged.
