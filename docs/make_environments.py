@@ -11,9 +11,15 @@ from pathlib import Path
 import iker_envs
 from iker_envs import measure, randomisation, rewards
 from iker_envs.spec import space_tables
+from iker_envs.stage.config import StageConfig
 from iker_envs.task import load_task
 
 PAGE = Path(__file__).with_name("environments.md")
+_TRAINING = {  # argument -> what it does
+    "free": '"all": every movable object can move; "near": what is far from the goal\'s object and its way is welded',
+    "grasp_bank": "grasped states that a world makes once and then repeats; 0: it grasps in every episode",
+    "start_bank": "starts that a world draws before it repeats them; 0: it draws one in every episode",
+}
 
 
 def page() -> str:
@@ -33,6 +39,15 @@ def _ids() -> str:
         line = task.description if task else "Any scene and goal, given as contracts, dictionaries or files."
         rows.append((f"`{id_}`", len(task.configurations) if task else "-", line))
     return _table(("id", "configurations", "what it is"), rows)
+
+
+def _training() -> str:
+    default = StageConfig()
+    rows = [
+        (f"`{name}`", repr(getattr(default, name)), repr(iker_envs.TRAINING[name]), text)
+        for name, text in _TRAINING.items()
+    ]
+    return _table(("argument", "default", "`TRAINING`", "meaning"), rows)
 
 
 def _rewards() -> str:
@@ -65,9 +80,9 @@ frame: +x forward, +y left, +z up, metres, radians, quaternions (w, x, y, z).
 makes the same environment.
 """
 
-_EPISODE = """## Episodes
+_EPISODE = f"""## Episodes
 
-A stage is an episode. `reset(seed=..., options={...})` of the single environment takes
+A stage is an episode. `reset(seed=..., options={{...}})` of the single environment takes
 
 - `world`: `"new"` (default) draws objects and physics anew, `"keep"` begins the next episode from the world as it
   stands: objects untouched, in motion too, counters cleared, the hand at its start pose.
@@ -80,12 +95,12 @@ per world, or target poses (N, 7), for goal-conditioned training. `get_state()` 
 save and restore all that the future depends on, to the last bit; both can be pickled. A state fits an environment made
 with the same arguments, in the same form.
 
-World i of the vector environment draws what a single one seeded with seed + i draws, where both are made with the same
-`free`: `"all"` by default for one world, `"near"` for many. Two things differ, since starts are dear in a batch: a
-world repeats its first 32 starts, in random order, and a carry begins with one of 4 grasps that the world made once,
-while `gym.make` grasps anew in every episode. So pushes are equal to the last bit for 32 episodes, and carries in
-distribution only.
+World i of the vector environment equals, to the last bit, a single one that is made with the same arguments and seeded
+with seed + i. In a batch every new start costs as much as many ticks, and a grasp costs 26 ticks of all worlds. Three
+arguments of both forms make that cheap, and `iker_envs.TRAINING` has all of them, as training uses them:
+`gym.make_vec(id, num_envs=512, **iker_envs.TRAINING)`.
 
+{_training()}
 A task of several stages begins with its first one; `gym.make(id, stage_index=2)` begins with the third, the earlier
 ones done. A push begins with the hand 10 cm from the object, above pushing height and round to one side, where there is
 room; a carry begins with the object grasped in physics.

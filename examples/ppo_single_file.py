@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import nn
 
-import iker_envs  # noqa: F401 (registers the environments)
+import iker_envs
 
 HORIZON = 16
 EPOCHS = 5
@@ -100,7 +100,7 @@ def train(env_id: str, num_envs: int, steps: int, seed: int = 0) -> tuple[Agent,
     """The agent, and the mean reward of every rollout."""
     torch.manual_seed(seed)
     torch.set_num_threads(1)  # the physics has the cores
-    env = gym.make_vec(env_id, num_envs=num_envs, random_first_age=True)
+    env = gym.make_vec(env_id, num_envs=num_envs, random_first_age=True, **iker_envs.TRAINING)
     agent = Agent(env.single_observation_space.shape[0], env.single_action_space.shape[0])
     optimiser = torch.optim.Adam(agent.parameters(), LEARNING_RATE)
     observation, _ = env.reset(seed=seed)

@@ -19,7 +19,6 @@ import yaml
 from iker_agent.config import RunConfig
 from iker_envs.contract import Contract
 from iker_envs.scene import Goal, upright_pose
-from iker_envs.sim import WorldReset
 from iker_envs.task import Task, load_task, parse_task
 
 MOMENTS = ("carry", "release", "look", "scene")
@@ -118,11 +117,7 @@ class Meddler:
 
     def _move(self, pose: np.ndarray) -> None:
         """Put the object elsewhere (7,); hand and other objects stay where they are."""
-        stage = self.env.worlds
-        now = stage.sim.state()
-        poses = np.array(now.object_pose)
-        poses[0, stage.sim.objects.index(self.disturbance.object)] = pose
-        stage.sim.reset(np.arange(1), WorldReset(now.gripper_pose, now.opening_m, poses, stage.opening_command_m))
+        self.env.move(self.disturbance.object, pose)
         self._strike()
         self._mine = False
 

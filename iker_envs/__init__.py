@@ -3,6 +3,7 @@
     gym.make("IKER-ShoePlace-v0")                     one world, a gymnasium.Env
     gym.make_vec("IKER-ShoePlace-v0", num_envs=512)   many worlds on CPU threads, a gymnasium VectorEnv
     gym.make("IKER-Stage-v0", scene=..., goal=...)    any scene and goal
+    gym.make_vec(id, num_envs=512, **TRAINING)        many worlds that are quick to begin anew
 
 `gym.make("iker_envs:IKER-ShoePlace-v0")` imports this module by itself.
 """
@@ -20,6 +21,9 @@ TASKS = {
     "IKER-BookStow-v0": "book_stow",
 }
 IDS = ("IKER-Stage-v0", *TASKS)
+# What makes episodes of many worlds cheap: neighbours that the task does not touch are welded, and every world repeats
+# a few grasped states and starts of its own instead of making new ones.
+TRAINING = {"free": "near", "grasp_bank": 4, "start_bank": 32}
 _ENTRY = {"entry_point": "iker_envs.env:StageEnv", "vector_entry_point": "iker_envs.vector_env:StageVectorEnv"}
 
 # No max_episode_steps: the environments keep the time limit themselves, alike in both forms.

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, ClassVar
 
 import gymnasium as gym
@@ -22,14 +23,14 @@ from iker_envs.contract import as_contract
 from iker_envs.measure import make_outcome
 from iker_envs.physics.mujoco_model import build_variants
 from iker_envs.pictures.camera import render
-from iker_envs.pictures.viewer import RenderModes, Viewer, check_display
+from iker_envs.pictures.viewer import Viewer, check_display
 from iker_envs.planning.grasps import check_grasp
 from iker_envs.scene import Goal, Grasp, Image, Outcome, Scene, View
 from iker_envs.spec import document
-from iker_envs.stage.making import check_configuration, check_options, episode_time, make_source, make_stage
-from iker_envs.stage.saved import short
-from iker_envs.stage.snapshot import Snapshot
-from iker_envs.stage.worlds import StageWorlds
+from iker_envs.stage.making import check_configuration, check_options, make_config, make_source
+from iker_envs.stage.snapshot import Snapshot, short
+from iker_envs.stage.stage import Stage
+from iker_envs.task import Task
 
 _OPTIONS = ("configuration", "goal", "grasp", "look", "world")
 
@@ -43,31 +44,35 @@ class StageEnv(Snapshot, gym.Env):
         scene, goal: a Scene and a Goal (object, dictionary, or path to JSON/YAML).
         stage_index: which stage of the task, counted from 0; the earlier ones are done when an episode begins.
         randomisation: a Randomisation, its dictionary, "on", "off", "all", or None for the default ranges.
+        render_mode: None, "rgb_array" (ray-cast side camera) or "human" (a window; needs a display).
         observation: "keypoints" (38 numbers) or "pose" (21).
         episode_s: time limit in seconds; None for the task's own (6 s without a task).
+        rewards: fields of RewardConfig to change.
         free: "all" movable objects are simulated (default), or "near" ones only.
-        render_mode: None, "rgb_array" (ray-cast side camera) or "human" (a window; needs a display).
+        grasp_bank: grasped states that a world makes once and then repeats; 0 (default) to grasp in every episode.
+        start_bank: starts that a world draws before it repeats them; 0 (default) for no end.
+        num_threads: CPU threads of the physics, 0 (default) for all cores, or one for a single world.
 
     `get_state()` and `set_state(state)` save and restore everything; environments can be pickled and copied.
     """
 
-    metadata = {"render_modes": RenderModes(), "render_fps": 10}  # noqa: RUF012 (gymnasium's own form)
+    metadata: ClassVar = {"render_modes": ["human", "rgb_array"], "render_fps": 10}
     _KEPT: ClassVar = ("_np_random", "_np_random_seed", "_grasp_failure", "_ready")
 
     def __init__(
         self,
-        task: str | None = None,
+        task: str | Path | Task | None = None,
         scene: Any = None,
         goal: Any = None,
         randomisation: Any = None,
         *,
         stage_index: int = 0,
-        observation: str = "keypoints",
-        episode_s: float | None = None,
-        free: str = "all",
         render_mode: str | None = None,
+        **config: Any,
     ) -> None:
-        self._arguments = {name: value for name, value in locals().items() if name not in ("self", "__class__")}
+        Snapshot.__init__(
+            self, task, scene, goal, randomisation, stage_index=stage_index, render_mode=render_mode, **config
+        )
         if render_mode is not None and render_mode not in self.metadata["render_modes"]:
             known = ", ".join(map(repr, (None, "rgb_array", "human")))
             raise ValueError(f"render_mode {render_mode!r} is unknown; known: {known}")
@@ -75,17 +80,7 @@ class StageEnv(Snapshot, gym.Env):
             check_display()
         self.render_mode = render_mode
         self.task, self.source, self.randomisation = make_source(task, scene, goal, randomisation, stage_index)
-        self.worlds: StageWorlds = make_stage(
-            self.source,
-            1,
-            self.randomisation,
-            observation=observation,
-            episode_s=episode_time(episode_s, self.task),
-            free=free,
-            num_threads=1,
-            grasp_bank=1,
-            start_bank=0,
-        )
+        self._worlds = Stage(self.source, 1, make_config(self.source, self.task, **config), self.randomisation)
         spec = self.worlds.config.spec
         bound = spec.observation_bound()
         self.observation_space = gym.spaces.Box(-bound, bound, dtype=np.float32)
@@ -135,8 +130,7 @@ class StageEnv(Snapshot, gym.Env):
         look = bool(options.get("look", False))
         super().reset(seed=seed)
         if seed is not None or not self.worlds.rngs:
-            self.worlds.seed([int(self.np_random.integers(2**31))] if seed is None else [seed])
-        self.worlds.grasps.forget(np.arange(1))
+            self.worlds.seed(np.arange(1), [int(self.np_random.integers(2**31)) if seed is None else seed])
         self.worlds.reset(np.arange(1), options.get("configuration"), look=look)
         missed = self.goal.grasp and not look and not self.worlds.grasped[0]
         self._grasp_failure = f"the hand did not lift {self.goal.object}" if missed else ""
@@ -158,7 +152,8 @@ class StageEnv(Snapshot, gym.Env):
         self._grasp_failure = self.worlds.keep(goal, grasp)
 
     def _check_ready(self, what: str) -> None:
-        if not self._ready and self.worlds.num_worlds:  # a closed environment says that it is closed
+        self._check_open()
+        if not self._ready:
             raise ValueError(f"call reset() before {what}()")
 
     def step(self, action):
@@ -166,7 +161,7 @@ class StageEnv(Snapshot, gym.Env):
         self._check_ready("step")
         action = self._check_action(action, f"an action is {self.action_space.shape[0]}")
         rows, lost, errors = self.worlds.step(action[None])
-        truncated = self.worlds.step_count[0] >= self.worlds.config.max_steps
+        truncated = self.worlds.episode.step_count[0] >= self.worlds.config.max_steps
         info = {f"reward/{name}": float(value[0]) for name, value in rows.items()}
         info |= {"is_success": bool(errors.success[0]), "is_success_strict": bool(errors.strict[0])}
         info |= {"goal_error_m": float(errors.goal_m[0])}
@@ -177,11 +172,24 @@ class StageEnv(Snapshot, gym.Env):
     def finish(self) -> Outcome:
         """Open the hand, retreat, wait until still (at most 3 s) and measure."""
         self._check_ready("finish")
-        steps = int(self.worlds.step_count[0])
+        steps = int(self.worlds.episode.step_count[0])
         errors = self.worlds.finish()
         poses = {o.name: np.array(o.pose) for o in self.scene.objects}
         model = self.scene.object(self.goal.object).model
         return make_outcome(errors, 0, self.goal, model, poses, self._grasp_failure, steps)
+
+    def move(self, name: str, pose: Any) -> None:
+        """Put an object at a pose (7,), base frame, at rest, as somebody would; hand and other objects stay.
+
+        ValueError if there is no such movable object, or the pose is none.
+        """
+        self._check_ready("move")
+        self.worlds.move(0, name, self._check_pose(name, pose))
+
+    def _check_pose(self, name: str, pose: Any) -> np.ndarray:
+        if name not in self.worlds.sim.objects:
+            raise ValueError(f"{short(name)} cannot be moved; movable: {', '.join(self.worlds.sim.objects)}")
+        return Goal(name, pose).target_pose
 
     def view(self) -> View:
         """What every camera sees, the hand out of sight. Never call it in mid-episode on hardware."""
@@ -204,7 +212,7 @@ class StageEnv(Snapshot, gym.Env):
 
     def _mirror(self) -> tuple[mujoco.MjModel, mujoco.MjData]:
         """A model with everything that can be seen, and data that show the world as it is."""
-        present = int(self.worlds.sim.variant[0]), int(self.worlds.configuration[0])
+        present = int(self.worlds.sim.variant[0]), int(self.worlds.episode.configuration[0])
         if self._visual is None or self._drawn != present:
             self._close_pictures()
             variant = replace(self.worlds.variants.items[present[0]], scene=self.worlds.scene)

@@ -4,9 +4,9 @@ Same-step autoreset by default: an observation after the end of an episode is th
 `info["final_obs"]` (N, obs) holds the last one (the current observation in unfinished rows). Arrays are fresh at every
 step. World i depends on its own seed only (seed + i), not on how many worlds there are.
 
-A push made with the same `free` as `gym.make` (there "all", here "near" by default) equals the single form seeded with
-seed + i for 32 episodes, after which a world repeats its starts. A carry begins with one of 4 grasps that its world
-made once, where the single form grasps anew: those agree in distribution only.
+World i equals, to the last bit, the single form that is made with the same arguments and seeded with seed + i. Drawing
+a start costs as much as stepping many ticks, and a grasp 26 ticks of all worlds: for training, `iker_envs.TRAINING` has
+the arguments that keep a few of both per world.
 """
 
 from __future__ import annotations
@@ -23,8 +23,10 @@ from gymnasium.vector.utils import batch_space
 from iker_envs.contract import as_contract, check_whole
 from iker_envs.measure import Errors
 from iker_envs.scene import Goal
-from iker_envs.stage.making import check_configuration, check_options, episode_time, make_source, make_stage
+from iker_envs.stage.making import check_configuration, check_options, make_config, make_source
 from iker_envs.stage.snapshot import Snapshot
+from iker_envs.stage.stage import Stage
+from iker_envs.task import Task
 
 _OPTIONS = ("configuration", "goals", "reset_mask")
 
@@ -36,8 +38,6 @@ class StageVectorEnv(Snapshot, VectorEnv):
         num_envs: N.
         autoreset_mode: "same_step", "next_step" or "disabled" (then `reset(options={"reset_mask": (N,) bool})`).
         random_first_age: start the first episodes at a random age, so that worlds are not in phase while training.
-        rewards: fields of RewardConfig to change.
-        num_threads: CPU threads of the physics, 0 for all cores.
         render_mode: None alone; `gym.make` draws pictures, of one world.
 
     `reset(options={"goals": ...})` gives every world a goal of its own for its episodes from then on: N Goals (or their
@@ -50,22 +50,19 @@ class StageVectorEnv(Snapshot, VectorEnv):
     def __init__(
         self,
         num_envs: int = 1,
-        task: str | None = None,
+        task: str | Path | Task | None = None,
         scene: Any = None,
         goal: Any = None,
         randomisation: Any = None,
         *,
         stage_index: int = 0,
-        observation: str = "keypoints",
-        episode_s: float | None = None,
-        free: str = "near",
         autoreset_mode: str | AutoresetMode = "same_step",
         random_first_age: bool = False,
-        rewards: Mapping[str, float] | None = None,
-        num_threads: int = 0,
         render_mode: str | None = None,
+        **config: Any,
     ) -> None:
-        self._arguments = {name: value for name, value in locals().items() if name not in ("self", "__class__")}
+        own = {"stage_index": stage_index, "autoreset_mode": autoreset_mode, "random_first_age": random_first_age}
+        Snapshot.__init__(self, num_envs, task, scene, goal, randomisation, **own, **config)
         if render_mode is not None:
             raise ValueError(
                 f"many worlds at once draw no pictures: render_mode is None, not {render_mode!r}; "
@@ -76,23 +73,15 @@ class StageVectorEnv(Snapshot, VectorEnv):
         self.autoreset_mode = _autoreset_mode(autoreset_mode)
         self.metadata = {**self.metadata, "autoreset_mode": self.autoreset_mode}
         self.task, self.source, self.randomisation = make_source(task, scene, goal, randomisation, stage_index)
-        self.worlds = make_stage(
-            self.source,
-            self.num_envs,
-            self.randomisation,
-            observation=observation,
-            episode_s=episode_time(episode_s, self.task),
-            free=free,
-            rewards=rewards,
-            num_threads=num_threads,
-        )
+        config = make_config(self.source, self.task, **config)
+        self._worlds = Stage(self.source, self.num_envs, config, self.randomisation)
         spec = self.worlds.config.spec
         bound = spec.observation_bound()
         self.single_observation_space = spaces.Box(-bound, bound, dtype=np.float32)
         self.single_action_space = spaces.Box(-1.0, 1.0, (spec.action_dim,), np.float32)
-        self.observation_space = batch_space(self.single_observation_space, num_envs)
-        self.action_space = batch_space(self.single_action_space, num_envs)
-        self._done = np.zeros(num_envs, dtype=bool)
+        self.observation_space = batch_space(self.single_observation_space, self.num_envs)
+        self.action_space = batch_space(self.single_action_space, self.num_envs)
+        self._done = np.zeros(self.num_envs, dtype=bool)
         self._configuration: list[int | None] = [None] * self.num_envs
 
     def reset(self, *, seed: int | Sequence[int] | None = None, options: Mapping[str, Any] | None = None):
@@ -112,13 +101,14 @@ class StageVectorEnv(Snapshot, VectorEnv):
         if seed is not None:  # `np_random_seed` tells the first world's
             super().reset(seed=seeds[0])
         if seeds is not None:
-            self.worlds.seed(seeds, mask if self.worlds.rngs else None)
+            chosen = np.flatnonzero(mask)
+            self.worlds.seed(chosen, [seeds[w] for w in chosen])
         for world in np.flatnonzero(mask):
             self._configuration[world] = options.get("configuration")
         self._reset(mask)
         if self.random_first_age and mask.all():
             ages = [rng.integers(self.worlds.config.max_steps) for rng in self.worlds.rngs]
-            self.worlds.step_count[:] = ages
+            self.worlds.episode.step_count[:] = ages
         return self.worlds.observe(), {}
 
     def _give_goals(self, goals: Any, worlds: np.ndarray) -> None:
@@ -167,7 +157,7 @@ class StageVectorEnv(Snapshot, VectorEnv):
             self._reset(fresh.copy())
             errors = self.worlds.errors()
         terminated = lost & ~fresh
-        truncated = (self.worlds.step_count >= self.worlds.config.max_steps) & ~fresh
+        truncated = (self.worlds.episode.step_count >= self.worlds.config.max_steps) & ~fresh
         reward = sum(rows.values())
         info = {f"reward/{name}": np.where(fresh, 0.0, value) for name, value in rows.items()}
         info |= {"is_success": errors.success, "is_success_strict": errors.strict, "goal_error_m": errors.goal_m}

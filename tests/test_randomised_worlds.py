@@ -180,7 +180,9 @@ def _field(name: str) -> Callable:
 
 MEASURES: dict[str, Callable] = {
     **{name: _field(name) for name in ("friction", "mass", "com_offset", "compliance", "restitution")},
-    "geometry_scale": lambda env: np.linalg.norm(env.worlds.local_m[:, 0] - env.worlds.local_m[:, 1], axis=-1),
+    "geometry_scale": lambda env: np.linalg.norm(
+        env.worlds.episode.local_m[:, 0] - env.worlds.episode.local_m[:, 1], axis=-1
+    ),
     "object_position": lambda env: _shoe(env)[:, :2],
     "object_yaw": lambda env: heading_angle(_shoe(env)[:, 3:], upright_pose([0, 0, 0])[3:]),
     "gripper_position": lambda env: env.worlds.state.gripper_pose[:, :3],
@@ -230,9 +232,9 @@ def test_a_larger_shoe_stands_higher_and_its_target_with_it():
     env.reset(seed=0)
     for _ in range(5):
         env.step(np.zeros((WORLDS, 6)))
-    length = np.linalg.norm(env.worlds.local_m[:, 0] - env.worlds.local_m[:, 1], axis=-1)
+    length = np.linalg.norm(env.worlds.episode.local_m[:, 0] - env.worlds.episode.local_m[:, 1], axis=-1)
     heights = 0.045 * length / 0.28
     assert len(np.unique(np.round(length, 6))) >= 4, "of 5 sizes"
     np.testing.assert_allclose(_shoe(env)[:, 2], heights, atol=0.001)
-    np.testing.assert_allclose(env.worlds.target_pose[:, 2], heights, atol=1e-9)
+    np.testing.assert_allclose(env.worlds.episode.target_pose[:, 2], heights, atol=1e-9)
     env.close()

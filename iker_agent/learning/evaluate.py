@@ -16,7 +16,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
-import iker_envs  # noqa: F401 (registers the environments)
+import iker_envs
 from iker_agent.learning.distributed import seed_for
 from iker_agent.learning.policy import Policy
 from iker_envs.measure import Errors
@@ -103,6 +103,7 @@ def evaluate_task(
 
 def make_copies(num_envs: int, **make: Any) -> StageVectorEnv:
     """A vector environment for evaluation: episodes do not start anew by themselves."""
+    make = {**iker_envs.TRAINING, **make}
     return gym.make_vec("IKER-Stage-v0", num_envs=num_envs, autoreset_mode="disabled", **make)
 
 

@@ -12,6 +12,7 @@ import gymnasium as gym
 import numpy as np
 from gymnasium.vector.utils import batch_space
 
+import iker_envs
 from iker_agent.learning.distributed import seed_for
 from iker_agent.learning.evaluate import evaluate
 from iker_agent.learning.network import NetworkPolicy
@@ -68,6 +69,7 @@ def make_mixture(stages: Stages, num_envs: int, **make: Any) -> StageVectorEnv |
 
 def _worlds(stage: tuple[str, int], num_envs: int, make: dict[str, Any]) -> StageVectorEnv:
     name, index = stage
+    make = {**iker_envs.TRAINING, **make}
     return gym.make_vec("IKER-Stage-v0", num_envs=num_envs, task=name, stage_index=index, random_first_age=True, **make)
 
 

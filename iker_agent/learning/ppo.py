@@ -13,7 +13,7 @@ from typing import Any
 import gymnasium as gym
 import torch
 
-import iker_envs  # noqa: F401 (registers the environments)
+import iker_envs
 from iker_agent.learning.evaluate import evaluate
 from iker_agent.learning.learner import Learned, Report
 from iker_agent.learning.network import NetworkPolicy
@@ -54,6 +54,7 @@ class PPOLearner:
         candidates = [init, shipped_for(scene, goal)] if self.config.warm_start else [init]
         candidates = [c for c in candidates if isinstance(c, NetworkPolicy)]
         make = {"num_threads": self.config.num_threads, "rewards": _WARM_REWARDS if candidates else {}, **kwargs}
+        make = {**iker_envs.TRAINING, **make}
         env = gym.make_vec("IKER-Stage-v0", num_envs=self.config.num_envs, random_first_age=True, **make)
         try:
             judge = fresh_copies(self.config.eval_envs, make)
