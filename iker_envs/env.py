@@ -33,6 +33,7 @@ from iker_envs.stage.stage import Stage
 from iker_envs.task import Task
 
 _OPTIONS = ("configuration", "goal", "grasp", "look", "world")
+_UNIT_TOLERANCE = 1e-3  # of the length of a quaternion that is given
 
 
 @document
@@ -92,6 +93,11 @@ class StageEnv(Snapshot, gym.Env):
         self._ready = False
 
     @property
+    def template(self) -> Scene:
+        """Models, furniture where it stands, cameras and workspace; the poses of movable objects mean nothing."""
+        return self.worlds.template(0)
+
+    @property
     def scene(self) -> Scene:
         """The scene with the objects where they are now (simulation's truth)."""
         return self.worlds.scene_now(0)
@@ -101,7 +107,9 @@ class StageEnv(Snapshot, gym.Env):
         """The goal of the present episode."""
         return self.worlds.goal
 
-    def reset(self, *, seed: int | None = None, options: Mapping[str, Any] | None = None):
+    def reset(
+        self, *, seed: int | None = None, options: Mapping[str, Any] | None = None
+    ) -> tuple[np.ndarray, dict[str, Any]]:
         """Begin an episode; see the module docstring for `options`. Returns (observation, info)."""
         options = check_options(options, _OPTIONS)
         world = options.get("world", "new")
@@ -156,7 +164,7 @@ class StageEnv(Snapshot, gym.Env):
         if not self._ready:
             raise ValueError(f"call reset() before {what}()")
 
-    def step(self, action):
+    def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
         """One tick of 0.1 s. Returns (observation, reward, terminated, truncated, info)."""
         self._check_ready("step")
         action = self._check_action(action, f"an action is {self.action_space.shape[0]}")
@@ -178,18 +186,17 @@ class StageEnv(Snapshot, gym.Env):
         model = self.scene.object(self.goal.object).model
         return make_outcome(errors, 0, self.goal, model, poses, self._grasp_failure, steps)
 
-    def move(self, name: str, pose: Any) -> None:
-        """Put an object at a pose (7,), base frame, at rest, as somebody would; hand and other objects stay.
+    def move(self, name: str, pose: np.ndarray) -> None:
+        """Put the movable object of this name at a pose (7,), base frame, as a person would.
 
-        ValueError if there is no such movable object, or the pose is none.
+        Objects come to rest and the hand stays where it is. ValueError if there is no such object, or the pose is none.
         """
         self._check_ready("move")
-        self.worlds.move(0, name, self._check_pose(name, pose))
-
-    def _check_pose(self, name: str, pose: Any) -> np.ndarray:
-        if name not in self.worlds.sim.objects:
-            raise ValueError(f"{short(name)} cannot be moved; movable: {', '.join(self.worlds.sim.objects)}")
-        return Goal(name, pose).target_pose
+        objects = self.worlds.sim.objects
+        if name not in objects:
+            raise ValueError(f"{short(name)} cannot be moved; movable: {', '.join(objects)}")
+        self.worlds.move(0, name, _checked_pose(pose))
+        self._show()
 
     def view(self) -> View:
         """What every camera sees, the hand out of sight. Never call it in mid-episode on hardware."""
@@ -243,3 +250,14 @@ class StageEnv(Snapshot, gym.Env):
         """Free the simulation and the window."""
         self._close_pictures()
         self._close_worlds()
+
+
+def _checked_pose(pose: Any) -> np.ndarray:
+    """A pose (7,) as float64; ValueError unless it is finite and its quaternion of unit length."""
+    try:
+        array = np.array(pose, dtype=np.float64)
+    except (TypeError, ValueError):  # no numbers, or rows of different lengths
+        array = np.array(np.nan)
+    if array.shape != (7,) or not np.isfinite(array).all() or abs(np.linalg.norm(array[3:]) - 1.0) > _UNIT_TOLERANCE:
+        raise ValueError(f"a pose is x, y, z and a unit quaternion w, x, y, z, 7 finite numbers, not {short(pose)}")
+    return array
