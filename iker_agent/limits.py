@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from math import isfinite
 
 MAX_SEED = 2**32 - 1  # what numpy, torch and gymnasium all take, also once a number of episodes is added
+
+
+def check_choice(name: str, value: str, known: Collection[str]) -> None:
+    """ValueError unless a setting is one of the known values."""
+    if value not in known:
+        raise ValueError(f"{name} {value!r} is unknown; known: {', '.join(known)}")
 
 
 def check_seed(seed: int) -> None:

@@ -98,6 +98,11 @@ class StageEnv(Snapshot, gym.Env):
         return self.worlds.template(0)
 
     @property
+    def has_truth(self) -> bool:
+        """A simulation knows where everything is."""
+        return True
+
+    @property
     def scene(self) -> Scene:
         """The scene with the objects where they are now (simulation's truth)."""
         return self.worlds.scene_now(0)

@@ -265,6 +265,7 @@ class Outcome(Contract):
     reason: str = ""  # one sentence on what went wrong; empty when nothing did
     num_steps: int = 0
     object_poses: dict[str, np.ndarray] = field(default_factory=dict)
+    grasped: bool = True  # False where the hand should have held the object when the policy began, and did not
 
 
 def turned_pose(position_m: np.ndarray, roll_pitch_yaw_rad: Iterable[float]) -> np.ndarray:

@@ -32,6 +32,11 @@ class World(Protocol):
         ...
 
     @property
+    def has_truth(self) -> bool:
+        """Is `scene` the truth, as in a simulation, and not an estimate?"""
+        ...
+
+    @property
     def scene(self) -> Scene:
         """The scene with the objects where they are now: simulation's truth, elsewhere the latest estimate."""
         ...
@@ -64,6 +69,10 @@ class World(Protocol):
 
     def finish(self) -> Outcome:
         """Open the hand, retreat, wait until all is still and measure how the stage ended."""
+        ...
+
+    def render(self) -> np.ndarray | None:
+        """A picture (H, W, 3) uint8 of the world as it is, for videos; None from a world that makes none."""
         ...
 
     def move(self, name: str, pose: np.ndarray) -> None:

@@ -5,7 +5,8 @@ from dataclasses import FrozenInstanceError
 
 import pytest
 
-from iker_agent.config import BACKENDS, LEARNERS, RunConfig, make_config, presets
+from iker_agent.config import BACKENDS, CONTRACTS, LEARNERS, WORLDS, RunConfig, make_config, presets
+from iker_envs.perception import SOURCES
 
 DEFAULTS = RunConfig()
 
@@ -100,7 +101,15 @@ def test_a_wrong_type_is_one_sentence_with_key_and_value(override, key, value):
 
 
 @pytest.mark.parametrize(
-    ("override", "known"), [("learner=sac", LEARNERS), ("vlm=oracle", BACKENDS)], ids=["learner", "vlm"]
+    ("override", "known"),
+    [
+        ("learner=sac", LEARNERS),
+        ("vlm=oracle", BACKENDS),
+        ("world=lab", WORLDS),
+        ("run.contract=joints", CONTRACTS),
+        ("perception.source=rgbd", SOURCES),
+    ],
+    ids=["learner", "vlm", "world", "contract", "perception"],
 )
 def test_an_unknown_name_is_told_with_the_known_ones(override, known):
     with pytest.raises(ValueError, match=f"'{override.split('=')[1]}' is unknown; known: {', '.join(known)}"):

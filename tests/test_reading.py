@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from iker_agent.config import RunConfig
+from iker_agent.config import make_config
+from iker_agent.plan import make_plan
 from iker_agent.records.reading import read_run
-from iker_agent.records.record import RunResult, StageRecord, final_outcome, run_record
+from iker_agent.records.record import Failure, RunResult, StageRecord, Whereabouts, final_outcome, run_record
 from iker_agent.records.run_folder import Folder
 from iker_envs.scene import Goal, Outcome, upright_pose
-from iker_envs.task import load_task
 
 OUTCOME = Outcome(
     True, True, 0.0123, 0.01, 0.02, 0.003, num_steps=17, object_poses={"left_shoe": upright_pose([0.4, 0, 0])}
@@ -33,19 +33,25 @@ STAGES = [
         learning_seconds=12.5,
         outcome=OUTCOME,
     ),
-    StageRecord(2, problem="no usable program after 1 answer: it is empty", refusals=["it is empty"], answers=1),
+    StageRecord(
+        2,
+        failed=Failure.ANSWER,
+        problem="no usable program after 1 answer: it is empty",
+        refusals=["it is empty"],
+        answers=1,
+    ),
 ]
 
 
 @pytest.fixture
 def run(tmp_path: Path) -> Path:
     """A run of two stages and a final look, written by what writes real ones."""
-    task = load_task("shoe_push")
+    plan = make_plan(make_config(task="shoe_push", instruction="Put it there"))
     look = StageRecord(3, answers=2, refusals=["no code"])
     result = RunResult(True, True, "", 33.5, STAGES, look, {"calls": 4})
     folder = Folder(tmp_path)
-    folder.json("run.json", run_record(RunConfig(task="shoe_push"), task, "Put it there", result))
-    folder.json("outcome.json", final_outcome(task.sample(None), result))
+    folder.json("run.json", run_record(plan, result, "truth"))
+    folder.json("outcome.json", final_outcome(Whereabouts(plan.task.sample(None), "truth"), result))
     stage = folder.stage(1)
     stage.json("goal.json", GOAL)
     stage.json("outcome.json", OUTCOME)

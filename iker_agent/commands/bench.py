@@ -11,7 +11,7 @@ from rich.table import Table
 
 from iker_agent.backends import make_vlm
 from iker_agent.config import CONTRACTS, RunConfig
-from iker_agent.experiments.vlm_bench import Row, Summary, bench, results, summarise
+from iker_agent.experiments.vlm_bench import BenchRow, Summary, bench, results, summarise
 from iker_agent.learning.evaluate import wilson
 from iker_agent.records.run_folder import Folder, fresh_folder
 from iker_agent.vlm.errors import Unanswered
@@ -45,7 +45,7 @@ def bench_vlm(config: RunConfig, names: Sequence[str], contract: str, samples: i
     return not problem
 
 
-def _place(row: Row) -> str:
+def _place(row: BenchRow) -> str:
     return f"{row.task} {row.configuration} stage {row.stage} sample {row.sample} ({row.contract})"
 
 

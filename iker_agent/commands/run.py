@@ -1,6 +1,6 @@
 """What `iker run` and `iker replay` do once their settings are put together.
 
-start_run(config, out)       ->  run folder with report, exit code
+start_run(config, out)       ->  run folder with report; is the task done?
 replay_run(folder, out)      ->  the run again from its record, goals compared bit by bit
 """
 
@@ -17,11 +17,11 @@ from rich.markup import escape
 from iker_agent.backends import make_vlm
 from iker_agent.commands.display import Screen
 from iker_agent.config import RunConfig, make_config
-from iker_agent.disturb import chosen_task
 from iker_agent.learners import make_learner
 from iker_agent.learning.learner import Learned, Learner
 from iker_agent.learning.policy_files import load_policy
-from iker_agent.loop import run_task
+from iker_agent.loop import carry_out
+from iker_agent.plan import Plan, make_plan
 from iker_agent.records.record import RunResult
 from iker_agent.records.report import write_report
 from iker_agent.records.run_folder import Folder, fresh_folder
@@ -34,27 +34,32 @@ from iker_envs.spec import spec_of
 
 def start_run(config: RunConfig, out: Path | None) -> bool:
     """Run a task into a fresh folder with a report; True if it is done."""
-    task = chosen_task(config)
-    task.configuration(config.configuration)
+    plan = make_plan(config)
     as_randomisation(config.randomisation)
-    vlm = make_vlm(config, task)  # wrong settings leave no folder behind
-    folder = Folder(fresh_folder(out, task.name))
-    result = _run(config, folder, vlm)
-    return result is not None and result.success
+    vlm = make_vlm(config, plan.task)  # wrong settings leave no folder behind
+    folder = Folder(fresh_folder(out, plan.task.name))
+    return _carry_out(plan, folder, vlm).success
 
 
-def _run(config: RunConfig, folder: Folder, vlm: VLM, learner: Learner | None = None) -> RunResult | None:
-    instruction = config.instruction or chosen_task(config).configuration(config.configuration).instruction
-    with Screen(config.learn.budget_s) as screen:
-        screen.console.print(f"[bold]{escape(instruction)}[/bold]")
+def _carry_out(plan: Plan, folder: Folder, vlm: VLM, learner: Learner | None = None) -> RunResult:
+    """Run and report; a run that is interrupted or breaks off leaves its report before the exception goes on."""
+    with Screen(plan.config.learn.budget_s) as screen:
+        screen.console.print(f"[bold]{escape(plan.instruction)}[/bold]")
         try:
-            result = run_task(config, folder, screen, vlm, learner)
-        except KeyboardInterrupt:
-            write_report(folder.path)
-            screen.note(f"interrupted; what was done so far is in {folder.path}")
-            return None
+            result = carry_out(plan, folder, screen, vlm, learner)
+        except BaseException as error:  # is raised again; Ctrl-C is no Exception
+            _report_what_there_is(
+                folder, screen, "interrupted" if isinstance(error, KeyboardInterrupt) else "broken off"
+            )
+            raise
         screen.closing(result, str(write_report(folder.path)))
     return result
+
+
+def _report_what_there_is(folder: Folder, screen: Screen, how: str) -> None:
+    if (folder.path / "run.json").is_file():
+        write_report(folder.path)
+        screen.note(f"{how}; what was done so far is in {folder.path}")
 
 
 @dataclass(frozen=True)
@@ -72,18 +77,17 @@ class Comparison:
         return bool(self.equal) and not self.different
 
 
-def replay_run(run: Path, out: Path | None) -> Comparison | None:
-    """Execute a recorded run again, with its answers and policies; None if it is interrupted.
+def replay_run(run: Path, out: Path | None) -> Comparison:
+    """Execute a recorded run again, with its answers and policies.
 
     No model is asked and nothing is trained, except in stages whose policy is not in the run folder. ValueError if the
     folder does not hold a recorded run.
     """
-    config = recorded_config(run)
+    plan = make_plan(recorded_config(run))
     vlm = Replay(run, "order")
-    learner = _StoredPolicies(run, config)
+    learner = _StoredPolicies(run, plan.config)
     folder = Folder(fresh_folder(out, f"{run.resolve().name}_replay"))
-    if _run(config, folder, vlm, learner) is None:
-        return None
+    _carry_out(plan, folder, vlm, learner)
     names = sorted(p.parent.name for p in run.glob("stage_*/goal.json"))
     same = [n for n in names if _content(run / n / "goal.json") == _content(folder.path / n / "goal.json")]
     different = [n for n in names if n not in same]

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
-from iker_agent.records.record import RunResult, StageRecord
+from iker_agent.records.record import Failure, RunResult, StageRecord
 from iker_envs.contract import Contract
 from iker_envs.scene import Goal, Outcome
 
@@ -166,6 +166,7 @@ class RecordedRun:
     task: str = ""
     id: str = ""
     spec_hash: str = ""
+    judged_by: str = ""  # how it is known where things ended: truth or estimate
     seeds: dict[str, Any] = field(default_factory=dict)
     versions: dict[str, Any] = field(default_factory=dict)
     config: dict[str, Any] = field(default_factory=dict)
@@ -228,7 +229,7 @@ def _read_stage(run: Files, name: str, number: int, entry: dict[str, Any] | None
     goal = files.json("goal.json")
     stage = RecordedStage(name, number, files, done=goal.get("done") is True)
     if entry is not None:
-        stage.record = run.filled(StageRecord, "run.json", entry, f"{name}.", number=number)
+        stage.record = run.filled(StageRecord, "run.json", entry, f"{name}.", number=number, failed=_failure(entry))
     if not stage.done:
         stage.goal = files.contract(Goal, "goal.json", goal)
     stage.outcome = files.contract(Outcome, "outcome.json", files.json("outcome.json"))
@@ -243,6 +244,12 @@ def _read_stage(run: Files, name: str, number: int, entry: dict[str, Any] | None
     stage.prompt = files.text("prompt.md")
     stage.reply = files.text("reply.md")
     return stage
+
+
+def _failure(entry: Mapping[str, Any]) -> Failure | None:
+    """What failed; None too where this version has no word for it."""
+    failed = entry.get("failed")
+    return Failure(failed) if isinstance(failed, str) and failed in set(Failure) else None
 
 
 def _read_result(stage: RecordedStage, entry: Mapping[str, Any]) -> None:
