@@ -21,7 +21,9 @@ from jinja2 import Environment, StrictUndefined, Template
 
 from iker_agent.records.code_html import coloured
 from iker_agent.records.embedding import image_uri, poster_uri, video_uri
+from iker_agent.records.ending import Ending, ending_of, sentence
 from iker_agent.records.reading import RecordedRun, RecordedStage, is_number, read_run
+from iker_agent.records.record import Failure
 from iker_agent.records.run_folder import Folder
 
 _ACTED = ("metrics.csv", "curve.png", "outcome.json", "rollout.mp4")  # files of a stage that learned and acted
@@ -48,12 +50,11 @@ class _Section:
 
     stage: RecordedStage
     title: str
-    kind: str  # good, bad, done or open: the colour of the badge
-    status: str  # the words on it
-    reason: str = ""
+    ending: Ending
     goal_words: list[str] = field(default_factory=list)
     refusals: list[str] = field(default_factory=list)
     learning: dict[str, Any] = field(default_factory=dict)  # end of the training log
+    grasp_failed: bool = False
     untrained: bool = False  # there is a training log, and nothing was trained
     marked: str = ""
     curve: str = ""
@@ -92,16 +93,22 @@ def _verdict(run: RecordedRun) -> tuple[str, str, str]:
     if result.done:
         return "bad", "Not done", "The program said done, but the objects are not where the task wants them."
     if result.reason == "interrupted":
-        return "open", "Interrupted", "The run was stopped before it came to an end."
-    return "bad", "Not done", _sentence(result.reason) if result.reason else "No reason was recorded."
+        return "open", "Interrupted", f"The run was stopped {_where_stopped(run)}before it came to an end."
+    return "bad", "Not done", sentence(result.reason) if result.reason else "No reason was recorded."
+
+
+def _where_stopped(run: RecordedRun) -> str:
+    """The stage that was stopped, with a space behind it; nothing where that is not known."""
+    last = run.stages[-1] if run.stages else None
+    return f"in stage {last.number} ({_title(last)}) " if last and ending_of(last).kind == "open" else ""
 
 
 def _section(stage: RecordedStage, run: RecordedRun) -> _Section:
-    kind, status, reason = _status(stage)
-    section = _Section(stage, _title(stage), kind, status, reason, _goal_in_words(stage), _refusals(stage, run))
+    section = _Section(stage, _title(stage), ending_of(stage), _goal_in_words(stage), _refusals(stage, run))
     section.learning = _learned(stage.rows)
     trained = bool(stage.rows and stage.rows[-1].get("steps"))
     section.untrained = stage.files.has("metrics.csv") and not trained
+    section.grasp_failed = section.ending.what is Failure.GRASP
     section.marked = image_uri(stage.files.bytes("marked.png"))
     section.curve = "" if section.untrained else image_uri(stage.files.bytes("curve.png"))  # that one shows no curve
     section.video = video_uri(stage.files.bytes("rollout.mp4"))
@@ -120,20 +127,6 @@ def _title(stage: RecordedStage) -> str:
     return "no goal"
 
 
-def _status(stage: RecordedStage) -> tuple[str, str, str]:
-    """How the stage ended: kind, words, reason."""
-    problem = stage.record.problem if stage.record else ""
-    if stage.done:
-        return "done", "Said done", ""
-    if stage.success_strict:
-        return "good", "Success", ""
-    if stage.outcome is not None or stage.goal_error_m is not None:
-        return "bad", "Missed", _sentence(stage.outcome.reason if stage.outcome and stage.outcome.reason else problem)
-    if problem:
-        return "bad", "Not carried out", _sentence(problem)
-    return "open", "Unfinished", "There is no outcome of this stage."
-
-
 def _refusals(stage: RecordedStage, run: RecordedRun) -> list[str]:
     """Why answers were sent back; the look that ended the run is recorded apart from the stages."""
     look = run.result.final_look
@@ -145,9 +138,12 @@ def _expected(section: _Section, run: RecordedRun) -> list[str]:
     """The files that a stage with this ending leaves."""
     names = ["marked.png", "prompt.md", "reply.md", "program.py"]
     stage = section.stage
-    if section.kind in ("good", "open") or stage.outcome or stage.goal or stage.done:
+    if section.ending.what is Failure.SCENE:
+        return []
+    if section.ending.kind in ("good", "open") or stage.outcome or stage.goal or stage.done:
         names.append("goal.json")
-    if section.kind == "done" or section.status == "Not carried out":
+    acted = section.ending.kind == "good" or stage.outcome or stage.goal_error_m is not None
+    if not acted and section.ending.status != "Unfinished":
         return names
     settings = run.config.get("run")
     video = not isinstance(settings, dict) or settings.get("video") is not False
@@ -196,14 +192,6 @@ def _flat(content: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
         else:
             flat[f"{prefix}{key}"] = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     return flat
-
-
-def _sentence(text: str) -> str:
-    """With a full stop, and a capital unless the first word is a name such as left_shoe."""
-    text = text.strip()
-    if text.partition(" ")[0].isalpha():
-        text = text[0].upper() + text[1:]
-    return text if not text or text.endswith((".", "!", "?")) else f"{text}."
 
 
 def _cm(metres: Any) -> str:
