@@ -10,9 +10,17 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+import socket
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
+
+try:
+    import fcntl
+except ImportError:  # not POSIX: see `_hold`
+    fcntl = None
 
 import imageio.v2 as imageio
 import numpy as np
@@ -20,6 +28,8 @@ import yaml
 from PIL import Image as PillowImage
 
 from iker_envs.contract import Contract
+
+LOCK = ".lock"
 
 
 class Folder:
@@ -68,6 +78,80 @@ def fresh_folder(out: str | Path | None, task: str) -> Path:
             raise ValueError(f"{str(path)!r} already holds a run; choose another folder or remove it")
         return path
     number = 1
-    while (path := Path("runs") / f"{task}_{number:03d}").exists():
-        number += 1
-    return path
+    while True:
+        path = Path("runs") / f"{task}_{number:03d}"
+        try:
+            path.mkdir(parents=True)  # made at once: of two runs that begin together, one takes the next number
+        except FileExistsError:
+            number += 1
+        else:
+            return path
+
+
+@contextmanager
+def locked(folder: str | Path) -> Iterator[str]:
+    """Inside, no other process may write into the folder, which is made if it is missing.
+
+    Gives a sentence about a process that held the folder and ended without leaving it (killed, say), else "".
+    ValueError says which process holds the folder.
+    """
+    path = Path(folder) / LOCK
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with _hold(path) as file:
+        try:
+            file.seek(0)
+            left = file.read()
+            _write_holder(file, path)
+            yield f"{_holder(left)} ended without leaving the folder {str(folder)!r}; it is taken over" if left else ""
+        finally:
+            path.unlink(missing_ok=True)  # before the file is closed: nobody else holds it yet
+
+
+def _hold(path: Path) -> TextIO:
+    """The lock file, open and held by this process; the system lets go of it when the process ends, however it ends.
+
+    Where the system has no `flock`, a lock file that exists is held: one that a killed process left has to be removed.
+    """
+    while True:
+        if fcntl is None:
+            try:
+                return path.open("x+", encoding="utf-8")
+            except FileExistsError:
+                raise ValueError(f"{_held(path)}; if that process is gone, remove {str(path)!r}") from None
+        file = path.open("a+", encoding="utf-8")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.close()
+            raise ValueError(f"{_held(path)}; wait until it ends, or choose another folder") from None
+        with suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(file.fileno()), path.stat()):
+                return file
+        file.close()  # its holder removed it meanwhile
+
+
+def _held(path: Path) -> str:
+    try:
+        holder = _holder(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:  # it has just ended
+        holder = _holder("")
+    return f"{holder} is writing into {str(path.parent)!r}"
+
+
+def _holder(text: str) -> str:
+    """Who wrote a lock file, in words; a file that is cut, or not yet written, tells nothing."""
+    try:
+        facts = json.loads(text)
+        return f"process {facts['pid']} on {facts['host']}, since {facts['since']},"
+    except (ValueError, TypeError, KeyError):
+        return "another process"
+
+
+def _write_holder(file: TextIO, path: Path) -> None:
+    since = datetime.now().astimezone().isoformat(sep=" ", timespec="seconds")
+    try:
+        file.truncate(0)
+        json.dump({"pid": os.getpid(), "host": socket.gethostname(), "since": since}, file)
+        file.flush()
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from None
