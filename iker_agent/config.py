@@ -20,13 +20,13 @@ from omegaconf.errors import OmegaConfBaseException
 
 from iker_agent.learning.ppo_config import PPOConfig
 from iker_agent.limits import check_choice, check_range, check_seed
+from iker_agent.program.signatures import CONTRACTS
 from iker_agent.prompt_kinds import check_prompt
 from iker_agent.vlm.settings import BACKENDS, AskSettings
 from iker_envs.perception import SOURCES, PoseNoise
 
 WORLDS = ("sim",)
 LEARNERS = ("ppo", "waypoint")
-CONTRACTS = ("keypoints", "poses")
 
 
 @dataclass(frozen=True)

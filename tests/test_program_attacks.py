@@ -243,11 +243,12 @@ def copy(tmp_path) -> Copy:
 def without_language(copy) -> Copy:
     """Any Python runs, with all builtins and the whole of numpy; only the process is locked."""
     copy.append(
-        "language.py", "\n\ndef admit(source, function):\n    return Admitted(ast.parse(source, FILENAME), ())\n"
+        "language.py",
+        "\n\ndef admit(source, *_):\n    return Admitted(ast.parse(source, FILENAME), ())\n",
     )
     copy.append(
         "facades.py",
-        "\n\ndef program_globals(printer):\n    return {'__builtins__': builtins, '__name__': 'program', 'np': np}\n",
+        "\n\ndef program_globals(*_):\n    return {'__builtins__': builtins, '__name__': 'program', 'np': np}\n",
     )
     return copy
 

@@ -15,6 +15,8 @@ from iker_agent.asking.goals import Refusal, check_goal, goal_notes
 from iker_agent.asking.prompts import REPAIR, object_poses
 from iker_agent.program import extract_program, run_program
 from iker_agent.program.extract import CUT
+from iker_agent.program.rows import POSE_ROWS
+from iker_agent.program.signatures import signature_named
 from iker_agent.records.run_folder import Folder
 from iker_agent.seeing.look import Look
 from iker_agent.vlm.errors import Unusable
@@ -115,4 +117,5 @@ def read_reply(text: str, seen: Look, wanted: Requirements, folder: Folder) -> A
 
 
 def _inputs(seen: Look, contract: str) -> dict:
-    return seen.keypoints.by_label() if contract == "keypoints" else object_poses(seen.scene)
+    is_pose = signature_named(contract).rows is POSE_ROWS
+    return object_poses(seen.scene) if is_pose else seen.keypoints.by_label()

@@ -16,6 +16,8 @@ from pathlib import Path
 import numpy as np
 from scipy.spatial.transform import Rotation
 
+from iker_agent.program.rows import POSE_ROWS
+from iker_agent.program.signatures import signature_named
 from iker_agent.prompt_kinds import PROMPTS, PromptKind
 from iker_agent.vlm.types import Message, Part, Request
 from iker_envs.measure import reached
@@ -67,7 +69,7 @@ def build_request(
         parts += _history(history, instruction, outcomes)
     now = f"## Now\n\nInstruction: {instruction}"
     poses = object_poses(scene)
-    if prompt.contract == "poses":
+    if signature_named(prompt.contract).rows is POSE_ROWS:
         now += "\n\nObjects (x, y, z in metres, roll, pitch, yaw in radians):\n\n" + _listed(poses)
     parts += [Part(now), Part(image=marked, image_name=image_name)]
     attachments = {"keypoints": dict(keypoints), "poses": poses, "instruction": instruction}

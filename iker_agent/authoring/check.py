@@ -19,6 +19,7 @@ from iker_agent.asking.goals import Refusal, check_goal
 from iker_agent.execute import execute
 from iker_agent.learning.waypoint import WaypointLearner
 from iker_agent.program import ProgramResult, run_program
+from iker_agent.program.signatures import CONTRACTS, signature_named
 from iker_agent.seeing.keypoints import MIN_DRAWN_PER_OBJECT, Keypoints, select_keypoints
 from iker_envs.geometry import pose_apply
 from iker_envs.measure import STRICT_M, keypoint_error
@@ -37,7 +38,6 @@ REPRODUCE_M = 0.001
 PENETRATION_M = 0.002
 _CORNER_PENETRATION_M = 0.005  # at the corners of start ranges; boxes about round parts reach a little further
 _TRIES = 3
-CONTRACTS = ("keypoints", "poses")
 
 
 def check_task(name_or_path: str, *, solve: bool = True) -> list[str]:
@@ -178,7 +178,9 @@ def _stage_faults(stage: StageSpec, scene: Scene, goal: Goal) -> Iterator[str]:
     for contract in CONTRACTS:
         if contract not in stage.programs:
             yield f"there is no program for the {contract} contract"
-        elif fault := _program_fault(stage.programs[contract], contract, inputs[contract], scene, goal, keypoints):
+            continue
+        given = inputs[signature_named(contract).rows.name]
+        if fault := _program_fault(stage.programs[contract], contract, given, scene, goal, keypoints):
             yield fault
 
 

@@ -10,9 +10,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from iker_agent.backends import make_vlm
-from iker_agent.config import CONTRACTS, RunConfig
+from iker_agent.config import RunConfig
 from iker_agent.experiments.vlm_bench import BenchRow, Summary, bench, results, summarise
 from iker_agent.learning.evaluate import wilson
+from iker_agent.program.signatures import CONTRACTS
 from iker_agent.records.run_folder import Folder, fresh_folder
 from iker_agent.vlm.errors import Unanswered
 from iker_envs.task import load_task, task_names

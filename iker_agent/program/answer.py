@@ -1,4 +1,4 @@
-"""What a program returned, judged by its contract: the only place that knows what is acceptable.
+"""The parts that answers are read with; each contract puts together what it needs.
 
 In: a returned value as `serialise` gives it (from a process that is not trusted) and the caller's own rows.
 Out: object, labels, grasp and targets, or `Invalid` with one sentence. Generous where the meaning is plain (5 for "5",
@@ -10,14 +10,13 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass, field
 from typing import Any
 
 from iker_agent.program.result import clean_line
+from iker_agent.program.rows import KEYPOINT_ROWS, RowKind, Rows, has_moved
 from iker_agent.program.serialise import Array, Other, Pairs, Unordered
-from iker_agent.program.signatures import Contract, Rows
+from iker_agent.program.signature import Invalid, Reading, Signature
 
-STILL_M = 1e-3  # a row that changed by less than this (metres, radians) has not moved
 MAX_ABS_M = 100.0  # no table is further away; catches units gone wrong and runaway arithmetic
 MAX_ABS_RAD = 2 * math.pi + 0.1  # a full turn and rounding; beyond it an angle must be in degrees
 MAX_OBJECT_LENGTH = 200
@@ -25,53 +24,21 @@ MAX_OBJECT_LENGTH = 200
 _TRUTHS = {"true": True, "grasp": True, "yes": True, "false": False, "push": False, "no": False}
 
 
-class Invalid(Exception):
-    """The returned value does not fulfil the contract; the text is one sentence."""
-
-
-@dataclass
-class Reading:
-    """What has been understood so far; `done` means that the program declares the task finished."""
-
-    done: bool = False
-    object: str = ""
-    labels: tuple[str, ...] = ()
-    grasp: bool = False
-    targets: Rows = field(default_factory=dict)
-    warnings: list[str] = field(default_factory=list)
-
-
-def read_answer(value: Any, contract: Contract, originals: Rows, argument: Any = None) -> Reading:
-    """Reads a returned value.
-
-    `originals` are the rows the program was given (label -> numbers), `argument` the dictionary they were in as the
-    program has left it: one that says done must not have moved anything.
-    """
-    reading = Reading()
-    values = _split(value, contract, reading)
-    if reading.done:
-        for rows in (argument, *values[-1:]):
-            _check_unmoved(rows, contract, originals)
-        return reading
-    given = dict(zip(contract.returns, values, strict=True))
-    reading.object = _read_object(given["object_to_interact"], reading)
-    reading.grasp = _read_grasp(given["grasp_mode"], reading)
-    if "keypoint_indices_to_interact" in given:
-        reading.labels = _read_indices(given["keypoint_indices_to_interact"], originals, reading)
-    else:
-        reading.object = _match_object(reading.object, originals, reading)
-        reading.labels = (reading.object,)
-    rows = _read_rows(given[contract.argument], contract, originals, reading)
-    reading.targets = _merge(rows, contract, originals, reading)
-    return reading
-
-
 # --------------------------------------------------------------------- the tuple
 
 
-def _split(value: Any, contract: Contract, reading: Reading) -> list[Any]:
+def done_or_values(value: Any, signature: Signature, originals: Rows, argument: Any, reading: Reading) -> list[Any]:
+    """The returned values in the contract's order; sets `done` for an answer that says so and has moved nothing."""
+    values = _split(value, signature, reading)
+    if reading.done:
+        for rows in (argument, *values[-1:]):
+            _check_unmoved(rows, signature.rows, originals)
+    return values
+
+
+def _split(value: Any, signature: Signature, reading: Reading) -> list[Any]:
     """The returned values in the contract's order; sets `done` for None, True and a leading True."""
-    expected = f"the program must return ({', '.join(contract.returns)}), or None when the task is done"
+    expected = f"the program must return ({', '.join(signature.returns)}), or None when the task is done"
     if value is None:
         reading.done = True
         return []
@@ -84,29 +51,29 @@ def _split(value: Any, contract: Contract, reading: Reading) -> list[Any]:
     if not isinstance(value, list | tuple):
         raise Invalid(f"{expected}; it returned {_kind(value)}")
     values = list(value)
-    if len(values) == len(contract.returns) + 1 and isinstance(values[0], bool):
+    if len(values) == len(signature.returns) + 1 and isinstance(values[0], bool):
         reading.warnings.append("returned done as a first value")
         reading.done = values.pop(0)
-    if not reading.done and len(values) != len(contract.returns):
+    if not reading.done and len(values) != len(signature.returns):
         raise Invalid(f"{expected}; it returned {len(values)} values")
     return values
 
 
-def _check_unmoved(rows: Any, contract: Contract, originals: Rows) -> None:
+def _check_unmoved(rows: Any, kind: RowKind, originals: Rows) -> None:
     """Whatever else is in the dictionary of a program that says done, nothing in it may have moved."""
     for key, row in rows.items if isinstance(rows, Pairs) else ():
         try:
-            label = _read_label(key, originals, contract.noun)
-            moved = row_distance(_read_row(row, label, contract), originals[label]) > STILL_M
+            label = read_label(key, originals, kind)
+            moved = has_moved(read_row(row, label, kind), originals[label])
         except Invalid:
             continue  # a helper of the program's own, no target
         if moved:
             raise Invalid(
-                f"the program moves {contract.noun} {label} but says done; return None only if nothing is left to move"
+                f"the program moves {kind.noun} {label} but says done; return None only if nothing is left to move"
             )
 
 
-def _read_object(value: Any, reading: Reading) -> str:
+def read_object(value: Any, reading: Reading) -> str:
     if not isinstance(value, str):
         raise Invalid(
             f"object_to_interact must be a short text, not {_kind(value)}; return None alone when the task is done"
@@ -119,7 +86,7 @@ def _read_object(value: Any, reading: Reading) -> str:
     return name
 
 
-def _match_object(name: str, originals: Rows, reading: Reading) -> str:
+def match_object(name: str, originals: Rows, reading: Reading) -> str:
     """The scene's own spelling: "Shoe_Box" for "shoe box" when nothing else could be meant."""
     if name in originals:
         return name
@@ -134,7 +101,7 @@ def _loose(name: str) -> str:
     return " ".join(re.findall(r"[^\W_]+", name.casefold()))
 
 
-def _read_grasp(value: Any, reading: Reading) -> bool:
+def read_grasp(value: Any, reading: Reading) -> bool:
     if isinstance(value, bool):
         return value
     if isinstance(value, int) and value in (0, 1):
@@ -146,7 +113,7 @@ def _read_grasp(value: Any, reading: Reading) -> bool:
     raise Invalid(f"grasp_mode must be True (grasp) or False (push), not {_kind(value)}")
 
 
-def _read_indices(value: Any, originals: Rows, reading: Reading) -> tuple[str, ...]:
+def read_indices(value: Any, originals: Rows, reading: Reading) -> tuple[str, ...]:
     if isinstance(value, str):
         reading.warnings.append("keypoint_indices_to_interact was given as one text")
         value = re.findall(r"[^\s,;\[\](){}'\"]+", value)
@@ -159,7 +126,7 @@ def _read_indices(value: Any, originals: Rows, reading: Reading) -> tuple[str, .
         value = value.items
     if not isinstance(value, list | tuple):
         raise Invalid(f"keypoint_indices_to_interact must be a list of labels, not {_kind(value)}")
-    labels = tuple(dict.fromkeys(_read_label(label, originals, "keypoint") for label in value))
+    labels = tuple(dict.fromkeys(read_label(label, originals, KEYPOINT_ROWS) for label in value))
     if not labels:
         raise Invalid("no keypoint is to be moved; return None alone when the task is done")
     if len(labels) < len(value):
@@ -170,42 +137,44 @@ def _read_indices(value: Any, originals: Rows, reading: Reading) -> tuple[str, .
 # ------------------------------------------------------------------ the dictionary
 
 
-def _read_rows(value: Any, contract: Contract, originals: Rows, reading: Reading) -> Rows:
+def read_targets(value: Any, signature: Signature, originals: Rows, reading: Reading) -> Rows:
     """The returned dictionary under the caller's labels. Its order does not matter."""
+    kind = signature.rows
     if not isinstance(value, Pairs):
-        raise Invalid(f"{contract.argument} must be a dictionary, not {_kind(value)}")
+        raise Invalid(f"{signature.argument} must be a dictionary, not {_kind(value)}")
     rows: Rows = {}
     for key, row in value.items:
-        label = _read_label(key, originals, contract.noun)
-        if contract.noun == "object" and key != label:
+        label = read_label(key, originals, kind)
+        if kind.named and key != label:
             reading.warnings.append(f"object {clean_line(str(key), 60)!r} read as {label!r}")
-        numbers = _read_row(row, label, contract)
+        numbers = read_row(row, label, kind)
         if label not in rows:
             rows[label] = numbers
         elif numbers != rows[label]:  # both 9 and "9": the one that changed is meant
-            rows[label] = _changed(label, rows[label], numbers, contract, originals)
-            reading.warnings.append(f"{contract.noun} {label} was returned under two keys")
+            rows[label] = _changed(label, rows[label], numbers, kind, originals)
+            reading.warnings.append(f"{kind.noun} {label} was returned under two keys")
     return rows
 
 
-def _changed(label: str, first: tuple, second: tuple, contract: Contract, originals: Rows) -> tuple[float, ...]:
+def _changed(label: str, first: tuple, second: tuple, kind: RowKind, originals: Rows) -> tuple[float, ...]:
     if second == originals[label]:
         return first
     if first == originals[label]:
         return second
-    raise Invalid(f"{contract.noun} {label} was returned under two keys with different targets")
+    raise Invalid(f"{kind.noun} {label} was returned under two keys with different targets")
 
 
-def _read_label(key: Any, originals: Rows, noun: str) -> str:
+def read_label(key: Any, originals: Rows, kind: RowKind) -> str:
+    """The label that a key stands for."""
     if isinstance(key, bool) or not isinstance(key, int | str):
-        raise Invalid(f"{noun} labels are text like {next(iter(originals))!r}, not {_kind(key)}")
+        raise Invalid(f"{kind.noun} labels are text like {next(iter(originals))!r}, not {_kind(key)}")
     text = str(key)
     if text in originals:
         return text
     bare = text.strip().strip("'\"").strip()
     if bare in originals:
         return bare
-    alike = [label for label in originals if _loose(label) == _loose(bare)] if noun == "object" else []
+    alike = [label for label in originals if _loose(label) == _loose(bare)] if kind.named else []
     if len(alike) == 1:
         return alike[0]
     if "keypoint_indices_to_interact" in text:
@@ -213,59 +182,52 @@ def _read_label(key: Any, originals: Rows, noun: str) -> str:
             f"the key {clean_line(text, 60)!r} is text copied from the template: write the label, or use "
             "keypoint_indices_to_interact[0] without quotes"
         )
-    raise Invalid(f"unknown {noun} {clean_line(text, 60)!r}; there are {_listing(originals)}")
+    raise Invalid(f"unknown {kind.noun} {clean_line(text, 60)!r}; there are {_listing(originals)}")
 
 
-def _read_row(value: Any, label: str, contract: Contract) -> tuple[float, ...]:
+def read_row(value: Any, label: str, kind: RowKind) -> tuple[float, ...]:
+    """The numbers of one row: finite, not absurdly far away, angles in radians."""
+    rule = f"{kind.noun} {label} needs an array of {kind.width} numbers"
     if isinstance(value, Array):
-        if value.shape != (contract.width,) or value.kind not in "fiuO":
-            raise Invalid(f"{_row_rule(label, contract)}, not {_kind(value)}")
+        if value.shape != (kind.width,) or value.kind not in "fiuO":
+            raise Invalid(f"{rule}, not {_kind(value)}")
         value = value.values
     if not isinstance(value, list | tuple):
-        raise Invalid(f"{_row_rule(label, contract)}, not {_kind(value)}")
-    if len(value) != contract.width or not all(_is_number(v) for v in value):
-        raise Invalid(f"{_row_rule(label, contract)}, not {_kind(value)} with {', '.join(map(_kind, value[:6]))}")
+        raise Invalid(f"{rule}, not {_kind(value)}")
+    if len(value) != kind.width or not all(_is_number(v) for v in value):
+        raise Invalid(f"{rule}, not {_kind(value)} with {', '.join(map(_kind, value[:6]))}")
     row = tuple(float(v) for v in value)
     if not all(map(math.isfinite, row)):
-        raise Invalid(f"the target of {contract.noun} {label} is not finite: {row}")
+        raise Invalid(f"the target of {kind.noun} {label} is not finite: {row}")
     if max(map(abs, row[:3])) > MAX_ABS_M:
-        raise Invalid(f"the target of {contract.noun} {label} is more than {MAX_ABS_M:.0f} m away: {row}")
+        raise Invalid(f"the target of {kind.noun} {label} is more than {MAX_ABS_M:.0f} m away: {row}")
     if any(abs(angle) > MAX_ABS_RAD for angle in row[3:]):
-        raise Invalid(f"the angles of {contract.noun} {label} must be in radians: {row[3:]}")
+        raise Invalid(f"the angles of {kind.noun} {label} must be in radians: {row[3:]}")
     return row
-
-
-def _row_rule(label: str, contract: Contract) -> str:
-    return f"{contract.noun} {label} needs an array of {contract.width} numbers"
 
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _merge(rows: Rows, contract: Contract, originals: Rows, reading: Reading) -> Rows:
+def merge(rows: Rows, signature: Signature, originals: Rows, reading: Reading) -> Rows:
     """Targets for all labels: what is to move as returned, the rest exactly as it was."""
+    kind = signature.rows
     missing = [label for label in originals if label not in rows]
-    lost = [label for label in missing if label in reading.labels]
+    lost = [label for label in missing if label in reading.moving]
     if lost:
-        raise Invalid(f"{contract.argument} has no target for {_several(contract.noun, lost)}")
+        raise Invalid(f"{signature.argument} has no target for {_several(kind.noun, lost)}")
     if missing:
-        reading.warnings.append(f"only some {contract.noun}s were returned; the others stay")
-    moved = [label for label, row in rows.items() if row_distance(row, originals[label]) > STILL_M]
-    strays = [label for label in originals if label in moved and label not in reading.labels]
-    if strays and contract.noun == "keypoint":
-        raise Invalid(f"{_several('keypoint', strays)} would move without being in keypoint_indices_to_interact")
+        reading.warnings.append(f"only some {kind.noun}s were returned; the others stay")
+    moved = [label for label, row in rows.items() if has_moved(row, originals[label])]
+    strays = [label for label in originals if label in moved and label not in reading.moving]
+    if strays and "keypoint_indices_to_interact" in signature.returns:
+        raise Invalid(f"{_several(kind.noun, strays)} would move without being in keypoint_indices_to_interact")
     if strays:
-        raise Invalid(f"{_several('object', strays)} would move as well as {reading.object}; move one object only")
+        raise Invalid(f"{_several(kind.noun, strays)} would move as well as {reading.object}; move one object only")
     if not moved:
         reading.warnings.append("nothing moves, and the task is not declared done")
-    return {label: rows[label] if label in reading.labels else original for label, original in originals.items()}
-
-
-def row_distance(row: tuple[float, ...], original: tuple[float, ...]) -> float:
-    """The largest change of any number, metres or radians; angles modulo a full turn."""
-    changes = [abs(a - b) for a, b in zip(row, original, strict=True)]
-    return max([*changes[:3], *(abs(math.remainder(change, 2 * math.pi)) for change in changes[3:])])
+    return {label: rows[label] if label in reading.moving else original for label, original in originals.items()}
 
 
 # ----------------------------------------------------------------------- in words

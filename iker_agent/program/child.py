@@ -1,6 +1,7 @@
 """Runs one program, in a process of its own that is thrown away afterwards. Started as a file, never imported.
 
-In: one JSON object on standard input: code, function, rows (label -> numbers), width, cpu_s, memory_mb, numpy_folder.
+In: one JSON object on standard input: code, function, vocabulary, rows (label -> numbers), cpu_s, memory_mb,
+numpy_folder.
 Out: JSON lines on what was standard output: {"layers": [...]} before the program starts, then one answer:
 {"status": "returned", "value": ...} or {"status": "refused" | "error" | "limit" | "invalid", "message": ...}; when
 processor time runs out, the interpreter's stack dump instead. Loads the standard library, numpy and the files beside
@@ -25,9 +26,10 @@ def main() -> None:
     sys.path.append(job["numpy_folder"])
 
     from sandbox.language import Refused, admit
+    from sandbox.vocabulary import Vocabulary
 
     try:
-        program = admit(job["code"], job["function"])
+        program = admit(job["code"], job["function"], Vocabulary.from_dict(job["vocabulary"]))
     except Refused as refusal:
         _send(channel, status="refused", message=str(refusal))
         return

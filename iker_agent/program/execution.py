@@ -20,6 +20,7 @@ from .facades import Printer, program_globals, warm_up
 from .language import FACADE, FELL_OFF, FILENAME, Admitted
 from .lockdown import lock_down
 from .serialise import TooLarge, to_plain
+from .vocabulary import Vocabulary
 
 _RECURSION_LIMIT = 200
 _MAX_EXCEPTION_TEXT = 1_000
@@ -32,7 +33,7 @@ Answer = dict[str, Any]
 def execute(program: Admitted, job: Job, tell_layers: Callable[[list[str]], None], channel: int) -> Answer:
     """Runs `program` on the rows of `job`; the answer as JSON data. `channel` takes the dump of a time-out."""
     printer = Printer()
-    scope = program_globals(printer)
+    scope = program_globals(printer, Vocabulary.from_dict(job["vocabulary"]))
     rows = {label: np.array(row, dtype=float) for label, row in job["rows"].items()}
     warnings.simplefilter("ignore")
     np.seterr(all="ignore")  # a NaN is found in the result

@@ -11,7 +11,7 @@ import re
 import textwrap
 from dataclasses import dataclass
 
-from iker_agent.program.signatures import contract_named
+from iker_agent.program.signatures import signature_named
 
 CUT = "the code block is not closed: the reply may be cut"
 
@@ -53,7 +53,7 @@ def extract_program(reply_text: str, contract: str = "keypoints") -> tuple[str |
     Returns (None, (reason,)) when no code defines the contract's function. ValueError for an unknown contract or
     a reply that is not text.
     """
-    function = contract_named(contract).function
+    function = signature_named(contract).function
     if not isinstance(reply_text, str):
         raise ValueError(f"the reply must be text, got {type(reply_text).__name__}")
     text = reply_text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")

@@ -20,7 +20,7 @@ import numpy as np
 from .language import FACADE, FELL_OFF
 from .result import MAX_PRINTED
 from .rotation import Rotation
-from .vocabulary import ARRAY_TYPING, BUILTINS, COPY, LINALG, MATH, MODULES, NUMPY, TYPING
+from .vocabulary import ARRAY_TYPING, BUILTINS, COPY, LINALG, MATH, MODULES, NUMPY, TYPING, Vocabulary
 
 _MAX_PIECE = 500
 
@@ -82,18 +82,15 @@ class _Annotation:
     __ror__ = __or__
 
 
-def program_globals(printer: Printer) -> dict[str, Any]:
-    """Globals for exec: the restricted builtins, np, numpy, math, and where imports have been redirected to."""
+def program_globals(printer: Printer, vocabulary: Vocabulary) -> dict[str, Any]:
+    """Globals for exec: the restricted builtins, the known names, and where imports have been redirected to."""
     modules = _modules()
     allowed = {name: getattr(builtins, name) for name in BUILTINS}
     return {
         "__builtins__": {**allowed, "print": printer, "__import__": _import_for_numpy},
         "__name__": "program",
         FACADE: {**modules, FELL_OFF: object()},
-        "np": modules["numpy"],
-        "numpy": modules["numpy"],
-        "math": modules["math"],
-        "copy": modules["copy"],
+        **{name: modules[module] for name, module in vocabulary.known.items()},
     }
 
 

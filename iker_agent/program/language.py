@@ -14,7 +14,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from .vocabulary import ATTRIBUTES, BUILTINS, HINTS, MODULES, words
+from .vocabulary import ATTRIBUTES, BUILTINS, HINTS, MODULES, STANDARD, Vocabulary, words
 
 MAX_CHARACTERS = 20_000
 _MAX_NODES = 6_000
@@ -58,14 +58,14 @@ class Admitted:
     warnings: tuple[str, ...]
 
 
-def admit(source: str, function: str) -> Admitted:
+def admit(source: str, function: str, vocabulary: Vocabulary = STANDARD) -> Admitted:
     """Checks `source` and rewrites it to what may run; `Refused` otherwise."""
     tree = _parse(source)
     body, warnings = _without_demonstrations(tree.body, function)
     tree.body = body
     _check_definition(tree, function)
     _strip_annotations(tree)
-    _check(tree)
+    _check(tree, vocabulary)
     tree = _BindImports().visit(tree)
     _mark_the_end(tree, function)
     tree = ast.fix_missing_locations(tree)
@@ -168,12 +168,12 @@ def _check_definition(tree: ast.Module, function: str) -> None:
         raise Refused(f"{_line(found[-1])}: {function} must take exactly one argument")
 
 
-def _check(tree: ast.Module) -> None:
+def _check(tree: ast.Module, vocabulary: Vocabulary) -> None:
     nodes = [node for node, _ in _walk(tree)][::-1]  # inner before outer: of np.random.rand the random is the reason
     for node in sorted(nodes, key=lambda node: getattr(node, "lineno", sys.maxsize)):
         _check_kind(node)
         if isinstance(node, ast.Import | ast.ImportFrom):
-            _check_import(node)
+            _check_import(node, vocabulary)
     bound = {name for node in nodes for name in _bound_names(node)}
     for node in nodes:
         _check_names(node)
@@ -217,13 +217,13 @@ def _check_constant(node: ast.Constant) -> None:
         raise Refused(f"{_line(node)}: {type(node.value).__name__} literals are not allowed in programs")
 
 
-def _check_import(node: ast.Import | ast.ImportFrom) -> None:
+def _check_import(node: ast.Import | ast.ImportFrom, vocabulary: Vocabulary) -> None:
     if isinstance(node, ast.Import):
         wanted = {alias.name: None for alias in node.names}
     else:
         wanted = {"." * node.level + (node.module or ""): [alias.name for alias in node.names]}
     for module, names in wanted.items():
-        if module not in MODULES:
+        if module not in vocabulary.modules:
             raise Refused(f"{_line(node)}: import of {module} is not allowed; numpy and math are{_hint(module)}")
         missing = [name for name in names or () if name not in MODULES[module]]
         if missing:

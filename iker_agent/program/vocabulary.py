@@ -9,6 +9,11 @@ gi_, f_, tb_, cr_ and co_ name, obj, at, base, setflags, frombuffer, memmap, loa
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
 
 def words(text: str) -> frozenset[str]:
     """The words of `text`."""
@@ -87,3 +92,31 @@ HINTS = {
     "open": "programs have no files",
     "input": "programs cannot ask",
 }
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """What the programs of one contract may use: a part of what is listed above, never more.
+
+    modules: what they may import; known: names that they have without an import -> the module behind each.
+    """
+
+    modules: frozenset[str]
+    known: Mapping[str, str]
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"modules": sorted(self.modules), "known": dict(self.known)}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Vocabulary:
+        """The inverse of `to_dict`; ValueError if a module is none of MODULES."""
+        vocabulary = cls(frozenset(data["modules"]), dict(data["known"]))
+        unknown = (vocabulary.modules | set(vocabulary.known.values())) - set(MODULES)
+        if unknown:
+            raise ValueError(f"unknown modules {sorted(unknown)}; there are {sorted(MODULES)}")
+        return vocabulary
+
+
+STANDARD = Vocabulary(
+    frozenset(MODULES), MappingProxyType({"np": "numpy", "numpy": "numpy", "math": "math", "copy": "copy"})
+)

@@ -9,6 +9,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from iker_agent.program.rows import POSE_ROWS
+from iker_agent.program.signatures import signature_named
 from iker_agent.records.run_folder import Folder
 from iker_agent.seeing.keypoints import Keypoints, select_keypoints
 from iker_agent.seeing.marks import draw_marks
@@ -44,7 +46,8 @@ def look(world: World, estimator: Estimator, folder: Folder, contract: str = "ke
 def see(scene: Scene, view: View, contract: str = "keypoints") -> Look:
     """Keypoints and marked image of a scene in a view; under the pose contract the image has the axes alone."""
     keypoints = select_keypoints(scene, view)
-    shown = keypoints if contract == "keypoints" else replace(keypoints, drawn=(False,) * len(keypoints.labels))
+    is_pose = signature_named(contract).rows is POSE_ROWS
+    shown = replace(keypoints, drawn=(False,) * len(keypoints.labels)) if is_pose else keypoints
     return Look(scene, keypoints, draw_marks(view.image, shown))
 
 
