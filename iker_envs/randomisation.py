@@ -15,7 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from iker_envs.contract import Contract, _file_content, check_number
+from iker_envs.contract import Contract, check_number
+from iker_envs.documents import read_document
 
 _RANDOMISATION = "randomisation is 'on', 'off', 'all', a file or a mapping of ranges"
 
@@ -175,7 +176,7 @@ def as_randomisation(value: Any) -> Randomisation:
 
 def _ranges_of_file(path: Path) -> Any:
     try:
-        return _file_content(path)
+        return read_document(path)
     except ValueError as error:
         word = not path.suffix and path.name == str(path) and not path.exists()  # nobody meant a file
         hint = "to scale ranges give {'ranges': 'on', 'scale': 0.5}" if word else error

@@ -22,10 +22,12 @@ FLOORS = {
         ("perception",),
         ("planning",),
         ("world", "task"),
+        ("task_file",),
         ("objects",),
         ("sim", "spec", "measure", "optics"),
         ("randomisation", "rewards", "scene", "reach"),
         ("contract", "geometry"),
+        ("documents",),
     ),
     "iker_agent": (
         ("cli",),
