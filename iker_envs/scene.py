@@ -17,7 +17,7 @@ from typing import ClassVar
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from iker_envs.contract import Contract
+from iker_envs.contract import Contract, check_name, check_number
 from iker_envs.geometry import IDENTITY_QUATERNION, pose_apply
 
 POSE_DIM = 7
@@ -59,13 +59,13 @@ class ObjectModel(Contract):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _check(bool(self.name.strip()), "an object's name is a text that is not empty", self.name)
+        check_name("an object's name", self.name)
         what = f"of {self.name!r}"
         _check(np.all(self.size_m > 0), f"size_m {what} is above 0 in every direction", self.size_m.tolist())
-        _check(0 <= self.mass_kg < np.inf, f"mass_kg {what} is a finite number of at least 0", self.mass_kg)
-        _check(0 <= self.friction < np.inf, f"friction {what} is a finite number of at least 0", self.friction)
+        check_number(f"mass_kg {what}", self.mass_kg, least=0)
+        check_number(f"friction {what}", self.friction, least=0)
         _check(np.all((self.rgba >= 0) & (self.rgba <= 1)), f"rgba {what} is in [0, 1]", self.rgba.tolist())
-        _check(0 < self.mesh_scale < np.inf, f"mesh_scale {what} is a finite number above 0", self.mesh_scale)
+        check_number(f"mesh_scale {what}", self.mesh_scale, above=0)
 
     def control_keypoints_m(self) -> np.ndarray:
         """The 4 control keypoints (4, 3) in the body frame: the ends of the two longest axes through the centre."""
@@ -116,6 +116,7 @@ class Camera(Contract):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        check_name("a camera's name", self.name)
         size = f"width and height of camera {self.name!r} are above 0"
         _check(self.width > 0 and self.height > 0, size, (self.width, self.height))
         _check(0 < self.fov_y_rad < np.pi, f"fov_y_rad of camera {self.name!r} is between 0 and pi", self.fov_y_rad)

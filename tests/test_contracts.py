@@ -279,7 +279,7 @@ ROOM = {
     "query_camera": "eye",
 }
 MEANINGLESS = [
-    (ObjectModel, CUP, "name", " ", "not empty"),
+    (ObjectModel, CUP, "name", " ", "is empty; a name has"),
     (ObjectModel, CUP, "size_m", [0, 1, 1], "above 0"),
     (ObjectModel, CUP, "mass_kg", -1.0, "at least 0"),
     (ObjectModel, CUP, "mass_kg", float("nan"), "not nan"),
