@@ -234,7 +234,7 @@ def test_a_scale_that_is_no_number_is_one_sentence(tmp_path, scale):
     cup = {"shape": "mesh", "mesh": "cup.obj", "mass_kg": 0.1, "mesh_scale": scale}
     (tmp_path / "objects.yaml").write_text(yaml.safe_dump({"cup": cup}))
     (tmp_path / "cup.obj").write_bytes(bytes(range(256)))
-    with pytest.raises(ValueError, match="mesh_scale of object model 'cup' is"):
+    with pytest.raises(ValueError, match="object model 'cup': mesh_scale is"):
         object_library([tmp_path])
 
 
