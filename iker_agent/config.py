@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import difflib
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from importlib.resources import files
 from typing import Any
 
-import yaml
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -23,6 +23,8 @@ from iker_agent.limits import check_choice, check_range, check_seed
 from iker_agent.program.signatures import CONTRACTS
 from iker_agent.prompt_kinds import check_prompt
 from iker_agent.vlm.settings import BACKENDS, AskSettings
+from iker_envs.contract import is_whole
+from iker_envs.documents import read_document, read_value, shown
 from iker_envs.perception import SOURCES, PoseNoise
 
 WORLDS = ("sim",)
@@ -120,45 +122,84 @@ def make_config(overrides: Sequence[str] = (), preset: str = "", **top: Any) -> 
         if preset:
             if preset not in presets():
                 raise ValueError(f"preset {preset!r} does not exist; known: {', '.join(presets())}")
-            text = files("iker_cfg").joinpath(f"presets/{preset}.yaml").read_text(encoding="utf-8")
-            merged = OmegaConf.merge(merged, _checked(OmegaConf.create(text)))
+            content = read_document(str(files("iker_cfg").joinpath(f"presets/{preset}.yaml")))
+            merged = OmegaConf.merge(merged, _checked(content))
         for override in overrides:
             if "=" not in override:
                 raise ValueError(f"an override is key=value, such as learn.budget_s=120, not {override!r}")
             merged = _merged(merged, override)
-        merged = OmegaConf.merge(merged, {k: v for k, v in top.items() if v is not None})
+        merged = OmegaConf.merge(merged, _literal({k: v for k, v in top.items() if v is not None}))
         return OmegaConf.to_object(merged)
     except OmegaConfBaseException as error:
         raise ValueError(str(error).splitlines()[0]) from None
 
 
 def _merged(config: Any, override: str) -> Any:
+    key, _, text = override.partition("=")
+    value = _value(text, _keys(RunConfig()).get(key), f"setting {shown(override)} cannot be used: its value")
+    for part in reversed(key.split(".")):
+        value = {part: value}
     try:
-        return OmegaConf.merge(config, _checked(OmegaConf.from_dotlist([override])))
-    except (OmegaConfBaseException, yaml.YAMLError) as error:
-        raise ValueError(f"setting {override!r} cannot be used: {str(error).splitlines()[0]}") from None
+        return OmegaConf.merge(config, _checked(value))
+    except OmegaConfBaseException as error:
+        raise ValueError(f"setting {shown(override)} cannot be used: {str(error).splitlines()[0]}") from None
 
 
-def _checked(partial: Any) -> Any:
-    """The same settings, or ValueError with the nearest known key."""
+def _value(text: str, default: Any, where: str) -> Any:
+    """What the text of a setting means: the words themselves where a text is wanted (quotes around them do not count),
+    else a value of YAML, read as in files."""
+    if isinstance(default, str) and not (len(text) > 1 and text[0] == text[-1] and text[0] in "\"'"):
+        return text
+    return read_value(text, where)
+
+
+def _checked(partial: Any) -> dict[str, Any]:
+    """The same settings; ValueError with the nearest known key for one that is unknown, or for a value of another kind.
+
+    A text that holds ${ is no reference to something else.
+    """
     known = _keys(RunConfig())
-    for key in _keys_of(OmegaConf.to_container(partial)):
+    given = _keys_of(partial)
+    for key, value in given.items():
         if key not in known:
             near = difflib.get_close_matches(key, known, n=1, cutoff=0.75)
             hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(k for k in known if '.' not in k)}"
-            raise ValueError(f"setting {key!r} is unknown; {hint}")
-    return partial
+            raise ValueError(f"setting {shown(key)} is unknown; {hint}")
+        _check_kind(key, value, known[key])
+    return _literal(partial)
 
 
-def _keys(config: Any, prefix: str = "") -> list[str]:
-    keys = []
+def _check_kind(key: str, value: Any, default: Any) -> None:
+    kinds = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
+    is_number = isinstance(value, float) or is_whole(value)
+    fits = {bool: isinstance(value, bool), int: is_whole(value), float: is_number, str: isinstance(value, str)}
+    if not fits.get(type(default), isinstance(value, dict)):
+        wanted = kinds.get(type(default), "a group of settings")
+        raise ValueError(f"setting {shown(key)} is {wanted}, not {shown(value)}")
+
+
+def _literal(content: Any) -> Any:
+    """The content with ${ escaped, which OmegaConf would resolve: the environment's secrets are in its reach."""
+    if isinstance(content, dict):
+        return {key: _literal(value) for key, value in content.items()}
+    return re.sub(r"(\\*)\$\{", r"\1\1\\${", content) if isinstance(content, str) else content
+
+
+def _keys(config: Any, prefix: str = "") -> dict[str, Any]:
+    """Every setting and group of settings with its default, "run.retries" for instance."""
+    keys = {}
     for f in fields(config):
         value = getattr(config, f.name)
-        keys += [prefix + f.name, *(_keys(value, f"{prefix}{f.name}.") if is_dataclass(value) else ())]
+        keys[prefix + f.name] = value
+        keys |= _keys(value, f"{prefix}{f.name}.") if is_dataclass(value) else {}
     return keys
 
 
-def _keys_of(content: Any, prefix: str = "") -> list[str]:
+def _keys_of(content: Any, prefix: str = "") -> dict[str, Any]:
+    """Every key of nested dictionaries with its value, the outer ones first."""
     if not isinstance(content, dict):
-        return []
-    return [key for k, v in content.items() for key in (prefix + str(k), *_keys_of(v, f"{prefix}{k}."))]
+        return {}
+    keys = {}
+    for name, value in content.items():
+        keys |= {f"{prefix}{name}": value, **_keys_of(value, f"{prefix}{name}.")}
+    return keys

@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from importlib.resources import files
 
 import numpy as np
-import yaml
 
 from iker_envs.contract import Contract
+from iker_envs.documents import read_document
 from iker_envs.scene import Goal, upright_pose
 from iker_envs.task import Task, load_task, parse_task
 from iker_envs.world import World
@@ -55,7 +55,7 @@ def load_disturbance(name: str) -> tuple[Disturbance, Task]:
     """A disturbance and the task that it plays in; ValueError names the known ones."""
     if name not in disturbances():
         raise ValueError(f"disturbance {name!r} does not exist; known: {', '.join(disturbances())}")
-    data = yaml.safe_load(files("iker_cfg").joinpath(f"disturbances/{name}.yaml").read_text(encoding="utf-8"))
+    data = read_document(str(files("iker_cfg").joinpath(f"disturbances/{name}.yaml")))
     task = data.pop("task")
     disturbance = Disturbance.from_dict(data)
     if disturbance.at not in MOMENTS:

@@ -6,7 +6,6 @@ replay_run(folder, out)      ->  the run again from its record, goals compared b
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
@@ -27,6 +26,7 @@ from iker_agent.records.report import write_report
 from iker_agent.records.run_folder import Folder, fresh_folder
 from iker_agent.vlm.replay import Replay
 from iker_agent.vlm.types import VLM
+from iker_envs.documents import RECORD_LIMITS, read_document
 from iker_envs.randomisation import as_randomisation
 from iker_envs.scene import Goal, Scene
 from iker_envs.spec import spec_of
@@ -100,11 +100,11 @@ def _content(path: Path) -> bytes | None:
 
 def recorded_config(run: Path) -> RunConfig:
     """The settings in run.json of a run folder; ValueError if there are none."""
+    if not (run / "run.json").exists():
+        raise ValueError(f"{str(run)!r} is not a run folder: it has no run.json")
     try:
-        config = _known(json.loads((run / "run.json").read_text(encoding="utf-8"))["config"], RunConfig())
-    except (FileNotFoundError, NotADirectoryError):
-        raise ValueError(f"{str(run)!r} is not a run folder: it has no run.json") from None
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):  # no JSON, or JSON of another form
+        config = _known(read_document(run / "run.json", RECORD_LIMITS)["config"], RunConfig())
+    except (ValueError, KeyError, TypeError, AttributeError):  # no JSON, or JSON of another form
         raise ValueError(f"run.json of {str(run)!r} cannot be read") from None
     return make_config((), "", **config)
 

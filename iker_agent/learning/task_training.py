@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 
 from iker_agent.learning import distributed
 from iker_agent.learning.checkpoint import read_checkpoint, replace_file, write_checkpoint
@@ -31,6 +30,7 @@ from iker_agent.learning.scalars import Scalars
 from iker_agent.learning.shipped import stages_of
 from iker_agent.learning.training import Training
 from iker_agent.limits import check_seed
+from iker_envs.documents import read_document, yaml_text
 from iker_envs.spec import Spec
 
 CHECKPOINT = "checkpoint.pt"
@@ -58,7 +58,7 @@ class TrainSettings:
 def write_settings(folder: Path, settings: TrainSettings) -> None:
     """config.yaml: the settings, and the facts of the task they were used on."""
     content = {**asdict(settings), "facts": stages_facts(stages_of(settings.task), settings.observation)}
-    replace_file(folder / CONFIG, lambda path: path.write_text(yaml.safe_dump(content, sort_keys=False), "utf-8"))
+    replace_file(folder / CONFIG, lambda path: path.write_text(yaml_text(content), "utf-8"))
 
 
 def read_settings(folder: Path) -> tuple[TrainSettings, dict[str, Any]]:
@@ -66,7 +66,7 @@ def read_settings(folder: Path) -> tuple[TrainSettings, dict[str, Any]]:
     path = folder / CONFIG
     if not path.exists():
         raise ValueError(f"{str(folder)!r} is no training folder: it has no {CONFIG}")
-    content = yaml.safe_load(path.read_text("utf-8"))
+    content = read_document(path)
     facts = content.pop("facts")
     return TrainSettings(**{**content, "learn": PPOConfig(**content["learn"])}), facts
 

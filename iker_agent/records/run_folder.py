@@ -24,10 +24,10 @@ except ImportError:  # not POSIX: see `_hold`
 
 import imageio.v2 as imageio
 import numpy as np
-import yaml
 from PIL import Image as PillowImage
 
 from iker_envs.contract import Contract
+from iker_envs.documents import yaml_text
 
 LOCK = ".lock"
 
@@ -57,7 +57,7 @@ class Folder:
 
     def yaml(self, name: str, content: Contract) -> Path:
         """Write a contract as YAML."""
-        return self.text(name, yaml.safe_dump(content.to_dict(), sort_keys=False, default_flow_style=None))
+        return self.text(name, yaml_text(content.to_dict()))
 
     def image(self, name: str, rgb: np.ndarray) -> Path:
         """Write a picture (H, W, 3) uint8 as PNG."""
