@@ -30,6 +30,7 @@ FLOORS = {
         ("documents",),
     ),
     "iker_agent": (
+        ("__main__",),
         ("cli",),
         ("commands",),
         ("loop", "authoring", "experiments"),

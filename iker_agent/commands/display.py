@@ -7,12 +7,10 @@ from __future__ import annotations
 
 from types import TracebackType
 
-from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn
-from rich.table import Table
 
+from iker_agent.commands.terminal import is_plain, make_console, show_table
 from iker_agent.learning.progress import TrainingRow
 from iker_agent.records.record import RunResult, StageRecord
 
@@ -23,7 +21,7 @@ class Screen:
     """Prints a run; use as a context manager so that the progress bar is always cleaned up."""
 
     def __init__(self, budget_s: float) -> None:
-        self.console = Console(highlight=False)
+        self.console = make_console()
         self.budget_s = budget_s
         self._bar: Progress | None = None
         self._task = None
@@ -46,7 +44,7 @@ class Screen:
             rate = f"{100 * row.eval_strict:.0f} % strict success in fresh copies"
             self.console.print(f"  tried a ready policy: {rate}", soft_wrap=True)
             return
-        if not self.console.is_terminal:
+        if is_plain(self.console):
             if row.seconds - self._logged_s >= _LOG_EVERY_S:
                 self._logged_s = row.seconds
                 self.console.print(f"  learning: {_numbers(row)}", soft_wrap=True)
@@ -86,28 +84,16 @@ class Screen:
     def closing(self, result: RunResult, report: str) -> None:
         """The table of all stages and where the report is."""
         end = "task done" if result.success else f"task not done: {result.reason or 'not where it should be'}"
-        table = Table(box=SIMPLE_HEAD, title=escape(end), padding=(0, 1, 0, 0))
-        for name, justify in _COLUMNS:
-            table.add_column(name, justify=justify, no_wrap=name != "action")
-        for row in summary_rows(result):
-            table.add_row(*map(escape, row))
-        self.console.print(table)
+        numbers = [heading for heading in _COLUMNS if heading not in ("action", "success")]
+        show_table(self.console, _COLUMNS, summary_rows(result), title=end, right=numbers)
         self.console.print(f"{result.seconds:.0f} s in all; report: {escape(report)}", soft_wrap=True)
 
 
-_COLUMNS = (
-    ("stage", "right"),
-    ("action", "left"),
-    ("tries", "right"),
-    ("env\nsteps", "right"),
-    ("seconds", "right"),
-    ("keypoint\nerror", "right"),
-    ("strict\nsuccess", "left"),
-)
+_COLUMNS = ("stage", "action", "tries", "steps", "seconds", "keypoints", "success")
 
 
 def summary_rows(result: RunResult) -> list[tuple[str, ...]]:
-    """One row per action, its tries put together: stages, action, tries, env steps, seconds, error in cm, success."""
+    """One row per action, its tries put together; `keypoints` is their error, `success` the strict one."""
     groups: list[list[StageRecord]] = []
     for stage in result.stages:
         if groups and groups[-1][0].action == stage.action and not groups[-1][-1].ok:

@@ -10,11 +10,11 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.markup import escape
-from rich.syntax import Syntax
 
 from iker_agent.asking.ask import AcceptedProgram, NoAnswer, Requirements, ask
 from iker_agent.asking.prompts import build_request
 from iker_agent.backends import make_vlm, recorded
+from iker_agent.commands.terminal import show_code, show_text
 from iker_agent.config import RunConfig
 from iker_agent.plan import Plan, make_plan
 from iker_agent.prompt_kinds import prompt_kind
@@ -71,9 +71,9 @@ def show(result: Query, console: Console) -> None:
     console.print(f"[bold]marked image[/bold]  {escape(str(result.folder / 'marked.png'))}", soft_wrap=True)
     for title, name in (("prompt", "prompt.md"), ("reply", "reply.md")):
         console.rule(title)
-        console.print(result.text(name) or "nothing", markup=False, soft_wrap=True)
+        show_text(console, result.text(name) or "nothing")
     console.rule("program")
-    console.print(Syntax(result.text("program.py"), "python", background_color="default", word_wrap=True))
+    show_code(console, result.text("program.py"))
     console.rule("goal")
     console.print(_verdict(result), soft_wrap=True)
 

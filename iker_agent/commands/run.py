@@ -1,16 +1,18 @@
 """What `iker run` and `iker replay` do once their settings are put together.
 
-start_run(config, out)       ->  run folder with report; is the task done?
+start_run(config, out)       ->  run folder with report; was the task done?
 replay_run(folder, out)      ->  the run again from its record, goals compared bit by bit
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
+import typer
 from rich.markup import escape
 
 from iker_agent.backends import make_vlm
@@ -44,22 +46,25 @@ def start_run(config: RunConfig, out: Path | None) -> bool:
 def _carry_out(plan: Plan, folder: Folder, vlm: VLM, learner: Learner | None = None) -> RunResult:
     """Run and report; a run that is interrupted or breaks off leaves its report before the exception goes on."""
     with Screen(plan.config.learn.budget_s) as screen:
-        screen.console.print(f"[bold]{escape(plan.instruction)}[/bold]")
         try:
+            screen.console.print(f"[bold]{escape(plan.instruction)}[/bold]")
             result = carry_out(plan, folder, screen, vlm, learner)
-        except BaseException as error:  # is raised again; Ctrl-C is no Exception
-            _report_what_there_is(
-                folder, screen, "interrupted" if isinstance(error, KeyboardInterrupt) else "broken off"
-            )
+            screen.closing(result, str(write_report(folder.path)))
+        except BaseException:  # is raised again; Ctrl-C is no Exception
+            _leave_readable(folder)
             raise
-        screen.closing(result, str(write_report(folder.path)))
     return result
 
 
-def _report_what_there_is(folder: Folder, screen: Screen, how: str) -> None:
-    if (folder.path / "run.json").is_file():
+def _leave_readable(folder: Folder) -> None:
+    """Say where the files of a run that cannot go on are, with a report of what was done; an empty folder goes."""
+    if not (folder.path / "run.json").exists():
+        with suppress(OSError):
+            folder.path.rmdir()  # fails where something was written, which then stays
+        return
+    with suppress(OSError):  # a full disk: the report may be what does not fit, all else is there
         write_report(folder.path)
-        screen.note(f"{how}; what was done so far is in {folder.path}")
+    typer.echo(f"what was done so far is in {folder.path}", err=True)
 
 
 @dataclass(frozen=True)

@@ -6,12 +6,16 @@ Both are thin: learning/task_training.py trains and learning/evaluate.py measure
 from __future__ import annotations
 
 import json
+import signal
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from iker_agent.commands.ending import DONE, NOT_DONE
+from iker_agent.commands.options import Out, named_path
 
 if TYPE_CHECKING:
     from iker_agent.learning.evaluate import Evaluation, TaskEvaluation
@@ -23,13 +27,13 @@ if TYPE_CHECKING:
     from iker_envs.spec import Spec
     from iker_envs.task import Task
 
-NOT_DONE = 1
 
-
-def add_commands(app: typer.Typer) -> None:
-    """Make `train` and `eval` commands of an app."""
-    app.command()(train)
-    app.command("eval")(evaluate)
+Resume = Annotated[
+    Path | None, typer.Option(parser=named_path, metavar="FOLDER", help="Folder of a training to go on with.")
+]
+JsonFile = Annotated[
+    Path | None, typer.Option("--json", parser=named_path, metavar="FILE", help="Write the result to this file.")
+]
 
 
 def train(
@@ -38,10 +42,10 @@ def train(
     observation: Annotated[str | None, typer.Option(help="keypoints (default) or pose.")] = None,
     randomisation: Annotated[str | None, typer.Option(help="on (default), off, or a YAML file of ranges.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of worlds, network and exploration; default 0.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder of this training; default: runs/train_TASK_NNN.")] = None,
-    resume: Annotated[Path | None, typer.Option(help="Folder of a training to go on with.")] = None,
+    out: Out = None,
+    resume: Resume = None,
 ) -> None:
-    """Train one policy over all configurations of a task or of a family's stages; Ctrl-C saves, --resume goes on.
+    """Train one policy for a task or a family of stages; Ctrl-C saves, --resume goes on.
 
     Ends when deterministic strict success on fresh copies reaches learn.stop_success twice, or after learn.max_steps.
     """
@@ -54,7 +58,7 @@ def train(
         overrides.insert(0, task)  # the task is known from the folder: what looks like one is a setting
     with distributed.joined_group():
         done = _train(task, overrides, observation or "keypoints", randomisation or "on", seed or 0, out, resume)
-        code = 0 if done else NOT_DONE
+        code = DONE if done else NOT_DONE
         if distributed.num_processes() > 1:
             distributed.leave(code)
     raise typer.Exit(code)
@@ -85,6 +89,8 @@ def _train(task: str, overrides: Sequence[str], observation, randomisation, seed
             screen.console.print(f"  policy: {escape(str(folder))}/policy.safetensors", soft_wrap=True)
             if not policy.header["good_enough"]:
                 screen.console.print(f"  go on with: iker train --resume {escape(str(folder))}", soft_wrap=True)
+    if run.signals and distributed.num_processes() == 1:
+        signal.raise_signal(run.signals[0])  # all is saved: now it ends the process, as it does in every verb
     return not run.interrupted
 
 
@@ -117,11 +123,11 @@ def _settings(
         randomisation = {
             key: list(map(float, limits)) for key, limits in as_randomisation(randomisation).ranges.items()
         }
-    settings = TrainSettings(task, observation, randomisation, seed, _learn(overrides, _defaults()))
+    settings = TrainSettings(task, observation, randomisation, seed, _learn(overrides, train_defaults()))
     return settings, _fresh_folder(out, name), False
 
 
-def _defaults() -> PPOConfig:
+def train_defaults() -> PPOConfig:
     """A task has more to learn than a stage: more worlds, and steps rather than minutes end it."""
     from iker_agent.learning.ppo_config import PPOConfig
 
@@ -164,11 +170,10 @@ def evaluate(
     seed: Annotated[int, typer.Option(help="Seed of the worlds.")] = 0,
     randomisation: Annotated[str, typer.Option(help="on, off, shifted, or a YAML file of ranges.")] = "on",
     observation: Annotated[str, typer.Option(help="Of the shipped policy: keypoints or pose.")] = "keypoints",
-    json_path: Annotated[Path | None, typer.Option("--json", help="Write the result to this file.")] = None,
+    json_path: JsonFile = None,
 ) -> None:
-    """Measure a policy: deterministic episodes, finish() included, both measures of success with 95 % intervals."""
-    from rich.console import Console
-
+    """Measure a policy: deterministic episodes, both measures of success, 95 % intervals."""
+    from iker_agent.commands.terminal import make_console
     from iker_agent.learning.conditions import parse_configurations
     from iker_agent.learning.evaluate import evaluate_task
     from iker_agent.learning.provenance import task_facts
@@ -188,8 +193,7 @@ def evaluate(
     chosen = parse_configurations(configurations, len(loaded.configurations))
     ranges, world_seed = _conditions(randomisation, seed)
     policy_of, spec, source = _policy(policy, loaded, observation, stage_index)
-    console = Console(highlight=False)
-    stderr = Console(highlight=False, stderr=True)
+    stderr = make_console(stderr=True)
     result = evaluate_task(
         policy_of,
         chosen,
@@ -202,7 +206,7 @@ def evaluate(
         observation=spec.observation,
         randomisation=ranges,
     )
-    console.print(_table(result, f"{loaded.name}, {source['policy']}, randomisation {randomisation}, seed {seed}"))
+    _show(result, f"{loaded.name}, {source['policy']}, randomisation {randomisation}, seed {seed}")
     if json_path:
         facts = {**task_facts(loaded, spec.observation), **source}
         asked = {
@@ -267,17 +271,14 @@ def _stage(task: Task, stage_index: int, configuration: int) -> tuple[Scene, Goa
     return start.scene, start.goal
 
 
-def _table(result: TaskEvaluation, title: str):
-    from rich.box import SIMPLE_HEAD
-    from rich.markup import escape
-    from rich.table import Table
+def _show(result: TaskEvaluation, title: str) -> None:
+    from iker_agent.commands.terminal import make_console, show_table
 
-    table = Table(box=SIMPLE_HEAD, title=escape(title))
-    for name in ("config", "episodes", "success", "95 %", "strict", "95 %", "error"):
-        table.add_column(name, justify="right", no_wrap=True)
+    headings = ("config", "episodes", "success", "95 %", "strict", "95 %", "error")
+    rows = []
     for index, part in [*result.configurations.items(), ("all", result.overall)]:
-        table.add_row(str(index), str(part.num_episodes), *_cells(part), f"{100 * part.mean_error_m:.1f} cm")
-    return table
+        rows.append((str(index), str(part.num_episodes), *_cells(part), f"{100 * part.mean_error_m:.1f} cm"))
+    show_table(make_console(), headings, rows, title=title, right=headings)
 
 
 def _cells(part: Evaluation) -> list[str]:

@@ -87,6 +87,7 @@ class TaskTraining:
         self.resume = resume
         self.report = report
         self.interrupted = False
+        self.signals: list[int] = []  # those that asked for the end
         self._saved_s = 0.0
         self._scalars: Scalars | None = None
 
@@ -125,7 +126,7 @@ class TaskTraining:
         if distributed.rank() == 0:
             self._scalars = Scalars(self.folder, training.progress.steps)
         self._saved_s = time.monotonic()
-        with stopped_by_signals(training):
+        with stopped_by_signals(training) as self.signals:
             policy = training.run()
         self.interrupted = training.stopping
         if self._scalars:
@@ -156,22 +157,26 @@ class TaskTraining:
 
 
 @contextmanager
-def stopped_by_signals(training: Training) -> Iterator[None]:
+def stopped_by_signals(training: Training) -> Iterator[list[int]]:
     """Inside, the first Ctrl-C or SIGTERM asks the run to stop; a second one interrupts it as usual.
 
-    A signal that is ignored (of a job in the background) stays ignored.
+    Gives a list to which the number of the signal is added. A signal that is ignored (of a job in the background)
+    stays ignored.
     """
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     before = {number: handler for number, handler in before.items() if handler not in (signal.SIG_IGN, None)}
 
+    came = []
+
     def ask(number: int, _: object) -> None:
+        came.append(number)
         training.stopping = True
         signal.signal(number, before[number])
 
     for number in before:
         signal.signal(number, ask)
     try:
-        yield
+        yield came
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
