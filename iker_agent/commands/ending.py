@@ -14,6 +14,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator, Sequence
+from importlib.util import find_spec
 from typing import NamedTuple, NoReturn
 
 DONE = 0
@@ -63,13 +64,20 @@ def explained(error: BaseException) -> Ending | None:
     if isinstance(error, OSError):
         return _system_error(error)
     if isinstance(error, ValueError):
-        return Ending(USAGE, str(error))
+        return Ending(USAGE, " ".join(line.strip() for line in str(error).splitlines()))
     return None
 
 
 def stopped(number: int) -> Ending:
     """The ending after a signal."""
     return Ending(128 + number, "interrupted" if number == signal.SIGINT else "terminated")
+
+
+def need(*libraries: str) -> None:
+    """ModuleNotFoundError for the first library that is not installed: said before anything is begun."""
+    for library in libraries:
+        if find_spec(library) is None:
+            raise ModuleNotFoundError(f"No module named {library!r}", name=library)
 
 
 def _missing_library(module: str) -> Ending | None:

@@ -17,6 +17,7 @@ from rich.markup import escape
 
 from iker_agent.backends import make_vlm
 from iker_agent.commands.display import Screen
+from iker_agent.commands.ending import need
 from iker_agent.config import RunConfig, make_config
 from iker_agent.learners import make_learner
 from iker_agent.learning.learner import Learned, Learner
@@ -38,6 +39,8 @@ def start_run(config: RunConfig, out: Path | None) -> bool:
     """Run a task into a fresh folder with a report; True if it is done."""
     plan = make_plan(config)
     as_randomisation(config.randomisation)
+    need(*(("torch", "skrl") if config.learner == "ppo" else ()))
+    need(*(("imageio_ffmpeg",) if config.run.video else ()))
     vlm = make_vlm(config, plan.task)  # wrong settings leave no folder behind
     folder = Folder(fresh_folder(out, plan.task.name))
     return _carry_out(plan, folder, vlm).success
