@@ -26,7 +26,7 @@ import numpy as np
 import torch
 
 import iker_envs
-from iker_agent.learning.checkpoint import replace_file
+from iker_agent.atomic import replace_file
 from iker_agent.learning.evaluate import evaluate
 from iker_agent.learning.policy import Policy
 from iker_agent.learning.ppo_config import PPOConfig

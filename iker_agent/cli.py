@@ -10,14 +10,14 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from iker_agent.commands.ending import Ending, end, explained, output_ending, prepare_streams, stop_signals, stopped
+from iker_agent.commands.ending import Ending, end, explained, prepare_streams, stop_signals, stopped
 
 
 def main() -> None:
     """Entry point: what goes wrong is told in one sentence; a traceback is for faults of the program itself."""
     prepare_streams()
     with stop_signals() as signals:
-        ending = output_ending(_called(sys.argv[1:], signals))
+        ending = _called(sys.argv[1:], signals)
     end(ending, signals)
 
 
@@ -27,6 +27,8 @@ def _called(arguments: Sequence[str], signals: Sequence[int]) -> Ending:
         from iker_agent.commands.app import call  # inside: it may be missing libraries, and take a second to load
 
         ending = Ending(call(arguments))
+        if sys.stdout is not None:
+            sys.stdout.flush()  # here, where an error can still be told
     except BaseException as error:
         ending = explained(error)
         if ending is None and not signals:

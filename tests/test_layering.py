@@ -40,7 +40,7 @@ FLOORS = {
         ("plan", "worlds", "disturb", "learners", "backends"),
         ("execute", "config", "prompt_kinds"),
         ("learning", "vlm", "program"),
-        ("limits",),
+        ("atomic", "limits"),
     ),
 }
 # What a robot machine may use: contracts, numbers, formulas and plans; no engine, no environment, no trainer.

@@ -52,7 +52,7 @@ def call(arguments: Sequence[str]) -> int:
 
 def _help_without_verb(context: typer.Context) -> None:
     if context.invoked_subcommand is None:
-        typer.echo(context.get_help())
+        print(context.get_help())
         raise typer.Exit(USAGE)
 
 
@@ -67,7 +67,7 @@ def iker(
 
         found = versions()
         for name in sorted(found, key=lambda name: name != "iker"):  # this package first
-            typer.echo(f"{name} {found[name] or 'is not installed'}")
+            print(f"{name} {found[name] or 'is not installed'}")
         raise typer.Exit(DONE)
     _help_without_verb(context)
 
@@ -118,12 +118,12 @@ def replay(folder: RunFolder, out: Out = None) -> None:
 
     found = replay_run(folder, out)
     for stage in found.different:
-        typer.echo(f"{stage}: another goal than in the record")
+        print(f"{stage}: another goal than in the record")
     if found.unequal_requests:
-        typer.echo(f"{found.unequal_requests} questions were not worded as in the record")
+        print(f"{found.unequal_requests} questions were not worded as in the record")
     if found.trained:
-        typer.echo(f"trained again, for want of a policy: {', '.join(found.trained)}")
-    typer.echo(f"{len(found.equal)} of {len(found.equal) + len(found.different)} goals are equal, bit by bit")
+        print(f"trained again, for want of a policy: {', '.join(found.trained)}")
+    print(f"{len(found.equal)} of {len(found.equal) + len(found.different)} goals are equal, bit by bit")
     raise typer.Exit(DONE if found.exact else NOT_DONE)
 
 
@@ -157,8 +157,8 @@ def check(task: Annotated[str, typer.Argument(help="Task name, or path of a task
     with notes(make_console(stderr=True)):
         faults = check_task(task)
     for fault in faults:
-        typer.echo(f"fault: {fault}")
-    typer.echo(f"{task}: {'no faults found' if not faults else f'{len(faults)} found'}")
+        print(f"fault: {fault}")
+    print(f"{task}: {'no faults found' if not faults else f'{len(faults)} found'}")
     raise typer.Exit(NOT_DONE if faults else DONE)
 
 
@@ -167,4 +167,4 @@ def report(folder: RunFolder) -> None:
     """Write report.html of a run folder again."""
     from iker_agent.records.report import write_report
 
-    typer.echo(str(write_report(folder)))
+    print(str(write_report(folder)))

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import io
 import os
 import signal
 import sys
 import threading
 from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
-from typing import NamedTuple, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 DONE = 0
 NOT_DONE = 1  # the task is not done, the check found faults, or this machine cannot go on: a full disk, no such library
@@ -40,6 +41,7 @@ EXTRAS = {
     ),
 }
 _OWN = ("iker_agent", "iker_envs", "iker_cfg", "real_env")
+_STDOUT = "<stdout>"
 _MACHINE_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.ENOMEM)  # no command line mends these
 
 
@@ -90,35 +92,42 @@ def _missing_library(module: str) -> Ending | None:
 
 def _system_error(error: OSError) -> Ending:
     reason = error.strerror or (str(error).splitlines() or [type(error).__name__])[0]
-    code = NOT_DONE if error.filename is None or error.errno in _MACHINE_ERRORS else USAGE
-    return Ending(code, reason if error.filename is None else f"{str(error.filename)!r} cannot be used: {reason}")
+    if error.filename == _STDOUT:
+        is_closed = error.errno == errno.EPIPE  # nobody reads any more (`| head -1`): no fault, not spoken of
+        return BROKEN_PIPE if is_closed else Ending(NOT_DONE, f"the standard output cannot be written: {reason}")
+    if error.filename is None:
+        return Ending(NOT_DONE, reason)
+    code = NOT_DONE if error.errno in _MACHINE_ERRORS else USAGE
+    return Ending(code, f"{str(error.filename)!r} cannot be used: {reason}")
 
 
-def output_ending(ending: Ending) -> Ending:
-    """The ending, or that of an output which cannot be written; what was still to be written there is dropped.
+class _NamedOutput(io.FileIO):
+    """The standard output, whose first error names it: else nobody knows which of the files being written is full.
 
-    Nobody reading any more (`| head -1`) is no fault and is not spoken of.
+    What comes after the error goes nowhere, so that the interpreter does not fail at it once more when it exits.
     """
-    try:
-        if sys.stdout is not None:
-            sys.stdout.flush()
-    except OSError as error:
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, sys.stdout.fileno())  # else the interpreter fails at this once more when it exits
-        os.close(nowhere)
-        if error.errno == errno.EPIPE:
-            return BROKEN_PIPE
-        return Ending(NOT_DONE, f"the standard output cannot be written: {error.strerror}")
-    return ending
+
+    def write(self, data: Any) -> int | None:
+        try:
+            return super().write(data)
+        except OSError as error:
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, self.fileno())
+            os.close(nowhere)
+            raise OSError(error.errno, error.strerror, _STDOUT) from None
 
 
 def prepare_streams() -> None:
-    """Make the standard streams safe to use: each is open, and a character that one cannot encode does not end it."""
+    """Make the standard streams safe: each is open, its errors name it, no character is beyond its encoding."""
     for number in (0, 1, 2):
         try:
             os.fstat(number)
         except OSError:  # closed: the next file to be opened would get its number, and what a library prints
             os.open(os.devnull, os.O_RDWR)
+    if sys.stdout is not None and sys.stdout is sys.__stdout__:
+        raw = _NamedOutput(sys.stdout.fileno(), "w", closefd=False)
+        layout = {"encoding": sys.stdout.encoding, "errors": sys.stdout.errors, "line_buffering": raw.isatty()}
+        sys.stdout = io.TextIOWrapper(io.BufferedWriter(raw), **layout)
     for stream in (sys.stdout, sys.stderr):
         if getattr(stream, "errors", "") == "strict" and hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")

@@ -18,9 +18,10 @@ from iker_agent.commands.terminal import show_code, show_text
 from iker_agent.config import RunConfig
 from iker_agent.plan import Plan, make_plan
 from iker_agent.prompt_kinds import prompt_kind
-from iker_agent.records.run_folder import Folder, fresh_folder
+from iker_agent.records.run_folder import Folder, claimed_folder
 from iker_agent.seeing.look import Look, look
 from iker_agent.vlm.errors import Unanswered
+from iker_agent.vlm.types import VLM
 from iker_agent.worlds import make_world, pose_estimator
 from iker_envs.scene import Goal
 
@@ -43,7 +44,12 @@ def query(config: RunConfig, out: Path | None) -> Query:
     """Look at the start of a task and ask once."""
     plan = make_plan(config)
     backend = make_vlm(config, plan.task)
-    folder = Folder(fresh_folder(out, f"{plan.task.name}_query"))
+    with claimed_folder(out, f"{plan.task.name}_query") as folder:
+        return _answered(plan, backend, folder)
+
+
+def _answered(plan: Plan, backend: VLM, folder: Folder) -> Query:
+    config = plan.config
     vlm = recorded(config, backend, folder.path / "vlm")
     seen = _look(plan, folder)
     prompt = prompt_kind(config.prompt, config.run.contract)

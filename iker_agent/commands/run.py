@@ -6,13 +6,13 @@ replay_run(folder, out)      ->  the run again from its record, goals compared b
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
-import typer
 from rich.markup import escape
 
 from iker_agent.backends import make_vlm
@@ -26,7 +26,7 @@ from iker_agent.loop import carry_out
 from iker_agent.plan import Plan, make_plan
 from iker_agent.records.record import RunResult
 from iker_agent.records.report import write_report
-from iker_agent.records.run_folder import Folder, fresh_folder
+from iker_agent.records.run_folder import Folder, claimed_folder
 from iker_agent.vlm.replay import Replay
 from iker_agent.vlm.types import VLM
 from iker_envs.documents import RECORD_LIMITS, read_document
@@ -42,8 +42,8 @@ def start_run(config: RunConfig, out: Path | None) -> bool:
     need(*(("torch", "skrl") if config.learner == "ppo" else ()))
     need(*(("imageio_ffmpeg",) if config.run.video else ()))
     vlm = make_vlm(config, plan.task)  # wrong settings leave no folder behind
-    folder = Folder(fresh_folder(out, plan.task.name))
-    return _carry_out(plan, folder, vlm).success
+    with claimed_folder(out, plan.task.name) as folder:
+        return _carry_out(plan, folder, vlm).success
 
 
 def _carry_out(plan: Plan, folder: Folder, vlm: VLM, learner: Learner | None = None) -> RunResult:
@@ -53,21 +53,20 @@ def _carry_out(plan: Plan, folder: Folder, vlm: VLM, learner: Learner | None = N
             screen.console.print(f"[bold]{escape(plan.instruction)}[/bold]")
             result = carry_out(plan, folder, screen, vlm, learner)
             screen.closing(result, str(write_report(folder.path)))
-        except BaseException:  # is raised again; Ctrl-C is no Exception
-            _leave_readable(folder)
+        except BaseException as end:  # is raised again; Ctrl-C is no Exception
+            if _left_readable(folder) and not isinstance(end, BrokenPipeError):
+                print(f"what was done so far is in {folder.path}", file=sys.stderr)
             raise
     return result
 
 
-def _leave_readable(folder: Folder) -> None:
-    """Say where the files of a run that cannot go on are, with a report of what was done; an empty folder goes."""
+def _left_readable(folder: Folder) -> bool:
+    """Give a run that cannot go on a report of what was done; False if nothing was."""
     if not (folder.path / "run.json").exists():
-        with suppress(OSError):
-            folder.path.rmdir()  # fails where something was written, which then stays
-        return
+        return False
     with suppress(OSError):  # a full disk: the report may be what does not fit, all else is there
         write_report(folder.path)
-    typer.echo(f"what was done so far is in {folder.path}", err=True)
+    return True
 
 
 @dataclass(frozen=True)
@@ -94,8 +93,8 @@ def replay_run(run: Path, out: Path | None) -> Comparison:
     plan = make_plan(recorded_config(run))
     vlm = Replay(run, "order")
     learner = _StoredPolicies(run, plan.config)
-    folder = Folder(fresh_folder(out, f"{run.resolve().name}_replay"))
-    _carry_out(plan, folder, vlm, learner)
+    with claimed_folder(out, f"{run.resolve().name}_replay") as folder:
+        _carry_out(plan, folder, vlm, learner)
     names = sorted(p.parent.name for p in run.glob("stage_*/goal.json"))
     same = [n for n in names if _content(run / n / "goal.json") == _content(folder.path / n / "goal.json")]
     different = [n for n in names if n not in same]

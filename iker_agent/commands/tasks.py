@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
@@ -23,7 +24,7 @@ def tasks(
     from iker_envs.task import load_task, task_names
 
     for warning in () if names else _warnings():
-        typer.echo(warning, err=True)
+        print(warning, file=sys.stderr)
     if sheet is not None:
         _check_sheet(sheet)
     shown = []
@@ -34,7 +35,7 @@ def tasks(
         except ValueError as error:
             if names:
                 raise
-            typer.echo(f"{name}: {error}", err=True)  # one faulty file does not hide the others
+            print(f"{name}: {error}", file=sys.stderr)  # one faulty file does not hide the others
             continue
         shown.append(name)
         counts = (str(len(task.configuration(0).stages)), str(len(task.configurations)))
@@ -85,7 +86,8 @@ def _check_sheet(path: Path) -> None:
 
 
 def _write_sheet(names: list[str], path: Path) -> None:
+    from iker_agent.atomic import replace_file
     from iker_agent.authoring.sheet import contact_sheet
 
-    contact_sheet(names).save(path, quality=82)
-    typer.echo(f"contact sheet: {path}")
+    replace_file(path, lambda file: contact_sheet(names).save(file, quality=82))
+    print(f"contact sheet: {path}")

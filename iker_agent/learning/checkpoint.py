@@ -5,22 +5,16 @@ write_checkpoint(path, state)  ->  one file          read_checkpoint(path)  ->  
 
 from __future__ import annotations
 
-import os
 import pickle
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from iker_agent.atomic import replace_file
+
 FORMAT = "iker-checkpoint-1"
-
-
-def replace_file(path: Path, write: Callable[[Path], object]) -> None:
-    """Let `write` fill a file beside `path`, then put it in the place of `path` in one step."""
-    temporary = path.with_name(f".{path.name}.part{path.suffix}")
-    write(temporary)
-    os.replace(temporary, path)
 
 
 def write_checkpoint(path: Path, state: Mapping[str, Any]) -> None:

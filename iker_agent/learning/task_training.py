@@ -18,8 +18,9 @@ from typing import Any
 
 import torch
 
+from iker_agent.atomic import replace_file
 from iker_agent.learning import distributed
-from iker_agent.learning.checkpoint import read_checkpoint, replace_file, write_checkpoint
+from iker_agent.learning.checkpoint import read_checkpoint, write_checkpoint
 from iker_agent.learning.curve import draw_curve
 from iker_agent.learning.mixture import make_mixture, mixture_judge
 from iker_agent.learning.network import NetworkPolicy

@@ -186,6 +186,6 @@ def final_outcome(found: Whereabouts, result: RunResult) -> dict[str, Any]:
 
 def save_policy_files(folder: Folder, policy: Policy, rows: Sequence[TrainingRow]) -> None:
     """policy.safetensors, metrics.csv and curve.png of a stage."""
-    policy.save(folder.path / "policy.safetensors")
-    write_metrics(folder.path / "metrics.csv", rows)
-    draw_curve(folder.path / "curve.png", rows)
+    folder.file("policy.safetensors", policy.save)
+    folder.file("metrics.csv", lambda path: write_metrics(path, rows))
+    folder.file("curve.png", lambda path: draw_curve(path, rows))
