@@ -275,6 +275,12 @@ def turned_pose(position_m: np.ndarray, roll_pitch_yaw_rad: Iterable[float]) -> 
     return np.array([*np.asarray(position_m, dtype=float), w, x, y, z])
 
 
+def position_and_angles(pose: np.ndarray) -> tuple[float, ...]:
+    """x, y, z, roll, pitch, yaw in metres and radians of a pose (7,): the inverse of `turned_pose`."""
+    angles_rad = Rotation.from_quat(np.roll(pose[3:], -1)).as_euler("xyz")
+    return tuple(float(value) for value in (*pose[:3], *angles_rad))
+
+
 def upright_pose(position_m: np.ndarray, yaw_rad: float = 0.0) -> np.ndarray:
     """Pose (7,) of an upright body at a position (3,), turned by an angle about +z."""
     quaternion = np.array([np.cos(yaw_rad / 2), 0.0, 0.0, np.sin(yaw_rad / 2)]) if yaw_rad else IDENTITY_QUATERNION

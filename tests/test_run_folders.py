@@ -15,7 +15,7 @@ from iker_agent.records.run_folder import claimed_folder, fresh_folder
 @pytest.mark.parametrize("name", ["../x", "a/b", "/etc/x", "..", ".", "", "a\\b", "x\0y", "../../runs/y"])
 def test_a_name_that_leaves_the_folder_of_runs_is_refused(tmp_path, monkeypatch, name):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(ValueError, match="the task's name .* cannot name a folder in runs/") as caught:
+    with pytest.raises(ValueError, match=r"the task's name .* cannot name a folder in runs/") as caught:
         fresh_folder(None, name)
     assert "\n" not in str(caught.value) and list(tmp_path.iterdir()) == []
 
