@@ -115,9 +115,11 @@ def presets() -> list[str]:
     return sorted(p.name.removesuffix(".yaml") for p in folder.iterdir() if p.name.endswith(".yaml"))
 
 
-def make_config(overrides: Sequence[str] = (), preset: str = "", **top: Any) -> RunConfig:
+def make_config(
+    overrides: Sequence[str] = (), preset: str = "", *, defaults: RunConfig | None = None, **top: Any
+) -> RunConfig:
     """Defaults, then a preset, then `key.sub=value` overrides, then keyword arguments that are not None."""
-    merged = OmegaConf.structured(RunConfig)
+    merged = OmegaConf.structured(RunConfig if defaults is None else defaults)
     try:
         if preset:
             if preset not in presets():

@@ -131,6 +131,8 @@ class _Run:
             self._stages()
         except (GaveUp, Unanswered) as end:
             self.result.reason = str(end)
+        except BrokenPipeError:  # whoever read what the run prints has gone: that stops it as Ctrl-C does
+            raise
         except Exception as error:  # is raised again: the record says that the run was broken off, and by what
             self.result.reason = f"broken off by an error: {_in_words(error)}"
             raise
@@ -176,7 +178,7 @@ class _Run:
         except Unanswered as problem:
             record.stopped(Failure.BACKEND, str(problem))
             raise
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, BrokenPipeError):
             record.stopped(Failure.INTERRUPTED, "the run was stopped in this stage")
             raise
         except Exception as error:  # is raised again: the record says what ended the stage

@@ -1,7 +1,7 @@
 """Settings: defaults, then a preset, then the command line; whatever is wrong is said in one sentence."""
 
 import json
-from dataclasses import FrozenInstanceError
+from dataclasses import FrozenInstanceError, replace
 
 import pytest
 
@@ -129,3 +129,15 @@ def test_a_setting_can_neither_be_changed_nor_lost():
     overrides = [f"{a}.{b}={v}" for a in ("run", "goal", "perception", "learn") for b, v in again[a].items()]
     top = {k: v for k, v in again.items() if not isinstance(v, dict)}
     assert make_config(overrides, **top) == config
+
+
+def test_other_defaults_may_lie_below_everything_else():
+    base = RunConfig(learn=replace(DEFAULTS.learn, budget_s=float("inf"), num_envs=512))
+    config = make_config(["learn.num_envs=8"], defaults=base)
+    assert (config.learn.budget_s, config.learn.num_envs) == (float("inf"), 8)
+
+
+@pytest.mark.parametrize("name", ["position_m", "rotation_deg"])
+def test_noise_without_end_is_refused(name):
+    with pytest.raises(ValueError, match="are finite, not inf"):
+        make_config([f"perception.{name}=.inf"])

@@ -1,4 +1,4 @@
-"""One reader for all YAML and JSON files: hostile ones are told before anything is built, values are those of YAML 1.2."""
+"""One reader for all YAML and JSON files: limits before anything is built, and the values of YAML 1.2."""
 
 import json
 import math

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import signal
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -136,14 +136,14 @@ def train_defaults() -> PPOConfig:
 
 def _learn(overrides: Sequence[str], base: PPOConfig) -> PPOConfig:
     """The `learn` settings with overrides on top of `base`."""
-    from iker_agent.config import make_config
+    from iker_agent.config import RunConfig, make_config
 
     for override in overrides:
         if not override.startswith("learn."):
             raise ValueError(
                 f"a training reads settings of learn only, such as learn.max_steps=3000000, not {override!r}"
             )
-    return make_config([*(f"learn.{key}={value}" for key, value in asdict(base).items()), *overrides]).learn
+    return make_config(overrides, defaults=RunConfig(learn=base)).learn
 
 
 def _fresh_folder(out: Path | None, task: str) -> Path:
