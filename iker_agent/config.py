@@ -8,6 +8,7 @@ Merging is strict: an unknown key is an error that suggests the nearest known on
 from __future__ import annotations
 
 import difflib
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
@@ -18,14 +19,15 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from iker_agent.learning.ppo_config import PPOConfig
-from iker_agent.limits import check_range, check_seed
+from iker_agent.limits import check_choice, check_range, check_seed
 from iker_agent.program.signatures import CONTRACTS
 from iker_agent.prompt_kinds import check_prompt
 from iker_agent.vlm.settings import BACKENDS, AskSettings
 from iker_envs.contract import is_whole
 from iker_envs.documents import read_document, read_value, shown
-from iker_envs.perception import PoseNoise
+from iker_envs.perception import SOURCES, PoseNoise
 
+WORLDS = ("sim",)
 LEARNERS = ("ppo", "waypoint")
 
 
@@ -43,6 +45,7 @@ class RunSettings:
     video: bool = True  # leave rollout.mp4
 
     def __post_init__(self) -> None:
+        check_choice("run.contract", self.contract, CONTRACTS)
         check_range(self, "retries repairs", 0, section="run.")
         check_range(self, "max_stages", 1, section="run.")
 
@@ -55,6 +58,26 @@ class GoalSettings:
 
 
 @dataclass(frozen=True)
+class PerceptionSettings:
+    """How the poses of objects are estimated from what the cameras see."""
+
+    source: str = "truth"  # what a simulated view carries, plus noise
+    position_m: float = PoseNoise.position_m  # noise of truth: standard deviation per axis
+    rotation_deg: float = PoseNoise.rotation_deg  # noise of truth: standard deviation, about a random axis
+
+    def __post_init__(self) -> None:
+        check_choice("perception.source", self.source, SOURCES)
+        check_range(self, "position_m rotation_deg", 0, section="perception.")
+        if math.isinf(self.position_m + self.rotation_deg):
+            raise ValueError("perception.position_m and perception.rotation_deg are finite, not inf")
+
+    @property
+    def noise(self) -> PoseNoise:
+        """The noise of the source "truth"."""
+        return PoseNoise(self.position_m, self.rotation_deg)
+
+
+@dataclass(frozen=True)
 class RunConfig:
     """Everything that a run depends on, beside the code."""
 
@@ -62,6 +85,7 @@ class RunConfig:
     instruction: str = ""  # empty: the task's own
     configuration: int = 0  # arrangement of the task
     seed: int = 0  # of world, noise and learning
+    world: str = "sim"  # where it acts: sim, a simulation of its own
     learner: str = "ppo"  # or waypoint, a fixed rule
     vlm: str = "annotated"  # who writes the programs: annotated (humans), openai, replay
     prompt: str = "auto"  # a name in cfg/prompts or a path; auto: multi_stage, or poses under that contract
@@ -70,20 +94,14 @@ class RunConfig:
     run: RunSettings = field(default_factory=RunSettings)
     goal: GoalSettings = field(default_factory=GoalSettings)
     ask: AskSettings = field(default_factory=AskSettings)
-    perception: PoseNoise = field(default_factory=PoseNoise)
+    perception: PerceptionSettings = field(default_factory=PerceptionSettings)
     learn: PPOConfig = field(default_factory=PPOConfig)
 
     def __post_init__(self) -> None:
-        choices = (
-            ("learner", self.learner, LEARNERS),
-            ("vlm", self.vlm, BACKENDS),
-            ("run.contract", self.run.contract, CONTRACTS),
-        )
-        for name, value, known in choices:
-            if value not in known:
-                raise ValueError(f"{name} {value!r} is unknown; known: {', '.join(known)}")
+        check_choice("world", self.world, WORLDS)
+        check_choice("learner", self.learner, LEARNERS)
+        check_choice("vlm", self.vlm, BACKENDS)
         check_seed(self.seed)
-        check_range(self.perception, "position_m rotation_deg", 0, section="perception.")
         check_prompt(self.prompt, self.run.contract)
 
     def to_dict(self) -> dict[str, Any]:
@@ -97,9 +115,11 @@ def presets() -> list[str]:
     return sorted(p.name.removesuffix(".yaml") for p in folder.iterdir() if p.name.endswith(".yaml"))
 
 
-def make_config(overrides: Sequence[str] = (), preset: str = "", **top: Any) -> RunConfig:
+def make_config(
+    overrides: Sequence[str] = (), preset: str = "", *, defaults: RunConfig | None = None, **top: Any
+) -> RunConfig:
     """Defaults, then a preset, then `key.sub=value` overrides, then keyword arguments that are not None."""
-    merged = OmegaConf.structured(RunConfig)
+    merged = OmegaConf.structured(RunConfig if defaults is None else defaults)
     try:
         if preset:
             if preset not in presets():

@@ -105,6 +105,11 @@ class StageEnv(Snapshot, gym.Env):
         return self.worlds.scene_now(0)
 
     @property
+    def has_truth(self) -> bool:
+        """A simulation knows where everything is."""
+        return True
+
+    @property
     def goal(self) -> Goal:
         """The goal of the present episode."""
         return self.worlds.goal

@@ -82,13 +82,13 @@ def measure(poses: Array, index: Array, start: Array, target_pose: Array, local_
     )
 
 
-def make_outcome(errors: Errors, world: int, goal: Goal, model: ObjectModel, poses, reason: str, steps: int):
-    """The Outcome of one world; `poses` maps object names to final poses (7,).
+def make_outcome(errors: Errors, world: int, goal: Goal, model: ObjectModel, poses, grasp_failure: str, steps: int):
+    """The Outcome of one world; `poses` maps object names to final poses (7,), `grasp_failure` is "" if there is none.
 
     A goal with an annotated pose is a strict success only where it is one by the paper's measure, at that pose, too.
     """
     annotated = None
-    why = reason or explain(errors, world)
+    why = grasp_failure or explain(errors, world)
     if goal.annotated_pose is not None:
         local = model.control_keypoints_m()
         targets = pose_apply(goal.annotated_pose, local)
@@ -106,6 +106,7 @@ def make_outcome(errors: Errors, world: int, goal: Goal, model: ObjectModel, pos
         annotated_error_m=annotated,
         reason=why,
         num_steps=steps,
+        grasped=not grasp_failure,
         object_poses=poses,
     )
 

@@ -270,12 +270,19 @@ class Outcome(Contract):
     reason: str = ""  # one sentence on what went wrong; empty when nothing did
     num_steps: int = 0
     object_poses: dict[str, np.ndarray] = field(default_factory=dict)
+    grasped: bool = True  # False where the hand should have held the object when the policy began, and did not
 
 
 def turned_pose(position_m: np.ndarray, roll_pitch_yaw_rad: Iterable[float]) -> np.ndarray:
     """Pose (7,) at a position (3,), turned about the fixed x, then y, then z axis by angles (3,)."""
     x, y, z, w = Rotation.from_euler("xyz", list(roll_pitch_yaw_rad)).as_quat(canonical=True)
     return np.array([*np.asarray(position_m, dtype=float), w, x, y, z])
+
+
+def position_and_angles(pose: np.ndarray) -> tuple[float, ...]:
+    """x, y, z, roll, pitch, yaw in metres and radians of a pose (7,): the inverse of `turned_pose`."""
+    angles_rad = Rotation.from_quat(np.roll(pose[3:], -1)).as_euler("xyz")
+    return tuple(float(value) for value in (*pose[:3], *angles_rad))
 
 
 def upright_pose(position_m: np.ndarray, yaw_rad: float = 0.0) -> np.ndarray:

@@ -36,6 +36,11 @@ class World(Protocol):
         """The scene with the objects where they are now: simulation's truth, elsewhere the latest estimate."""
         ...
 
+    @property
+    def has_truth(self) -> bool:
+        """Is `scene` the truth, as in a simulation, and not an estimate?"""
+        ...
+
     def view(self) -> View:
         """What every camera sees, the hand out of sight: rgb (H, W, 3) uint8, depth (H, W) in metres, camera poses.
 
@@ -52,6 +57,10 @@ class World(Protocol):
         are), "look" leaves the empty hand out of a new world, "configuration" says which arrangement it has; "goal" (a
         Goal or its dictionary) and "grasp" (a Grasp, its dictionary or None) say what to do in a world that is kept.
         """
+        ...
+
+    def render(self) -> np.ndarray | None:
+        """A picture (H, W, 3) uint8 of the world as it is, for videos; None from a world that makes none."""
         ...
 
     def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:

@@ -37,7 +37,7 @@ FLOORS = {
         ("asking",),
         ("seeing",),
         ("records",),
-        ("disturb", "learners", "backends"),
+        ("plan", "worlds", "disturb", "learners", "backends"),
         ("execute", "config", "prompt_kinds"),
         ("learning", "vlm", "program"),
         ("atomic", "limits"),

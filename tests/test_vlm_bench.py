@@ -9,7 +9,7 @@ import pytest
 from chat_server import ChatServer, failure, good
 
 from iker_agent.cli import main
-from iker_agent.experiments.vlm_bench import Row, summarise
+from iker_agent.experiments.vlm_bench import BenchRow, summarise
 
 PUSH = """```python
 def get_interaction_data(kp):
@@ -67,10 +67,10 @@ def test_a_server_that_fails_ends_the_benchmark_with_what_there_is(tmp_path, mon
 
 def test_summaries_count_by_task_and_over_all():
     rows = [
-        Row("a", 0, 1, 0, "keypoints", right=True, answers=1),
-        Row("a", 0, 2, 0, "keypoints", right=True, answers=3),
-        Row("b", 0, 1, 0, "keypoints", right=False, answers=1),
-        Row("b", 0, 1, 0, "poses", right=True, answers=1),
+        BenchRow("a", 0, 1, 0, "keypoints", right=True, answers=1),
+        BenchRow("a", 0, 2, 0, "keypoints", right=True, answers=3),
+        BenchRow("b", 0, 1, 0, "keypoints", right=False, answers=1),
+        BenchRow("b", 0, 1, 0, "poses", right=True, answers=1),
     ]
     told = [(s.contract, s.task, s.asked, s.first, s.repaired) for s in summarise(rows)]
     assert told == [

@@ -14,9 +14,9 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
-from scipy.spatial.transform import Rotation
 
 from iker_agent.asking.goals import Refusal, check_goal
+from iker_agent.asking.prompts import object_poses
 from iker_agent.execute import execute
 from iker_agent.learning.policy import Policy, PolicyFault
 from iker_agent.learning.waypoint import WaypointLearner
@@ -31,7 +31,7 @@ from iker_envs.planning.collision import deepest_overlap, lowest_m, object_boxes
 from iker_envs.planning.grasps import propose_grasps
 from iker_envs.planning.push import push_start
 from iker_envs.randomisation import Randomisation
-from iker_envs.scene import Goal, Scene
+from iker_envs.scene import Goal, Scene, turned_pose
 from iker_envs.stage.starts import TaskStart
 from iker_envs.stage.variants import make_variants
 from iker_envs.task import StageSpec, Task, load_task
@@ -252,8 +252,7 @@ def _start_faults(scene: Scene, goal: Goal, keypoints: Keypoints) -> Iterator[st
 
 def program_inputs(scene: Scene, keypoints: Keypoints) -> dict[str, Mapping[str, Any]]:
     """What a program is given under each contract: keypoints by label, object poses as x, y, z, roll, pitch, yaw."""
-    poses = {o.name: (*o.pose[:3], *Rotation.from_quat(np.roll(o.pose[3:], -1)).as_euler("xyz")) for o in scene.objects}
-    return {"keypoints": keypoints.by_label(), "poses": poses}
+    return {"keypoints": keypoints.by_label(), "poses": object_poses(scene)}
 
 
 def _targets(scene: Scene, goal: Goal) -> np.ndarray:
@@ -342,7 +341,7 @@ def _placed(result: ProgramResult, scene: Scene, goal: Goal, keypoints: Keypoint
 
 def _points_of_six(six: tuple[float, ...], scene: Scene, goal: Goal) -> np.ndarray:
     local = scene.object(goal.object).model.control_keypoints_m()
-    return np.asarray(six[:3]) + Rotation.from_euler("xyz", six[3:]).apply(local)
+    return pose_apply(turned_pose(six[:3], six[3:]), local)
 
 
 def _drift_m(again: ProgramResult, result: ProgramResult, scene: Scene, goal: Goal) -> float:

@@ -11,12 +11,12 @@ from rich.markup import escape
 from iker_agent.backends import make_vlm
 from iker_agent.commands.terminal import make_console, show_table
 from iker_agent.config import RunConfig
-from iker_agent.experiments.vlm_bench import Row, Summary, bench, results, summarise
+from iker_agent.experiments.vlm_bench import BenchRow, Summary, bench, results, summarise
 from iker_agent.learning.evaluate import wilson
 from iker_agent.program.signatures import CONTRACTS
-from iker_agent.records.run_folder import Folder, fresh_folder
+from iker_agent.records.run_folder import Folder, claimed_folder
 from iker_agent.vlm.errors import Unanswered
-from iker_envs.task import load_task, task_names
+from iker_envs.task import Task, load_task, task_names
 
 
 def bench_vlm(config: RunConfig, names: Sequence[str], contract: str, samples: int, out: Path | None) -> bool:
@@ -27,12 +27,16 @@ def bench_vlm(config: RunConfig, names: Sequence[str], contract: str, samples: i
         raise ValueError(f"samples is at least 1, not {samples}")
     tasks = [load_task(name) for name in names or task_names()]
     make_vlm(config, tasks[0])  # wrong settings leave no folder behind
-    folder = Folder(fresh_folder(out, "bench_vlm"))
+    with claimed_folder(out, "bench_vlm") as folder:
+        return _asked(tasks, CONTRACTS if contract == "both" else (contract,), samples, config, folder)
+
+
+def _asked(tasks: Sequence[Task], contracts: Sequence[str], samples: int, config: RunConfig, folder: Folder) -> bool:
     console = make_console()
     rows = []
     problem = ""
     try:
-        for row in bench(tasks, CONTRACTS if contract == "both" else (contract,), samples, config, folder):
+        for row in bench(tasks, contracts, samples, config, folder):
             rows.append(row)
             if not row.right:
                 console.print(f"[yellow]{escape(_place(row))}[/yellow]: {escape(row.reason)}")
@@ -47,7 +51,7 @@ def bench_vlm(config: RunConfig, names: Sequence[str], contract: str, samples: i
     return not problem
 
 
-def _place(row: Row) -> str:
+def _place(row: BenchRow) -> str:
     return f"{row.task} {row.configuration} stage {row.stage} sample {row.sample} ({row.contract})"
 
 

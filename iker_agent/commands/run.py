@@ -19,14 +19,14 @@ from iker_agent.backends import make_vlm
 from iker_agent.commands.display import Screen
 from iker_agent.commands.ending import need
 from iker_agent.config import RunConfig, make_config
-from iker_agent.disturb import chosen_task
 from iker_agent.learners import make_learner
 from iker_agent.learning.learner import Learned, Learner
 from iker_agent.learning.policy_files import load_policy
-from iker_agent.loop import run_task
+from iker_agent.loop import carry_out
+from iker_agent.plan import Plan, make_plan
 from iker_agent.records.record import RunResult
 from iker_agent.records.report import write_report
-from iker_agent.records.run_folder import Folder, fresh_folder
+from iker_agent.records.run_folder import Folder, claimed_folder
 from iker_agent.vlm.replay import Replay
 from iker_agent.vlm.types import VLM
 from iker_envs.documents import RECORD_LIMITS, read_document
@@ -37,24 +37,23 @@ from iker_envs.spec import spec_of
 
 def start_run(config: RunConfig, out: Path | None) -> bool:
     """Run a task into a fresh folder with a report; True if it is done."""
-    task = chosen_task(config)
-    task.configuration(config.configuration)
+    plan = make_plan(config)
     as_randomisation(config.randomisation)
     need(*(("torch", "skrl") if config.learner == "ppo" else ()))
     need(*(("imageio_ffmpeg",) if config.run.video else ()))
-    vlm = make_vlm(config, task)  # wrong settings leave no folder behind
-    folder = Folder(fresh_folder(out, task.name))
-    return _run(config, folder, vlm).success
+    vlm = make_vlm(config, plan.task)  # wrong settings leave no folder behind
+    with claimed_folder(out, plan.task.name) as folder:
+        return _carry_out(plan, folder, vlm).success
 
 
-def _run(config: RunConfig, folder: Folder, vlm: VLM, learner: Learner | None = None) -> RunResult:
-    instruction = config.instruction or chosen_task(config).configuration(config.configuration).instruction
-    with Screen(config.learn.budget_s) as screen:
+def _carry_out(plan: Plan, folder: Folder, vlm: VLM, learner: Learner | None = None) -> RunResult:
+    """Run and report; a run that is interrupted or breaks off leaves its report before the exception goes on."""
+    with Screen(plan.config.learn.budget_s) as screen:
         try:
-            screen.console.print(f"[bold]{escape(instruction)}[/bold]")
-            result = run_task(config, folder, screen, vlm, learner)
+            screen.console.print(f"[bold]{escape(plan.instruction)}[/bold]")
+            result = carry_out(plan, folder, screen, vlm, learner)
             screen.closing(result, str(write_report(folder.path)))
-        except (KeyboardInterrupt, OSError) as end:
+        except BaseException as end:  # is raised again; Ctrl-C is no Exception
             if _left_readable(folder) and not isinstance(end, BrokenPipeError):
                 print(f"what was done so far is in {folder.path}", file=sys.stderr)
             raise
@@ -62,10 +61,8 @@ def _run(config: RunConfig, folder: Folder, vlm: VLM, learner: Learner | None = 
 
 
 def _left_readable(folder: Folder) -> bool:
-    """Give a run that cannot go on a report of what was done; False if nothing was, then its empty folder goes."""
+    """Give a run that cannot go on a report of what was done; False if nothing was."""
     if not (folder.path / "run.json").exists():
-        with suppress(OSError):
-            folder.path.rmdir()  # fails where something was written, which then stays
         return False
     with suppress(OSError):  # a full disk: the report may be what does not fit, all else is there
         write_report(folder.path)
@@ -93,11 +90,11 @@ def replay_run(run: Path, out: Path | None) -> Comparison:
     No model is asked and nothing is trained, except in stages whose policy is not in the run folder. ValueError if the
     folder does not hold a recorded run.
     """
-    config = recorded_config(run)
+    plan = make_plan(recorded_config(run))
     vlm = Replay(run, "order")
-    learner = _StoredPolicies(run, config)
-    folder = Folder(fresh_folder(out, f"{run.resolve().name}_replay"))
-    _run(config, folder, vlm, learner)
+    learner = _StoredPolicies(run, plan.config)
+    with claimed_folder(out, f"{run.resolve().name}_replay") as folder:
+        _carry_out(plan, folder, vlm, learner)
     names = sorted(p.parent.name for p in run.glob("stage_*/goal.json"))
     same = [n for n in names if _content(run / n / "goal.json") == _content(folder.path / n / "goal.json")]
     different = [n for n in names if n not in same]
