@@ -160,10 +160,10 @@ print(came, signal.getsignal(signal.SIGINT) is signal.SIG_IGN)
     assert ended(begun([sys.executable, "-c", code], surroundings())) == (0, "[] True\n", "")
 
 
-def readable_run(folder: Path) -> dict:
-    """run.json of an interrupted run whose files are whole and whose report can be written again."""
+def readable_run(folder: Path, ended: str = "interrupted") -> dict:
+    """run.json of a run that could not go on, whose files are whole and whose report can be written again."""
     assert [str(p) for p in folder.rglob("*.part*")] == []
-    assert "interrupted" in (folder / "report.html").read_text("utf-8").lower()
+    assert ended in (folder / "report.html").read_text("utf-8").lower()
     write_report(folder)
     return json.loads((folder / "run.json").read_text("utf-8"))
 
@@ -308,7 +308,7 @@ def test_a_run_on_a_full_disk_ends_in_one_sentence_with_its_files_whole(surround
     code, _, told = called(surroundings(), *arguments, preexec_fn=limit_file_size)
     assert code == 1
     assert told == "what was done so far is in run\niker: 'run/stage_01/view.png' cannot be used: File too large\n"
-    assert readable_run(Path("run"))["stages"][0]["action"] == ""
+    assert readable_run(Path("run"), "broken off")["stages"][0]["action"] == ""
     assert [p.name for p in Path("run/stage_01").iterdir()] == []
 
 

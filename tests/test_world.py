@@ -11,7 +11,7 @@ from iker_envs.env import StageEnv
 from iker_envs.scene import upright_pose
 from iker_envs.world import World
 
-METHODS = ("view", "reset", "step", "finish", "move", "close")
+METHODS = ("view", "reset", "step", "finish", "render", "move", "close")
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ def world():
 def test_the_simulated_environment_is_a_world(world):
     world.reset(seed=0)
     assert isinstance(world, World)
-    assert {name for name in vars(World) if not name.startswith("_")} == {*METHODS, "template", "scene"}
+    assert {name for name in vars(World) if not name.startswith("_")} == {*METHODS, "template", "scene", "has_truth"}
 
 
 @pytest.mark.parametrize("name", METHODS)
