@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from iker_agent.commands.console import PlainConsole, echo
 from iker_agent.commands.tasks import tasks
 from iker_agent.commands.train import add_commands as add_training_commands
 
@@ -37,7 +38,7 @@ def main() -> None:
         problem = f"{str(error.filename)!r} cannot be used: {error.strerror}"
     else:
         return
-    typer.echo(f"iker: {problem}", err=True)
+    echo(f"iker: {problem}", err=True)
     raise SystemExit(USAGE)
 
 
@@ -118,14 +119,12 @@ def query(
     out: Out = None,
 ) -> None:
     """Look once, ask once, and show marked image, prompt, reply, program and goal; nothing moves."""
-    from rich.console import Console
-
     from iker_agent.commands.query import query as ask_once
     from iker_agent.commands.query import show
 
     top = {"task": task, "instruction": instruction, "seed": seed, "vlm": vlm, "configuration": configuration}
     result = ask_once(_config(overrides, preset, model, base_url, cassette, **top), out)
-    show(result, Console(highlight=False))
+    show(result, PlainConsole())
     raise typer.Exit(0 if result.answer else NOT_DONE)
 
 
@@ -141,12 +140,12 @@ def replay(
     if found is None:
         raise typer.Exit(NOT_DONE)
     for stage in found.different:
-        typer.echo(f"{stage}: another goal than in the record")
+        echo(f"{stage}: another goal than in the record")
     if found.unequal_requests:
-        typer.echo(f"{found.unequal_requests} questions were not worded as in the record")
+        echo(f"{found.unequal_requests} questions were not worded as in the record")
     if found.trained:
-        typer.echo(f"trained again, for want of a policy: {', '.join(found.trained)}")
-    typer.echo(f"{len(found.equal)} of {len(found.equal) + len(found.different)} goals are equal, bit by bit")
+        echo(f"trained again, for want of a policy: {', '.join(found.trained)}")
+    echo(f"{len(found.equal)} of {len(found.equal) + len(found.different)} goals are equal, bit by bit")
     raise typer.Exit(0 if found.exact else NOT_DONE)
 
 
@@ -174,7 +173,6 @@ def bench_vlm(
 def envs() -> None:
     """List the environment ids, their spaces, and one line on each."""
     import gymnasium as gym
-    from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
@@ -190,7 +188,7 @@ def envs() -> None:
         task = iker_envs.TASKS.get(id_)
         line = load_task(task).description if task else "Any scene and goal: gym.make(id, scene=..., goal=...)."
         table.add_row(id_, *spaces, escape(line))
-    Console().print(table)
+    PlainConsole().print(table)
 
 
 @app.command()
@@ -202,8 +200,8 @@ def check(task: Annotated[str, typer.Argument(help="Task name, or path of a task
     find_task(task)
     faults = check_task(task)
     for fault in faults:
-        typer.echo(f"fault: {fault}")
-    typer.echo(f"{task}: {'no faults found' if not faults else f'{len(faults)} found'}")
+        echo(f"fault: {fault}")
+    echo(f"{task}: {'no faults found' if not faults else f'{len(faults)} found'}")
     raise typer.Exit(NOT_DONE if faults else 0)
 
 
@@ -212,7 +210,7 @@ def report(folder: Annotated[Path, typer.Argument(help="A run folder.")]) -> Non
     """Write report.html of a run folder again."""
     from iker_agent.records.report import write_report
 
-    typer.echo(str(write_report(folder)))
+    echo(str(write_report(folder)))
 
 
 add_training_commands(app)

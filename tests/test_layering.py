@@ -37,7 +37,7 @@ FLOORS = {
         ("disturb", "learners", "backends"),
         ("execute", "config", "prompt_kinds"),
         ("learning", "vlm", "program"),
-        ("limits",),
+        ("limits", "plain_text"),
     ),
 }
 # What a robot machine may use: contracts, numbers, formulas and plans; no engine, no environment, no trainer.

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from iker_agent.backends import make_vlm
+from iker_agent.commands.console import PlainConsole
 from iker_agent.config import CONTRACTS, RunConfig
 from iker_agent.experiments.vlm_bench import Row, Summary, bench, results, summarise
 from iker_agent.learning.evaluate import wilson
@@ -27,7 +27,7 @@ def bench_vlm(config: RunConfig, names: Sequence[str], contract: str, samples: i
     tasks = [load_task(name) for name in names or task_names()]
     make_vlm(config, tasks[0])  # wrong settings leave no folder behind
     folder = Folder(fresh_folder(out, "bench_vlm"))
-    console = Console(highlight=False)
+    console = PlainConsole()
     rows = []
     problem = ""
     try:

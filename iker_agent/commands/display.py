@@ -8,11 +8,11 @@ from __future__ import annotations
 from types import TracebackType
 
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 
+from iker_agent.commands.console import PlainConsole
 from iker_agent.learning.progress import Row
 from iker_agent.records.record import RunResult, StageRecord
 
@@ -23,7 +23,7 @@ class Screen:
     """Prints a run; use as a context manager so that the progress bar is always cleaned up."""
 
     def __init__(self, budget_s: float) -> None:
-        self.console = Console(highlight=False)
+        self.console = PlainConsole()
         self.budget_s = budget_s
         self._bar: Progress | None = None
         self._task = None

@@ -8,13 +8,14 @@ from typing import Annotated
 
 import typer
 
+from iker_agent.commands.console import PlainConsole, echo
+
 
 def tasks(
     names: Annotated[list[str] | None, typer.Argument(help="Tasks by name or path; default: all.")] = None,
     sheet: Annotated[Path | None, typer.Option(help="Write a picture of all configurations to this file.")] = None,
 ) -> None:
     """List the tasks, the package's own and those in the folders of IKER_TASKS; with --sheet FILE as pictures too."""
-    from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
@@ -26,7 +27,7 @@ def tasks(
         table.add_column(heading, no_wrap=True)
     table.add_column("what it is")
     for warning in () if names else _warnings():
-        typer.echo(warning, err=True)
+        echo(warning, err=True)
     if sheet is not None:
         _check_sheet(sheet)
     shown = []
@@ -36,13 +37,13 @@ def tasks(
         except ValueError as error:
             if names:
                 raise
-            typer.echo(f"{name}: {error}", err=True)  # one faulty file does not hide the others
+            echo(f"{name}: {error}", err=True)  # one faulty file does not hide the others
             continue
         shown.append(name)
         stages = len(task.configuration(0).stages)
         counts = str(stages), str(len(task.configurations))
         table.add_row(escape(Path(name).stem), escape(task.id), *counts, escape(task.description))
-    Console().print(table)
+    PlainConsole().print(table)
     if sheet is not None:
         _write_sheet(shown, sheet)
 
@@ -73,4 +74,4 @@ def _write_sheet(names: list[str], path: Path) -> None:
     from iker_agent.authoring.sheet import contact_sheet
 
     contact_sheet(names).save(path, quality=82)
-    typer.echo(f"contact sheet: {path}")
+    echo(f"contact sheet: {path}")

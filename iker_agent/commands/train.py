@@ -167,8 +167,7 @@ def evaluate(
     json_path: Annotated[Path | None, typer.Option("--json", help="Write the result to this file.")] = None,
 ) -> None:
     """Measure a policy: deterministic episodes, finish() included, both measures of success with 95 % intervals."""
-    from rich.console import Console
-
+    from iker_agent.commands.console import PlainConsole
     from iker_agent.learning.conditions import parse_configurations
     from iker_agent.learning.evaluate import evaluate_task
     from iker_agent.learning.provenance import task_facts
@@ -188,8 +187,8 @@ def evaluate(
     chosen = parse_configurations(configurations, len(loaded.configurations))
     ranges, world_seed = _conditions(randomisation, seed)
     policy_of, spec, source = _policy(policy, loaded, observation, stage_index)
-    console = Console(highlight=False)
-    stderr = Console(highlight=False, stderr=True)
+    console = PlainConsole()
+    stderr = PlainConsole(stderr=True)
     result = evaluate_task(
         policy_of,
         chosen,

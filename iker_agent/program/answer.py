@@ -13,7 +13,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
-from iker_agent.program.result import clean_line
+from iker_agent.plain_text import clean_line
 from iker_agent.program.serialise import Array, Other, Pairs, Unordered
 from iker_agent.program.signatures import Contract, Rows
 

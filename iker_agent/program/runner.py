@@ -24,10 +24,11 @@ from typing import Any
 
 import numpy as np
 
+from iker_agent.plain_text import clean_block, clean_line
 from iker_agent.program.answer import Invalid, read_answer
 from iker_agent.program.language import MAX_CHARACTERS
 from iker_agent.program.plausibility import nonsense
-from iker_agent.program.result import ProgramResult, clean_block, clean_line
+from iker_agent.program.result import MAX_PRINTED, ProgramResult
 from iker_agent.program.serialise import Unreadable, from_plain
 from iker_agent.program.signatures import Contract, Rows, contract_named, read_rows
 
@@ -193,7 +194,7 @@ def _judge(ending: _Ending, terms: Contract, originals: Rows, job: dict[str, Any
         return ProgramResult(status, message, layers=layers)
     told = {
         "layers": layers,
-        "printed": clean_block(answer["printed"]) if isinstance(answer.get("printed"), str) else "",
+        "printed": clean_block(answer["printed"], MAX_PRINTED) if isinstance(answer.get("printed"), str) else "",
         "warnings": _texts(answer.get("warnings")),
     }
     if returned:

@@ -34,9 +34,9 @@ class Folder:
         return Folder(self.path / f"stage_{number:02d}")
 
     def text(self, name: str, content: str) -> Path:
-        """Write a text file, all or nothing."""
+        """Write a text file, all or nothing; halves of surrogate pairs, which no file can hold, become "?"."""
         temporary = self.path / f".{name}.part"
-        temporary.write_text(content, encoding="utf-8")
+        temporary.write_text(content, encoding="utf-8", errors="replace")
         os.replace(temporary, self.path / name)
         return self.path / name
 

@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from iker_agent.program.result import clean_line
+from iker_agent.plain_text import clean_line
 from iker_agent.vlm.errors import (
     VLMConfigurationError,
     VLMEmpty,
