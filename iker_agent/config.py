@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from importlib.resources import files
 from typing import Any
 
@@ -21,6 +21,7 @@ from iker_agent.learning.ppo_config import PPOConfig
 from iker_agent.limits import check_range, check_seed
 from iker_agent.prompt_kinds import check_prompt
 from iker_agent.vlm.settings import BACKENDS, AskSettings
+from iker_agent.vlm.surroundings import addressed
 from iker_envs.perception import PoseNoise
 
 LEARNERS = ("ppo", "waypoint")
@@ -109,7 +110,8 @@ def make_config(overrides: Sequence[str] = (), preset: str = "", **top: Any) -> 
                 raise ValueError(f"an override is key=value, such as learn.budget_s=120, not {override!r}")
             merged = _merged(merged, override)
         merged = OmegaConf.merge(merged, {k: v for k, v in top.items() if v is not None})
-        return OmegaConf.to_object(merged)
+        config = OmegaConf.to_object(merged)
+        return replace(config, ask=addressed(config.ask)) if config.vlm == "openai" else config
     except OmegaConfBaseException as error:
         raise ValueError(str(error).splitlines()[0]) from None
 

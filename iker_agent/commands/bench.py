@@ -8,7 +8,7 @@ from pathlib import Path
 from rich.markup import escape
 from rich.table import Table
 
-from iker_agent.backends import make_vlm
+from iker_agent.backends import make_vlm, told
 from iker_agent.commands.console import PlainConsole
 from iker_agent.config import CONTRACTS, RunConfig
 from iker_agent.experiments.vlm_bench import Row, Summary, bench, results, summarise
@@ -25,9 +25,11 @@ def bench_vlm(config: RunConfig, names: Sequence[str], contract: str, samples: i
     if samples < 1:
         raise ValueError(f"samples is at least 1, not {samples}")
     tasks = [load_task(name) for name in names or task_names()]
-    make_vlm(config, tasks[0])  # wrong settings leave no folder behind
+    vlm = make_vlm(config, tasks[0])  # wrong settings leave no folder behind
     folder = Folder(fresh_folder(out, "bench_vlm"))
     console = PlainConsole()
+    for line in told(vlm):
+        console.print(escape(line), soft_wrap=True)
     rows = []
     problem = ""
     try:

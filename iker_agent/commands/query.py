@@ -5,6 +5,7 @@ config  ->  look  ->  ask (without repair turns)  ->  Query(folder, prompt, repl
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from rich.syntax import Syntax
 
 from iker_agent.asking.ask import Answer, NoAnswer, Terms, ask
 from iker_agent.asking.prompts import build_request
-from iker_agent.backends import make_vlm, recorded
+from iker_agent.backends import make_vlm, recorded, told
 from iker_agent.config import RunConfig
 from iker_agent.disturb import chosen_task
 from iker_agent.loop import make_world
@@ -33,6 +34,7 @@ class Query:
     folder: Path
     answer: Answer | None
     problem: str = ""
+    told: Sequence[str] = ()  # whom it went to
 
     def text(self, name: str) -> str:
         """A file of the folder, empty if it was not written."""
@@ -57,14 +59,16 @@ def query(config: RunConfig, out: Path | None) -> Query:
     request = build_request(instruction, seen.marked, seen.keypoints.by_label(), seen.scene, prompt=prompt)
     terms = Terms(instruction, config.run.contract, config.goal.project, repairs=0)
     try:
-        return Query(folder.path, ask(vlm, request, seen, terms, folder))
+        return Query(folder.path, ask(vlm, request, seen, terms, folder), told=told(backend))
     except (NoAnswer, Unanswered) as problem:
-        return Query(folder.path, None, str(problem))
+        return Query(folder.path, None, str(problem), told(backend))
 
 
 def show(result: Query, console: Console) -> None:
     """Print the marked image's path, the prompt, the reply, the program and the goal."""
     console.print(f"[bold]marked image[/bold]  {escape(str(result.folder / 'marked.png'))}", soft_wrap=True)
+    for line in result.told:
+        console.print(escape(line), soft_wrap=True)
     for title, name in (("prompt", "prompt.md"), ("reply", "reply.md")):
         console.rule(title)
         console.print(result.text(name) or "nothing", markup=False, soft_wrap=True)

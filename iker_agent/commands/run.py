@@ -14,7 +14,7 @@ from typing import Any
 
 from rich.markup import escape
 
-from iker_agent.backends import make_vlm
+from iker_agent.backends import make_vlm, told
 from iker_agent.commands.display import Screen
 from iker_agent.config import RunConfig, make_config
 from iker_agent.disturb import chosen_task
@@ -46,6 +46,8 @@ def _run(config: RunConfig, folder: Folder, vlm: VLM, learner: Learner | None = 
     instruction = config.instruction or chosen_task(config).configuration(config.configuration).instruction
     with Screen(config.learn.budget_s) as screen:
         screen.console.print(f"[bold]{escape(instruction)}[/bold]")
+        for line in told(vlm):
+            screen.note(line)
         try:
             result = run_task(config, folder, screen, vlm, learner)
         except KeyboardInterrupt:
