@@ -123,7 +123,7 @@ def test_a_question_shows_what_a_hostile_server_says_as_plain_text(tmp_path, mon
     with ChatServer(step) as server:
         where = ("--vlm", "openai", "--model", "seer", "--base-url", server.url, "--out", str(tmp_path / "q"))
         _, printed = iker(monkeypatch, capsys, "query", "--task", "shoe_push", "--instruction", EVERYTHING, *where)
-    assert harmless(printed) and left in printed
+    assert harmless(printed) and left in printed and f"asking seer at {server.url}" in printed
 
 
 def test_a_name_of_a_file_is_shown_as_plain_text(tmp_path, monkeypatch, capsys):

@@ -74,7 +74,8 @@ def _in_words(words: str) -> float | None:
 
 def _in_details(body: Any) -> float | None:
     """Google's RetryInfo, {"details": [{"retryDelay": "34s"}]} beside the message; others have "retry_after": 34."""
-    error = body.get("error", body) if isinstance(body, dict) else body
+    first = body[0] if isinstance(body, list) and body else body
+    error = first.get("error", first) if isinstance(first, dict) else None
     if not isinstance(error, dict):
         return None
     details = error.get("details")
