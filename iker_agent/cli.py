@@ -10,9 +10,9 @@ from typing import Annotated
 
 import typer
 
-from iker_agent.commands.console import PlainConsole, echo
 from iker_agent.commands.tasks import tasks
 from iker_agent.commands.train import add_commands as add_training_commands
+from iker_agent.plain_text import echo
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -119,6 +119,7 @@ def query(
     out: Out = None,
 ) -> None:
     """Look once, ask once, and show marked image, prompt, reply, program and goal; nothing moves."""
+    from iker_agent.commands.console import PlainConsole
     from iker_agent.commands.query import query as ask_once
     from iker_agent.commands.query import show
 
@@ -177,6 +178,7 @@ def envs() -> None:
     from rich.table import Table
 
     import iker_envs
+    from iker_agent.commands.console import PlainConsole
     from iker_envs.spec import Spec
     from iker_envs.task import load_task
 

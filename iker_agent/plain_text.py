@@ -1,6 +1,7 @@
 """Text from elsewhere (servers, models, files, users) made harmless for a terminal and a page.
 
     clean_line(text)   ->  one printable line            clean_block(text)  ->  the same with line breaks and tabs
+    echo(text)         ->  printed, cleaned
 
 Escape sequences, control codes, bidirectional overrides and lone surrogates become spaces or question marks, so that
 text can neither move the cursor, colour or hide what stands beside it, nor set a title or a link.
@@ -9,6 +10,7 @@ text can neither move the cursor, colour or hide what stands beside it, nor set 
 from __future__ import annotations
 
 import re
+import sys
 
 MAX_LINE = 400  # characters; an exception's text may be anything
 _ODD = re.compile(r"[^ -~\n\t]")  # all but printable ASCII is looked at one by one
@@ -26,6 +28,11 @@ def clean_block(text: str, limit: int | None = None) -> str:
     Every other character gives exactly one, so columns stay where they were.
     """
     return _ODD.sub(_printable, _encodable(text[:limit]))
+
+
+def echo(text: str, *, err: bool = False) -> None:
+    """Print a text and a line break, cleaned, to standard error if `err`."""
+    print(clean_block(text), file=sys.stderr if err else sys.stdout)
 
 
 def _printable(character: re.Match[str]) -> str:

@@ -1,7 +1,7 @@
-"""The only two ways on to the screen: `echo` for plain lines, `PlainConsole` for tables, colours and progress.
+"""The console of the commands: tables, colours and progress, with all text cleaned on its way to the screen.
 
-Both pass everything through `clean_block`, so that no text of a server, a model, a file or a user can carry an escape
-sequence to the terminal, whichever line of the program prints it.
+Beside it there is only `plain_text.echo`, for plain lines. So no text of a server, a model, a file or a user can carry
+an escape sequence to the terminal, whichever line of the program prints it.
 """
 
 from __future__ import annotations
@@ -9,16 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-import typer
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 
 from iker_agent.plain_text import clean_block
-
-
-def echo(text: str, *, err: bool = False) -> None:
-    """Print a line, to standard error if `err`."""
-    typer.echo(clean_block(text), err=err)
 
 
 class PlainConsole(Console):

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from iker_agent.commands.console import PlainConsole, echo
+from iker_agent.plain_text import echo
 
 
 def tasks(
@@ -19,6 +19,7 @@ def tasks(
     from rich.markup import escape
     from rich.table import Table
 
+    from iker_agent.commands.console import PlainConsole
     from iker_envs.task import load_task, task_names
 
     chosen = names or task_names()
