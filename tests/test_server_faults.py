@@ -207,6 +207,8 @@ LASTING = [
         "calls a tool and has no text",
     ),
     ("null message", answer({"choices": [{"message": None, "finish_reason": "stop"}]}), VLMEmpty, "no text"),
+    ("other finish", answer(completion(None, "OTHER")), VLMEmpty, r"no text \(OTHER\)"),
+    ("cut by the context", answer(completion("x", "model_length")), VLMTruncated, "cut at the limit"),
     ("null choice", answer({"choices": [None]}), VLMEmpty, "holds no reply"),
     ("no choices", answer({"model": "x"}), VLMEmpty, "holds no reply"),
     ("cut stream", stream(delta("half", "length")), VLMTruncated, "cut at the limit"),

@@ -69,6 +69,13 @@ PASSING = [
     ("minute in words", error("Rate limit reached. Please try again in 20s. Visit ...", 429), "wait 20 s", 20.0),
     ("34 s in words", error("Slow down, retry in 34 s", 429), "wait 34 s", 34.0),
     ("fraction in words", error("Please retry in 34.074824224s.", 429), "wait 34 s", 34.074824224),
+    ("wait in words", error("Please wait 34 seconds before you ask again", 429), "wait 34 s", 34.0),
+    ("about in words", error("You can retry in about 34 secs", 429), "wait 34 s", 34.0),
+    ("words without a time", error("Wait a minute, try again in a few seconds", 429), "429", 1.0),
+    ("retry_after beside the error", answer({"error": "slow", "retry_after": 12}, 429), "wait 12 s", 12.0),
+    ("a span as header", failure(429, "slow", Retry_After="7s"), "wait 7 s", 7.0),
+    ("a negative header", failure(429, "slow", Retry_After="-7"), "429: slow", 1.0),
+    ("limits told with other trouble", failure(500, "oops", x_ratelimit_reset="50"), "500: oops", 1.0),
     ("minutes in words", error("Please try again in 0m30.5s.", 429), "wait", 30.5),
     ("milliseconds in words", error("Please try again in 450ms", 429), "wait", 0.45),
     (

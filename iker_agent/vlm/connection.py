@@ -72,7 +72,7 @@ class Connection:
             ended.set()
 
         threading.Thread(target=work, daemon=True).start()
-        if not ended.wait(min(self.settings.timeout_s, threading.TIMEOUT_MAX)):
+        if not ended.wait(self.settings.timeout_s):
             self._client.close()  # ends the thread with the next byte
             self._client = self._connect()
             raise self._late()

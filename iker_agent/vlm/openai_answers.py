@@ -19,8 +19,10 @@ from iker_agent.vlm.errors import VLMEmpty, VLMRefused, VLMTruncated, VLMUnavail
 from iker_agent.vlm.settings import AskSettings
 from iker_agent.vlm.types import Reply
 
-_CUT = ("length", "max_tokens")  # finish reasons of different servers, in lower case
+# Finish reasons of different servers, in lower case.
+_CUT = ("length", "max_tokens", "max_output_tokens", "model_length", "model_context_window_exceeded")
 _FILTERS = re.compile(r"content.?filter|safety|recitation|prohibited|blocklist|spii|refusal|sensitive")
+_TEXTS = ("text", "output_text")  # types of the parts of a reply that are not reasoning
 _BROKEN = ("error", "abort", "insufficient_system_resource")
 _REASONING = ("reasoning_content", "reasoning", "thinking")  # where servers put what a model thought before it answered
 _COUNTS = ("prompt_tokens", "completion_tokens", "total_tokens")
@@ -111,7 +113,8 @@ def _check(reply: Reply, message: dict[str, Any], settings: AskSettings, hide: C
     if not reply.text.strip() and (message.get("tool_calls") or message.get("function_call")):
         raise VLMEmpty("the reply calls a tool and has no text; there are no tools, write the program as text", reply)
     if not reply.text.strip():
-        raise VLMEmpty("the reply has no text", reply)
+        why = "" if reply.finish == "stop" else f" ({reply.finish})"
+        raise VLMEmpty(f"the reply has no text{why}", reply)
 
 
 def _usage(usage: dict[str, Any]) -> dict[str, float]:
@@ -123,7 +126,7 @@ def _content(content: Any) -> str:
     """A reply's text; some servers send it as a list of parts, reasoning among them."""
     if not isinstance(content, list):
         return _string(content)
-    parts = (part for part in content if isinstance(part, dict) and part.get("type") in ("text", "output_text"))
+    parts = (part for part in content if isinstance(part, dict) and part.get("type", "text") in _TEXTS)
     return "".join(_string(part.get("text")) for part in parts)
 
 

@@ -54,7 +54,7 @@ _STATUS_OF_LABEL = {
     **dict.fromkeys(("overloaded_error", "unavailable", "engine_overloaded", "timeout_error"), 503),
 }
 _PASSING = (0, 408, 409, 425, 429)  # 0: an error under status 200 that does not say which
-_LASTING = (501, 505)  # of the statuses from 500 on, which mostly pass
+_LASTING = (501, 505, 511)  # of the statuses from 500 on, which mostly pass
 _OF_PARAMETERS = (400, 422)
 _A_MINUTE_S = 60.0
 _MAX_QUOTE = 200  # characters of a server's own words that are told
@@ -135,7 +135,7 @@ def _meant(labels: tuple[str, ...]) -> int:
 def explain(problem: Complaint, settings: AskSettings) -> VLMError:
     """Our error for a complaint."""
     p = problem
-    wait_s = asked_wait_s(p.headers, p.body, p.text)
+    wait_s = asked_wait_s(p.headers, p.body, p.text, limited=p.status == 429)
     if p.has(_FILTERED) or (p.status in (0, 400, 403) and _FLAGGED.search(p.text)):
         return VLMRefused(f"the server's filter does not let the request through: {p.words}")
     if p.status == 407 or (p.status in (401, 403) and p.is_page):
@@ -148,7 +148,7 @@ def explain(problem: Complaint, settings: AskSettings) -> VLMError:
         )
     if _quota_is_used_up(p, wait_s):
         return VLMConfigurationError(f"the quota of the key in {settings.key_env} is used up: {p.words}")
-    if p.has(_TOO_LONG_LABELS) or (p.status in (0, 400, 413, 429, 500) and _TOO_LONG.search(p.text)):
+    if p.status == 413 or p.has(_TOO_LONG_LABELS) or (p.status in (0, 400, 429, 500) and _TOO_LONG.search(p.text)):
         return VLMConfigurationError(
             f"the question with a reply of ask.max_tokens is too long for {settings.model!r} ({p.where}): {p.words}"
         )
@@ -156,7 +156,7 @@ def explain(problem: Complaint, settings: AskSettings) -> VLMError:
         return VLMConfigurationError(f"the server does not accept the key in {settings.key_env}: {p.words}")
     if p.status == 404 or p.has({"model_not_found"}):
         return VLMConfigurationError(_not_found(p, settings))
-    if p.status in (400, 413, 415, 422, 500) and _BLIND.search(p.words):
+    if p.status in (400, 415, 422, 500) and _BLIND.search(p.words):
         return VLMConfigurationError(f"{settings.model!r} does not take the images: {p.words}")
     if p.status in _PASSING or (p.status >= 500 and p.status not in _LASTING):
         return _busy(p, wait_s, settings)

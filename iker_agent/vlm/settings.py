@@ -11,6 +11,7 @@ BACKENDS = ("annotated", "openai", "replay")
 OPENAI_ADDRESS = "https://api.openai.com/v1"
 TOKEN_PARAMETERS = ("auto", "max_tokens", "max_completion_tokens")
 MATCHES = ("exact", "text", "order")
+_MAX_TIMEOUT_S = 86_400  # clocks of the system take no more than some years
 _ENDPOINT = "/chat/completions"
 
 
@@ -46,6 +47,8 @@ class AskSettings:
         for name in ("max_tokens", "timeout_s"):
             if not 0 < getattr(self, name) < math.inf:
                 raise ValueError(f"ask.{name} must be positive, not {getattr(self, name)!r}")
+        if self.timeout_s > _MAX_TIMEOUT_S:
+            raise ValueError(f"ask.timeout_s is at most {_MAX_TIMEOUT_S} s, a day, not {self.timeout_s!r}")
         if not math.isfinite(self.temperature):
             raise ValueError(f"ask.temperature must be a finite number, not {self.temperature!r}")
         for name in ("retries", "max_calls", "max_total_tokens", "max_usd", "usd_per_mtok_in", "usd_per_mtok_out"):

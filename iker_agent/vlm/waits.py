@@ -17,28 +17,31 @@ _UNIT = r"(ms|milliseconds?|s|secs?|seconds?|m|mins?|minutes?|h|hrs?|hours?|d|da
 _SPAN = rf"(?:\d{{1,9}}(?:\.\d{{1,12}})?\s?{_UNIT}(?![a-z]))"
 _PART = re.compile(rf"(\d{{1,9}}(?:\.\d{{1,12}})?)\s?{_UNIT}(?![a-z])", re.IGNORECASE)
 _IN_WORDS = re.compile(
-    rf"\b(?:retry|try again|wait|available|resets?)\b[\w ]{{0,40}}?\b(?:in|after|for|wait|least|about)\s+"
+    r"\b(?:(?:retry|try again|available|resets?|wait)\b[\w ]{0,40}?\b(?:in|after|for|least|about|another)|wait)\s+"
     rf"((?:{_SPAN}[ ,]*(?:and )?){{1,4}})",
     re.IGNORECASE,
 )
 _NUMBER = re.compile(r"\d{1,13}(\.\d{1,12})?")
 _EPOCH_S = 1e9  # a number of seconds beyond this is a date, since no server asks to wait for thirty years
 _EPOCH_MS = 1e12
-_DIMENSIONS = ("requests", "tokens", "input-tokens", "output-tokens")  # that servers limit apart
+_LIMITS = ("x-ratelimit", "ratelimit", "anthropic-ratelimit")
+_LIMITED = ("", "-requests", "-tokens", "-input-tokens", "-output-tokens")  # what servers limit apart
+_WAIT_FIELDS = ("retryDelay", "retry_after", "retry_after_seconds", "retryAfter")
 _MAX_DETAILS = 20
 
 
-def asked_wait_s(headers: Mapping[str, str], body: Any, words: str) -> float | None:
-    """The wait that is asked for; None if none is, or none that can be understood."""
-    for name, unit in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
-        text = headers.get(name, "").strip()
-        wait = unit * float(text) if _NUMBER.fullmatch(text) else _until(text, headers)
-        if wait is not None:
-            return wait
-    for wait in (_in_details(body), _in_words(words), _until_reset(headers)):
-        if wait is not None:
-            return wait
-    return None
+def asked_wait_s(headers: Mapping[str, str], body: Any, words: str, *, limited: bool) -> float | None:
+    """The wait that is asked for; None if none is, or none that can be understood.
+
+    `limited`: too much was asked, so that headers about limits count, which many servers send with every answer.
+    """
+    milliseconds = headers.get("retry-after-ms", "").strip()
+    if _NUMBER.fullmatch(milliseconds):
+        return 0.001 * float(milliseconds)
+    waits = [_moment_s(headers.get("retry-after", ""), headers), _in_details(body), _in_words(words)]
+    if limited:
+        waits.append(_until_reset(headers))
+    return next((wait for wait in waits if wait is not None), None)
 
 
 def _until(date: str, headers: Mapping[str, str]) -> float | None:
@@ -74,39 +77,38 @@ def _in_words(words: str) -> float | None:
 
 def _in_details(body: Any) -> float | None:
     """Google's RetryInfo, {"details": [{"retryDelay": "34s"}]} beside the message; others have "retry_after": 34."""
-    first = body[0] if isinstance(body, list) and body else body
-    error = first.get("error", first) if isinstance(first, dict) else None
-    if not isinstance(error, dict):
-        return None
-    details = error.get("details")
-    metadata = error.get("metadata")
-    for holder in (error, metadata, *(details[:_MAX_DETAILS] if isinstance(details, list) else ())):
-        for name in ("retryDelay", "retry_after", "retry_after_seconds", "retryAfter"):
-            value = holder.get(name) if isinstance(holder, dict) else None
-            if isinstance(value, str) and (span := _span_s(value)) is not None:
-                return span
-            if type(value) in (int, float) and 0 <= value < _EPOCH_S:
-                return float(value)
-    return None
+    outer = body[0] if isinstance(body, list) and body else body
+    holders = [outer]
+    for part in (outer, outer.get("error") if isinstance(outer, dict) else None):
+        if isinstance(part, dict):
+            details = part.get("details")
+            holders += [part, part.get("metadata"), *(details[:_MAX_DETAILS] if isinstance(details, list) else ())]
+    values = [h.get(name) for h in holders if isinstance(h, dict) for name in _WAIT_FIELDS]
+    return next((wait for wait in map(_field_s, values) if wait is not None), None)
+
+
+def _field_s(value: Any) -> float | None:
+    if isinstance(value, str):
+        return _span_s(value)
+    return float(value) if type(value) in (int, float) and 0 <= value < _EPOCH_S else None
 
 
 def _until_reset(headers: Mapping[str, str]) -> float | None:
     """When the limit that is used up is lifted; of several the last, since each of them stops a question."""
     waits = []
-    for prefix in ("x-ratelimit", "anthropic-ratelimit"):
-        for dimension in _DIMENSIONS:
-            left = headers.get(f"{prefix}-remaining-{dimension}") or headers.get(f"{prefix}-{dimension}-remaining")
-            reset = headers.get(f"{prefix}-reset-{dimension}") or headers.get(f"{prefix}-{dimension}-reset")
-            if reset and (left is None or left.strip() == "0"):
-                waits.append(_reset_s(reset, headers))
-    waits += [_reset_s(headers[name], headers) for name in ("x-ratelimit-reset", "ratelimit-reset") if name in headers]
-    return max((w for w in waits if w is not None), default=None)
+    for limit, kind in ((limit, kind) for limit in _LIMITS for kind in _LIMITED):
+        left = headers.get(f"{limit}-remaining{kind}") or headers.get(f"{limit}{kind}-remaining") or "0"
+        reset = headers.get(f"{limit}-reset{kind}") or headers.get(f"{limit}{kind}-reset") or ""
+        if left.strip() == "0":
+            waits.append(_moment_s(reset, headers))
+    return max((wait for wait in waits if wait is not None), default=None)
 
 
-def _reset_s(text: str, headers: Mapping[str, str]) -> float | None:
-    """A reset is a span ("6m0s"), a number of seconds, a date, or a date as seconds or milliseconds since 1970."""
-    if not _NUMBER.fullmatch(text.strip()):
-        return _span_s(text) if _PART.fullmatch(text.strip()) or _PART.match(text.strip()) else _until(text, headers)
+def _moment_s(text: str, headers: Mapping[str, str]) -> float | None:
+    """Seconds until a moment: "17", "6m0s", a date, or a date as seconds or milliseconds since 1970."""
+    text = text.strip()
+    if not _NUMBER.fullmatch(text):
+        return _span_s(text) if _PART.match(text) else _until(text, headers)
     number = float(text)
     if number < _EPOCH_S:
         return number
