@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import json
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 Step = Callable[[BaseHTTPRequestHandler], None]
@@ -19,10 +21,11 @@ Step = Callable[[BaseHTTPRequestHandler], None]
 class ChatServer:
     """Plays the steps; `requests` keeps the JSON bodies, `headers` the headers by their names in lower case.
 
-    `connections` counts them, `sent_bytes` those of the steps `endless` and `packed`.
+    `connections` counts them, `sent_bytes` those of the steps `endless` and `packed`. With the files of a `certificate`
+    and its key it speaks https.
     """
 
-    def __init__(self, *steps: Step) -> None:
+    def __init__(self, *steps: Step, certificate: tuple[Path, Path] | None = None) -> None:
         self.steps = list(steps)
         self.requests = []
         self.headers = []
@@ -51,7 +54,12 @@ class ChatServer:
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}/v1"
+        if certificate is not None:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(*certificate)
+            self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
+        scheme = "http" if certificate is None else "https"
+        self.url = f"{scheme}://127.0.0.1:{self._server.server_address[1]}/v1"
 
     def __enter__(self) -> ChatServer:
         threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
