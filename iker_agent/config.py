@@ -11,7 +11,7 @@ import difflib
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from importlib.resources import files
 from typing import Any
 
@@ -23,6 +23,7 @@ from iker_agent.limits import check_choice, check_range, check_seed
 from iker_agent.program.signatures import CONTRACTS
 from iker_agent.prompt_kinds import check_prompt
 from iker_agent.vlm.settings import BACKENDS, AskSettings
+from iker_agent.vlm.surroundings import addressed
 from iker_envs.contract import is_whole
 from iker_envs.documents import read_document, read_value, shown
 from iker_envs.perception import SOURCES, PoseNoise
@@ -131,9 +132,10 @@ def make_config(
                 raise ValueError(f"an override is key=value, such as learn.budget_s=120, not {override!r}")
             merged = _merged(merged, override)
         merged = OmegaConf.merge(merged, _literal({k: v for k, v in top.items() if v is not None}))
-        return OmegaConf.to_object(merged)
+        config = OmegaConf.to_object(merged)
     except OmegaConfBaseException as error:
         raise ValueError(str(error).splitlines()[0]) from None
+    return replace(config, ask=addressed(config.ask)) if config.vlm == "openai" else config
 
 
 def _merged(config: Any, override: str) -> Any:

@@ -40,7 +40,7 @@ FLOORS = {
         ("plan", "worlds", "disturb", "learners", "backends"),
         ("execute", "config", "prompt_kinds"),
         ("learning", "vlm", "program"),
-        ("atomic", "limits"),
+        ("atomic", "limits", "plain_text"),
     ),
 }
 # What a robot machine may use: contracts, numbers, formulas and plans; no engine, no environment, no trainer.

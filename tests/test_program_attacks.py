@@ -22,10 +22,10 @@ import pytest
 from program_here import run_here
 
 import iker_agent.program
+from iker_agent.plain_text import clean_line
 from iker_agent.program import ProgramResult, run_program
 from iker_agent.program.checks import Refused
 from iker_agent.program.language import admit
-from iker_agent.program.result import clean_line
 
 DATA = Path(__file__).parent / "data"
 KEYPOINTS = json.loads((DATA / "replies.json").read_text())["scenes"]["shoe"]["keypoints"]

@@ -16,6 +16,7 @@ from iker_agent.commands.options import ModelOptions, Out, QueryOptions, RunFold
 from iker_agent.commands.settings import RunCommand, TrainCommand
 from iker_agent.commands.tasks import envs, tasks
 from iker_agent.commands.train import evaluate, train
+from iker_agent.plain_text import echo
 
 _UsageError = typer.BadParameter.__base__  # what typer says about any wrong command line; it has no public name
 _PLAIN_WIDTH = 100  # characters of help in a file or pipe
@@ -52,7 +53,7 @@ def call(arguments: Sequence[str]) -> int:
 
 def _help_without_verb(context: typer.Context) -> None:
     if context.invoked_subcommand is None:
-        print(context.get_help())
+        echo(context.get_help())
         raise typer.Exit(USAGE)
 
 
@@ -70,7 +71,7 @@ def iker(
 
         found = versions()
         for name in sorted(found, key=lambda name: name != "iker"):  # this package first
-            print(f"{name} {found[name] or 'is not installed'}")
+            echo(f"{name} {found[name] or 'is not installed'}")
         raise typer.Exit(DONE)
     _help_without_verb(context)
 
@@ -121,12 +122,12 @@ def replay(folder: RunFolder, out: Out = None) -> None:
 
     found = replay_run(folder, out)
     for stage in found.different:
-        print(f"{stage}: another goal than in the record")
+        echo(f"{stage}: another goal than in the record")
     if found.unequal_requests:
-        print(f"{found.unequal_requests} questions were not worded as in the record")
+        echo(f"{found.unequal_requests} questions were not worded as in the record")
     if found.trained:
-        print(f"trained again, for want of a policy: {', '.join(found.trained)}")
-    print(f"{len(found.equal)} of {len(found.equal) + len(found.different)} goals are equal, bit by bit")
+        echo(f"trained again, for want of a policy: {', '.join(found.trained)}")
+    echo(f"{len(found.equal)} of {len(found.equal) + len(found.different)} goals are equal, bit by bit")
     raise typer.Exit(DONE if found.exact else NOT_DONE)
 
 
@@ -161,10 +162,10 @@ def check(task: Annotated[str, typer.Argument(help="Task name, or path of a task
     with notes(make_console(stderr=True)):
         faults = check_task(task, note=noted.append)
     for text in noted:
-        print(f"note: {text}")
+        echo(f"note: {text}")
     for fault in faults:
-        print(f"fault: {fault}")
-    print(f"{task}: {'no faults found' if not faults else f'{len(faults)} found'}")
+        echo(f"fault: {fault}")
+    echo(f"{task}: {'no faults found' if not faults else f'{len(faults)} found'}")
     raise typer.Exit(NOT_DONE if faults else DONE)
 
 
@@ -173,4 +174,4 @@ def report(folder: RunFolder) -> None:
     """Write report.html of a run folder again."""
     from iker_agent.records.report import write_report
 
-    print(str(write_report(folder)))
+    echo(str(write_report(folder)))

@@ -8,7 +8,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.markup import escape
 
-from iker_agent.backends import make_vlm
+from iker_agent.backends import make_vlm, told
 from iker_agent.commands.terminal import make_console, show_table
 from iker_agent.config import RunConfig
 from iker_agent.experiments.vlm_bench import BenchRow, Summary, bench, results, summarise
@@ -26,13 +26,22 @@ def bench_vlm(config: RunConfig, names: Sequence[str], contract: str, samples: i
     if samples < 1:
         raise ValueError(f"samples is at least 1, not {samples}")
     tasks = [load_task(name) for name in names or task_names()]
-    make_vlm(config, tasks[0])  # wrong settings leave no folder behind
+    vlm = make_vlm(config, tasks[0])  # wrong settings leave no folder behind
     with claimed_folder(out, "bench_vlm") as folder:
-        return _asked(tasks, CONTRACTS if contract == "both" else (contract,), samples, config, folder)
+        return _asked(tasks, CONTRACTS if contract == "both" else (contract,), samples, config, folder, told(vlm))
 
 
-def _asked(tasks: Sequence[Task], contracts: Sequence[str], samples: int, config: RunConfig, folder: Folder) -> bool:
+def _asked(
+    tasks: Sequence[Task],
+    contracts: Sequence[str],
+    samples: int,
+    config: RunConfig,
+    folder: Folder,
+    whom: Sequence[str],
+) -> bool:
     console = make_console()
+    for line in whom:
+        console.print(escape(line))
     rows = []
     problem = ""
     try:

@@ -19,6 +19,7 @@ from importlib.util import find_spec
 from typing import Any, NamedTuple, NoReturn
 
 from iker_agent.limits import Unusable
+from iker_agent.plain_text import echo
 
 DONE = 0
 NOT_DONE = 1  # the task is not done, the check found faults, or this machine cannot go on: a full disk, no such library
@@ -174,7 +175,7 @@ def end(ending: Ending, signals: Sequence[int]) -> NoReturn:
     """
     if ending.sentence and sys.stderr is not None:
         with contextlib.suppress(OSError):  # nobody reads the standard error either
-            print(f"iker: {ending.sentence}", file=sys.stderr, flush=True)
+            echo(f"iker: {ending.sentence}", file=sys.stderr, flush=True)
     if os.name == "posix" and (signals or ending == BROKEN_PIPE):
         number = signals[0] if signals else signal.SIGPIPE
         signal.signal(number, signal.SIG_DFL)

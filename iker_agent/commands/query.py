@@ -5,6 +5,7 @@ config  ->  look  ->  ask (without repair turns)  ->  Query(folder, prompt, repl
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from rich.markup import escape
 
 from iker_agent.asking.ask import AcceptedProgram, NoAnswer, Requirements, ask
 from iker_agent.asking.prompts import build_request
-from iker_agent.backends import make_vlm, recorded
+from iker_agent.backends import make_vlm, recorded, told
 from iker_agent.commands.terminal import show_code, show_text
 from iker_agent.config import RunConfig
 from iker_agent.plan import Plan, make_plan
@@ -33,6 +34,7 @@ class Query:
     folder: Path
     answer: AcceptedProgram | None
     problem: str = ""
+    told: Sequence[str] = ()  # whom it went to
 
     def text(self, name: str) -> str:
         """A file of the folder, empty if it was not written."""
@@ -56,9 +58,9 @@ def _answered(plan: Plan, backend: VLM, folder: Folder) -> Query:
     request = build_request(plan.instruction, seen.marked, seen.keypoints.by_label(), seen.scene, prompt=prompt)
     wanted = Requirements(plan.instruction, config.run.contract, config.goal.project, repairs=0)
     try:
-        return Query(folder.path, ask(vlm, request, seen, wanted, folder))
+        return Query(folder.path, ask(vlm, request, seen, wanted, folder), told=told(backend))
     except (NoAnswer, Unanswered) as problem:
-        return Query(folder.path, None, str(problem))
+        return Query(folder.path, None, str(problem), told(backend))
 
 
 def _look(plan: Plan, folder: Folder) -> Look:
@@ -75,6 +77,8 @@ def _look(plan: Plan, folder: Folder) -> Look:
 def show(result: Query, console: Console) -> None:
     """Print the marked image's path, the prompt, the reply, the program and the goal."""
     console.print(f"[bold]marked image[/bold]  {escape(str(result.folder / 'marked.png'))}", soft_wrap=True)
+    for line in result.told:
+        console.print(escape(line), soft_wrap=True)
     for title, name in (("prompt", "prompt.md"), ("reply", "reply.md")):
         console.rule(title)
         show_text(console, result.text(name) or "nothing")

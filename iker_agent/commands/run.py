@@ -6,7 +6,6 @@ replay_run(folder, out)      ->  the run again from its record, goals compared b
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, fields, is_dataclass
@@ -15,7 +14,7 @@ from typing import Any
 
 from rich.markup import escape
 
-from iker_agent.backends import make_vlm
+from iker_agent.backends import make_vlm, told
 from iker_agent.commands.display import Screen
 from iker_agent.commands.ending import need
 from iker_agent.config import RunConfig, make_config
@@ -23,6 +22,7 @@ from iker_agent.learners import make_learner
 from iker_agent.learning.learner import Learned, Learner
 from iker_agent.learning.policy_files import load_policy
 from iker_agent.loop import carry_out
+from iker_agent.plain_text import echo
 from iker_agent.plan import Plan, make_plan
 from iker_agent.records.record import RunResult
 from iker_agent.records.report import write_report
@@ -51,11 +51,13 @@ def _carry_out(plan: Plan, folder: Folder, vlm: VLM, learner: Learner | None = N
     with Screen(plan.config.learn.budget_s) as screen:
         try:
             screen.console.print(f"[bold]{escape(plan.instruction)}[/bold]")
+            for line in told(vlm):
+                screen.note(line)
             result = carry_out(plan, folder, screen, vlm, learner)
             screen.closing(result, str(write_report(folder.path)))
         except BaseException as end:  # is raised again; Ctrl-C is no Exception
             if _left_readable(folder) and not isinstance(end, BrokenPipeError):
-                print(f"what was done so far is in {folder.path}", file=sys.stderr)
+                echo(f"what was done so far is in {folder.path}", err=True)
             raise
     return result
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
@@ -10,6 +9,7 @@ from typing import Annotated
 import typer
 
 from iker_agent.commands.options import named_path
+from iker_agent.plain_text import echo
 
 
 def tasks(
@@ -24,7 +24,7 @@ def tasks(
     from iker_envs.task import load_task, task_names
 
     for warning in () if names else _warnings():
-        print(warning, file=sys.stderr)
+        echo(warning, err=True)
     if sheet is not None:
         _check_sheet(sheet)
     shown = []
@@ -35,7 +35,7 @@ def tasks(
         except ValueError as error:
             if names:
                 raise
-            print(f"{name}: {error}", file=sys.stderr)  # one faulty file does not hide the others
+            echo(f"{name}: {error}", err=True)  # one faulty file does not hide the others
             continue
         shown.append(name)
         counts = (str(len(task.configuration(0).stages)), str(len(task.configurations)))
@@ -60,7 +60,7 @@ def envs() -> None:
         try:
             rows.append((id_, *spaces, load_task(task).description))
         except ValueError as error:
-            print(f"{id_}: {error}", file=sys.stderr)  # one faulty file does not hide the others
+            echo(f"{id_}: {error}", err=True)  # one faulty file does not hide the others
     show_table(make_console(), ("id", "observation", "action", "what it is"), rows, wrapped=True)
 
 
@@ -94,4 +94,4 @@ def _write_sheet(names: list[str], path: Path) -> None:
     from iker_agent.authoring.sheet import contact_sheet
 
     replace_file(path, lambda file: contact_sheet(names).save(file, quality=82))
-    print(f"contact sheet: {path}")
+    echo(f"contact sheet: {path}")

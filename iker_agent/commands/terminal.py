@@ -18,12 +18,14 @@ from rich.markup import escape
 from rich.syntax import Syntax
 from rich.table import Table
 
+from iker_agent.commands.console import PlainConsole
+
 _GAP = "  "  # between columns; a table's frame takes as much, and one character more
 _LEAST_WRAPPED = 24  # characters for a column of sentences at a terminal; with less room it is printed as plain lines
 _LOGGERS = ("iker_envs", "iker_agent")
 
 
-class _Console(Console):
+class _Console(PlainConsole):
     """A console that reports a closed pipe: rich would end the process, with an exit code of its own."""
 
     def on_broken_pipe(self) -> None:
@@ -32,7 +34,7 @@ class _Console(Console):
 
 def make_console(*, stderr: bool = False) -> Console:
     """The console of a verb; long lines are left to the terminal to wrap, so that they can be copied whole."""
-    return _Console(highlight=False, soft_wrap=True, stderr=stderr)
+    return _Console(soft_wrap=True, stderr=stderr)
 
 
 def is_plain(console: Console) -> bool:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from iker_agent.program.result import clean_line
+from iker_agent.plain_text import clean_line
 from iker_agent.program.rows import KEYPOINT_ROWS, Rows
 from iker_agent.program.serialise import Array, Pairs, Unordered
 from iker_agent.program.signature import Invalid, Reading, Signature

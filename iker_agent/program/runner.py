@@ -24,8 +24,9 @@ from typing import Any
 
 import numpy as np
 
+from iker_agent.plain_text import clean_block, clean_line
 from iker_agent.program.language import MAX_CHARACTERS
-from iker_agent.program.result import ProgramResult, clean_block, clean_line
+from iker_agent.program.result import MAX_PRINTED, ProgramResult
 from iker_agent.program.rows import Rows, read_rows
 from iker_agent.program.serialise import Unreadable, from_plain
 from iker_agent.program.signature import Invalid, Signature
@@ -206,7 +207,7 @@ def read_report(
     """The result that a program's process has told of; nothing of it is believed unchecked."""
     told = {
         "layers": layers,
-        "printed": clean_block(answer["printed"]) if isinstance(answer.get("printed"), str) else "",
+        "printed": clean_block(answer["printed"], MAX_PRINTED) if isinstance(answer.get("printed"), str) else "",
         "warnings": _texts(answer.get("warnings")),
     }
     if answer["status"] == "returned":

@@ -10,7 +10,7 @@ import math
 import re
 from typing import Any
 
-from iker_agent.program.result import clean_line
+from iker_agent.plain_text import clean_line
 from iker_agent.program.rows import RowKind, Rows, has_moved
 from iker_agent.program.serialise import Array, Other, Pairs, Unordered
 from iker_agent.program.signature import Invalid, Reading, Signature

@@ -18,7 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, StrictUndefined, Template
+from markupsafe import Markup
 
+from iker_agent.plain_text import clean_block
 from iker_agent.records.code_html import coloured
 from iker_agent.records.embedding import image_uri, poster_uri, video_uri
 from iker_agent.records.ending import Ending, ending_of, sentence
@@ -38,10 +40,18 @@ def write_report(folder: str | Path) -> Path:
 
 @cache
 def _template() -> Template:
-    environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined)
+    options = {"autoescape": True, "finalize": _harmless, "undefined": StrictUndefined}
+    environment = Environment(trim_blocks=True, lstrip_blocks=True, **options)
     formats = {"cm": _cm, "degrees": _degrees, "percent": _percent, "clock": _clock, "count": _count, "yes_no": _yes_no}
     environment.filters.update(formats, program=coloured)
     return environment.from_string(files("iker_agent.records").joinpath("report.html.j2").read_text(encoding="utf-8"))
+
+
+def _harmless(value: Any) -> Any:
+    """What the template is about to show, without control codes and bidirectional overrides."""
+    if isinstance(value, Markup):
+        return Markup(clean_block(value))
+    return clean_block(value) if isinstance(value, str) else value
 
 
 @dataclass

@@ -46,8 +46,8 @@ class Folder:
         return Folder(self.path / f"stage_{number:02d}")
 
     def text(self, name: str, content: str) -> Path:
-        """Write a text file."""
-        return self.file(name, lambda path: path.write_text(content, encoding="utf-8"))
+        """Write a text file; halves of surrogate pairs, which no file can hold, become "?"."""
+        return self.file(name, lambda path: path.write_text(content, encoding="utf-8", errors="replace"))
 
     def file(self, name: str, write: Callable[[Path], object]) -> Path:
         """Let `write` fill a file, all or nothing."""
