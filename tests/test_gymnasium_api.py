@@ -220,9 +220,17 @@ def test_a_task_that_is_none_is_told_in_one_sentence(make, task, words):
     assert "\n" not in str(caught.value)
 
 
-def test_every_id_takes_the_arguments_of_training(make):
-    for env_id in iker_envs.TASKS:
-        env = make(env_id, num_envs=2, **iker_envs.TRAINING)
-        config = env.worlds.config
-        assert (config.free, config.grasp_bank, config.start_bank) == ("near", 4, 32)
-        assert json.loads(env.spec.to_json())["kwargs"]["grasp_bank"] == 4
+@pytest.mark.parametrize("form", [{}, {"num_envs": 2}], ids=["single", "vector"])
+def test_both_forms_take_the_arguments_of_training(make, form):
+    env = make(PUSH, **form, **iker_envs.TRAINING)
+    config = env.unwrapped.worlds.config
+    assert (config.free, config.grasp_bank, config.start_bank) == ("near", 4, 32)
+    assert json.loads(env.spec.to_json())["kwargs"]["grasp_bank"] == 4
+
+
+@pytest.mark.parametrize("name", ["grasp_bank", "start_bank", "num_threads"])
+@pytest.mark.parametrize("value", [-1, 1.5, "4", True], ids=str)
+def test_numbers_that_cannot_be_are_told_in_one_sentence(make, name, value):
+    with pytest.raises(ValueError, match=f"{name} is a whole number of at least 0, not") as caught:
+        make(PUSH, **{name: value})
+    assert "\n" not in str(caught.value)
