@@ -424,7 +424,7 @@ DEEDS = {
 @LINUX
 def test_deeds_of_a_locked_process(without_language):
     template = "def get_interaction_data(kp):\n    {}\n    raise ValueError('nothing')\n"
-    results = without_language.run([template.format(deed) for deed in DEEDS])
+    results = without_language.run([template.format(deed) for deed in DEEDS], FORKING_DRIVER)
     told = dict(zip(DEEDS, (result["message"] for result in results), strict=True))
     assert {deed: said for deed, said in told.items() if not re.search(DEEDS[deed], said)} == {}
     assert all(SECRET not in result["message"] for result in results)
