@@ -70,6 +70,7 @@ ROWS = {
     "(3, 1)": "kp['5'].reshape(3, 1)",
     "a list": "list(kp['5'])",
     "a nested list": "[list(kp['5'])]",
+    "numbers with names": "{'x': kp['5'][0], 'y': kp['5'][1], 'z': kp['5'][2]}",
     "a column of lists": "[[x] for x in kp['5']]",
     "a list of arrays": "[np.array([x]) for x in kp['5']]",
     "a map": "map(float, kp['5'])",
