@@ -172,6 +172,7 @@ def test_the_surroundings_of_a_child(child, monkeypatch):
     result = child(f"print(json.dumps(dict(status='error', message='x', printed=json.dumps({report}))))")
     told = json.loads(result.printed)
     assert "sk-secret" not in result.printed and set(told["env"]) & {"OPENAI_API_KEY", "PYTHONPATH", "HOME"} == set()
+    assert told["env"]["PYTHONHASHSEED"] == "0"  # or sets of text would differ from run to run
     assert told["cwd"] == [] and told["argv"] == [] and told["site"] is False
     assert "" not in told["path"] and "/nowhere" not in told["path"]
 

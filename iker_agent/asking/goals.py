@@ -16,7 +16,7 @@ import numpy as np
 from iker_agent.program import ProgramResult
 from iker_agent.seeing.keypoints import Keypoints
 from iker_envs.geometry import fit_rigid, pose_compose, rotation_angle, tilt_angle
-from iker_envs.planning.collision import deepest_overlap, object_boxes, scene_boxes, support_height
+from iker_envs.planning.collision import deepest_overlap, lowest_m, object_boxes, scene_boxes, support_height
 from iker_envs.planning.grasps import propose_grasps
 from iker_envs.planning.push import push_height
 from iker_envs.reach import reachable
@@ -143,17 +143,18 @@ def _check_place(obj: SceneObject, pose: np.ndarray, grasp: bool, scene: Scene) 
             f"(x {low[0]:.2f} to {high[0]:.2f}, y {low[1]:.2f} to {high[1]:.2f} m)"
         )
     boxes = object_boxes(obj.model, pose)
-    bottom = min(b.corners()[:, 2].min() for b in boxes)
-    support = support_height(scene, obj.name, pose[:3], float(bottom) + 0.03)
+    others = scene_boxes(scene, skip=[obj.name])
+    bottom = lowest_m(boxes)
+    support = support_height(others, pose[:2], bottom + 0.03)
     if bottom - support > MAX_SUPPORT_GAP_M:
         hint = "a push keeps it on its surface" if not grasp else "nothing there would hold it"
         raise _Refused(f"{obj.name} would end {100 * (bottom - support):.0f} cm above what is under it; {hint}")
     if bottom < -0.02:
         raise _Refused(f"{obj.name} would end {-100 * bottom:.0f} cm below the table")
     if not grasp:
-        tcp = np.array([*pose[:2], push_height(obj.model, pose), *HOME_GRIPPER_QUATERNION])
+        tcp = np.array([*pose[:2], push_height(boxes), *HOME_GRIPPER_QUATERNION])
         if not bool(reachable(tcp)):
             raise _Refused(f"the arm does not reach {obj.name} at its target (x {pose[0]:.2f}, y {pose[1]:.2f} m)")
-    depth, whom = deepest_overlap(boxes, scene_boxes(scene, skip=[obj.name]))
+    depth, whom = deepest_overlap(boxes, others)
     if depth > MAX_OVERLAP_M:
         raise _Refused(f"the target of {obj.name} is {100 * depth:.1f} cm inside {whom}; leave room between them")

@@ -44,7 +44,7 @@ def train(
         bool, typer.Option("--restart", help="With --resume: begin at step 0 in a folder that has no checkpoint.")
     ] = False,
 ) -> None:
-    """Train one policy over all configurations of a task or of a family's stages; Ctrl-C saves, --resume goes on.
+    """Train one policy for a task or a family of stages; Ctrl-C saves, --resume goes on.
 
     Ends when deterministic strict success on fresh copies reaches learn.stop_success twice, or after learn.max_steps.
     """
@@ -183,7 +183,7 @@ def evaluate(
     observation: Annotated[str, typer.Option(help="Of the shipped policy: keypoints or pose.")] = "keypoints",
     json_path: JsonFile = None,
 ) -> None:
-    """Measure a policy: deterministic episodes, finish() included, both measures of success with 95 % intervals."""
+    """Measure a policy: deterministic episodes, both measures of success, 95 % intervals."""
     from iker_agent.commands.terminal import make_console
     from iker_agent.learning.task_evaluation import EvalSettings, measure, write_record
 

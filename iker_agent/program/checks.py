@@ -166,6 +166,9 @@ def _check_kind(node: ast.AST, functions: set[str]) -> None:
                 raise Refused(f"{line_of(node)}: yield is not allowed in a lambda; write a function")
         case ast.With():
             _check_with(node)
+            _check_no_yield(node)
+        case ast.Try():
+            _check_no_yield(node)
         case ast.match_case():
             _check_pattern(node.pattern)
 
@@ -210,6 +213,12 @@ def _check_with(node: ast.With) -> None:
         entered = item.context_expr
         if not (isinstance(entered, ast.Call) and _last_name(entered.func) in CONTEXTS) or item.optional_vars:
             raise Refused(f"{line_of(node)}: with is only for np.errstate and np.printoptions in programs")
+
+
+def _check_no_yield(node: ast.With | ast.Try) -> None:
+    """A generator that is given up would run its handlers inside whatever C code dropped it."""
+    if any(isinstance(inner, ast.Yield | ast.YieldFrom) for inner in ast.walk(node)):
+        raise Refused(f"{line_of(node)}: yield is not allowed inside try or with in programs; make a list")
 
 
 def _check_pattern(pattern: ast.pattern) -> None:

@@ -16,6 +16,7 @@ _TOKEN = (
     r"|<(?:eos|bos|pad|end_of_turn|start_of_turn|end_of_utterance)>)"
 )
 _TOKENS = re.compile(rf"^{_TOKEN}+|{_TOKEN}+[ \t]*$", re.MULTILINE)
+_LINE_BREAKS = re.compile(r"[ \t]*<br ?/?>[ \t]*$", re.IGNORECASE | re.MULTILINE)
 _ANSWER_TAGS = re.compile(
     r"^[ \t]*</?(?:answer|solution|output|response|result|final|final_answer|tool_call|function_call)>[ \t]*"
     r"|[ \t]*</(?:answer|solution|output|response|result|final|final_answer|tool_call|function_call)>[ \t]*$",
@@ -39,7 +40,7 @@ _MAX_DEPTH = 6
 
 def without_marks(text: str) -> str:
     """A reply without the marks of its server, block quotes and tags around the answer; tags around code are fences."""
-    text = _TOKENS.sub("", text)
+    text = _LINE_BREAKS.sub("", _TOKENS.sub("", text))
     if "&#96;" in text or "&lt;code" in text:
         text = html.unescape(text)
     if _QUOTED.search(text):
@@ -86,6 +87,8 @@ def code_as_text(text: str, function: str) -> list[str]:
 def _texts(value: Any, function: str, depth: int = 0) -> list[str]:
     if depth > _MAX_DEPTH:
         return []
+    if isinstance(value, list) and any(isinstance(v, str) and v.startswith(f"def {function}") for v in value):
+        return ["\n".join(line.rstrip("\n") for line in value if isinstance(line, str)) + "\n"]  # a line an item
     if isinstance(value, dict | list):
         items = value.values() if isinstance(value, dict) else value
         return [text for item in items for text in _texts(item, function, depth + 1)]

@@ -59,26 +59,22 @@ def example_places(body: list[ast.stmt], function: str) -> list[int]:
 
 
 def _callers(body: list[ast.stmt], function: str) -> set[str]:
-    """The function and every function of the program that calls it."""
-    definitions = {n.name: _called_names(n) for n in body if isinstance(n, ast.FunctionDef)}
+    """The function and every function of the program that uses it."""
+    definitions = {n.name: loaded_names([n]) for n in body if isinstance(n, ast.FunctionDef)}
     callers = {function}
-    while more := {name for name, called in definitions.items() if name not in callers and called & callers}:
+    while more := {name for name, used in definitions.items() if name not in callers and used & callers}:
         callers |= more
     return callers
 
 
 def _shows(statement: ast.stmt, callers: set[str]) -> bool:
-    if _called_names(statement) & callers:
+    if loaded_names([statement]) & callers:
         return True
     if not isinstance(statement, ast.Expr) or isinstance(statement.value, ast.Constant):
         return False
     call = statement.value
     is_print = isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id == "print"
     return is_print or not any(isinstance(node, ast.Call | ast.NamedExpr | ast.Yield) for node in ast.walk(call))
-
-
-def _called_names(node: ast.AST) -> set[str]:
-    return {n.func.id for n in ast.walk(node) if isinstance(n, ast.Call) and isinstance(n.func, ast.Name)}
 
 
 def loaded_names(statements: Iterable[ast.stmt]) -> set[str]:
@@ -98,7 +94,9 @@ def touch_nothing(examples: list[ast.stmt], rest: list[ast.stmt]) -> bool:
     variables |= {name for s in examples for name in _stored_names(s)}
     mentioned = {name for s in examples for name in loaded_names([s]) | _stored_names(s)}
     definitions = [s for s in rest if isinstance(s, ast.FunctionDef | ast.ClassDef)]
-    return not (mentioned & loaded_names(rest) & variables) and not (_changed_names(definitions) & variables)
+    replaced = {definition.name for definition in definitions} & {n for s in examples for n in _stored_names(s)}
+    shared = mentioned & loaded_names(rest) & variables
+    return not (replaced or shared or _changed_names(definitions) & variables)
 
 
 def _changed_names(definitions: list[ast.stmt]) -> set[str]:

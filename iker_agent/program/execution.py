@@ -25,7 +25,7 @@ from .serialise import TooLarge, to_plain
 from .steady import without_addresses
 from .vocabulary import Vocabulary
 
-_RECURSION_LIMIT = 200
+_RECURSION_LIMIT = 400
 _MAX_EXCEPTION_TEXT = 1_000
 _RESERVE_BYTES = 4 * 2**20  # given back when a program has taken all memory, so that the answer can be written
 

@@ -34,11 +34,14 @@ class OwnTuple(tuple):
 
 
 def build_class(body: Callable[[], None], name: str, *bases: type, **options: Any) -> type:
-    """What a class statement calls. TypeError for any base but object and exceptions."""
+    """What a class statement calls. TypeError for any base but object, or an exception for a class without methods."""
     bases = tuple(base for base in bases if base is not object)
     if options or not all(isinstance(base, type) and issubclass(base, Exception) for base in bases):
         raise TypeError(f"the class {name} may have no base class but object or an exception")
-    return _build(body, name, *(bases or (Plain,)))
+    made = _build(body, name, *(bases or (Plain,)))
+    if bases and any(callable(value) or isinstance(value, property) for value in vars(made).values()):
+        raise TypeError(f"the exception {name} may have no methods")
+    return made
 
 
 class Fields:

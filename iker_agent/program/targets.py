@@ -20,6 +20,7 @@ MAX_ABS_RAD = 2 * math.pi + 0.1  # a full turn and rounding; beyond it an angle 
 
 _WORDS = "#|key[ _-]?points?|kps?|points?|pts?|p|k|labels?|numbers?|no|nr|idx|index|id|marks?"
 _DECORATED = re.compile(rf"(?:{_WORDS})?[\s_.:#-]*\(?([0-9]{{1,9}})\)?(?:\.0*)?", re.IGNORECASE)
+_NUMBERS = ("x", "y", "z", "roll", "pitch", "yaw")
 _INVISIBLE = dict.fromkeys(map(ord, "\u00ad\u200b\u200c\u200d\u2060\ufeff"))
 
 
@@ -148,7 +149,8 @@ def read_row(value: Any, label: str, kind: RowKind, notes: list[str] | None = No
     rule = f"{kind.noun} {label} needs an array of {kind.width} numbers"
     numbers = _flat(value, kind.width)
     if numbers is not value and notes is not None and not isinstance(value, Array):
-        notes.append(f"the target of {kind.noun} {label} was nested once too often")
+        form = "came with names" if isinstance(value, Pairs) else "was nested once too often"
+        notes.append(f"the target of {kind.noun} {label} {form}")
     if isinstance(numbers, Array):
         if numbers.kind not in "fiuO" or len(numbers.values) != kind.width or max(numbers.shape) != kind.width:
             raise Invalid(f"{rule}, not {in_words(value)}")
@@ -170,7 +172,10 @@ def read_row(value: Any, label: str, kind: RowKind, notes: list[str] | None = No
 
 
 def _flat(value: Any, width: int) -> Any:
-    """A row that is nested once too often: [[x, y, z]], [[x], [y], [z]], [array([x]), ...]."""
+    """A row that is nested once too often: [[x, y, z]], [[x], [y], [z]], [array([x]), ...]; or one with names."""
+    if isinstance(value, Pairs):
+        named = {key.strip().lower(): number for key, number in value.items if isinstance(key, str)}
+        return [named[name] for name in _NUMBERS[:width]] if set(named) == set(_NUMBERS[:width]) else value
     if not isinstance(value, list | tuple):
         return value
     if len(value) == 1 and isinstance(value[0], list | tuple | Array):

@@ -54,7 +54,7 @@ LINALG = words("""
 MATH = words("""
     pi e inf nan tau sqrt cbrt sin cos tan asin acos atan atan2 sinh cosh tanh radians degrees hypot floor ceil trunc
     fabs fmod exp log log2 log10 pow isclose isnan isfinite isinf dist copysign prod fsum
-    comb perm factorial gcd lcm isqrt remainder expm1 log1p exp2 modf asinh acosh atanh sumprod
+    comb perm factorial gcd lcm isqrt remainder expm1 log1p exp2 modf asinh acosh atanh
     """)
 COPY = words("copy deepcopy")
 ROTATION = words("""
@@ -94,7 +94,7 @@ METHODS = words("""
     is_integer as_integer_ratio bit_length bit_count rpartition rfind rindex center ljust rjust swapcase expandtabs
     isdecimal isspace isupper islower isidentifier isascii difference_update intersection_update
     symmetric_difference_update most_common elements subtract total appendleft popleft extendleft rotate move_to_end
-    maxlen from_iterable format
+    maxlen from_iterable format eigenvalues eigenvectors U S Vh Q R logabsdet
     """)
 
 ATTRIBUTES = (
@@ -228,6 +228,21 @@ HINTS = {
     "matplotlib.pyplot": "programs cannot show pictures",
     "total_ordering": "sort with a key",
     "cached_property": "use property",
+    "*": "name what you need",
+    "ChainMap": "use {**a, **b}",
+    "float_": "use float",
+    "int_": "use int",
+    "int": "use int",
+    "float": "use float",
+    "product": "use np.prod",
+    "in1d": "use np.isin",
+    "trapz": "use np.trapezoid",
+    "infty": "use np.inf",
+    "matrix": "use np.array",
+    "Slerp": "use Rotation.from_rotvec(t * turn.as_rotvec())",
+    "KDTree": "use scipy.spatial.distance.cdist",
+    "cKDTree": "use scipy.spatial.distance.cdist",
+    "ConvexHull": "use the points themselves",
     "singledispatch": "use isinstance",
 }
 
