@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from iker_agent.config import make_config
 from iker_agent.learning.ppo_config import PPOConfig
-from iker_agent.learning.task_training import TrainSettings, read_settings, write_settings
+from iker_agent.learning.training_folder import TrainSettings, read_settings, write_settings
 
 
 def _value(override: str):
@@ -82,8 +82,8 @@ def test_a_text_is_kept_letter_by_letter(text):
 
 @pytest.mark.parametrize("task", ["1e3", "no", "0o7", "~", "010"])
 def test_settings_that_are_written_down_are_read_back(tmp_path, monkeypatch, task):
-    monkeypatch.setattr("iker_agent.learning.task_training.stages_of", lambda task: ())
-    monkeypatch.setattr("iker_agent.learning.task_training.stages_facts", lambda stages, observation: {"model": task})
+    monkeypatch.setattr("iker_agent.learning.training_folder.stages_of", lambda task: ())
+    monkeypatch.setattr("iker_agent.learning.training_folder.stages_facts", lambda stages, observation: {"model": task})
     learn = PPOConfig(budget_s=float("inf"), learning_rate=2e-05)  # no budget is what `iker train` begins with
     settings = TrainSettings(task=task, randomisation={"mass": [0.5, 1e-1]}, learn=learn)
     write_settings(tmp_path, settings)

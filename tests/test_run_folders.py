@@ -43,7 +43,7 @@ def test_a_folder_is_held_by_one_run_at_a_time(tmp_path):
     command = ("-m", "iker_agent.cli", "query", "--task", "shoe_push", "--out", str(out))
     with claimed_folder(out, "task"):
         second = subprocess.run([sys.executable, *command], capture_output=True, text=True, timeout=300)
-        assert second.returncode == 2 and second.stderr.count("\n") == 1
+        assert second.returncode == 1 and second.stderr.count("\n") == 1
         assert "is writing into" in second.stderr and "Traceback" not in second.stderr
     assert not out.exists()
 

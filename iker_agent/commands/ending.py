@@ -175,7 +175,8 @@ def end(ending: Ending, signals: Sequence[int]) -> NoReturn:
     """
     if ending.sentence and sys.stderr is not None:
         with contextlib.suppress(OSError):  # nobody reads the standard error either
-            echo(f"iker: {ending.sentence}", file=sys.stderr, flush=True)
+            echo(f"iker: {ending.sentence}", err=True)
+            sys.stderr.flush()
     if os.name == "posix" and (signals or ending == BROKEN_PIPE):
         number = signals[0] if signals else signal.SIGPIPE
         signal.signal(number, signal.SIG_DFL)

@@ -27,6 +27,7 @@ import numpy as np
 from PIL import Image as PillowImage
 
 from iker_agent.atomic import replace_file
+from iker_agent.limits import Unusable
 from iker_envs.contract import Contract
 from iker_envs.documents import yaml_text
 
@@ -158,13 +159,13 @@ def _hold(path: Path) -> TextIO:
             try:
                 return path.open("x+", encoding="utf-8")
             except FileExistsError:
-                raise ValueError(f"{_held(path)}; if that process is gone, remove {str(path)!r}") from None
+                raise Unusable(f"{_held(path)}; if that process is gone, remove {str(path)!r}") from None
         file = path.open("a+", encoding="utf-8")
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             file.close()
-            raise ValueError(f"{_held(path)}; wait until it ends, or choose another folder") from None
+            raise Unusable(f"{_held(path)}; wait until it ends, or choose another folder") from None
         with suppress(FileNotFoundError):
             if os.path.samestat(os.fstat(file.fileno()), path.stat()):
                 return file
