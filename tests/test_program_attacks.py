@@ -153,6 +153,8 @@ TOO_DEEP = {
     "indentation": DEFINITION + "\n" + "".join(" " * i + "if 1:\n" for i in range(1, 150)),
     "functions": "".join(" " * i + "def f():\n" for i in range(120)) + " " * 120 + "pass\n" + DEFINITION,
     "f-string": DEFINITION + " " + "f'{" * 150 + "1" + "}'" * 150,
+    "open f-strings": DEFINITION + " " + "f'{" * 6_000,
+    "f-strings in f-strings": DEFINITION + " " + "f\"{f'{" * 2_500,
     "statements": DEFINITION + "\n" + "    0;0;0;0\n" * 1_500,
     "characters": DEFINITION + "\n" + "#" * 20_000,
     "digits": DEFINITION + " " + "9" * 19_000,

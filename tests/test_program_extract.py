@@ -153,7 +153,23 @@ def test_any_reply(reply, contract):
 
 
 @pytest.mark.parametrize(
-    "piece", ["<think>", "</think>", "```\n", "`" * 50, "x[", "x[]:", "def get_interaction_data(x):\n", " \n", "a:"]
+    "piece",
+    [
+        "<think>",
+        "</think>",
+        "```\n",
+        "`" * 50,
+        "x[",
+        "x[]:",
+        "def get_interaction_data(x):\n",
+        " \n",
+        "a:",
+        " ",
+        ": ",
+        "1 ",
+        "</answer>",
+        "<br>",
+    ],
 )
 def test_long_replies_are_read_in_linear_time(piece):
     """A quadratic reader would not come back from these within the patience of any test runner."""

@@ -16,10 +16,10 @@ _TOKEN = (
     r"|<(?:eos|bos|pad|end_of_turn|start_of_turn|end_of_utterance)>)"
 )
 _TOKENS = re.compile(rf"^{_TOKEN}+|{_TOKEN}+[ \t]*$", re.MULTILINE)
-_LINE_BREAKS = re.compile(r"[ \t]*<br ?/?>[ \t]*$", re.IGNORECASE | re.MULTILINE)
+_LINE_BREAKS = re.compile(r"<br ?/?>[ \t]*$", re.IGNORECASE | re.MULTILINE)
 _ANSWER_TAGS = re.compile(
     r"^[ \t]*</?(?:answer|solution|output|response|result|final|final_answer|tool_call|function_call)>[ \t]*"
-    r"|[ \t]*</(?:answer|solution|output|response|result|final|final_answer|tool_call|function_call)>[ \t]*$",
+    r"|</(?:answer|solution|output|response|result|final|final_answer|tool_call|function_call)>[ \t]*$",
     re.IGNORECASE | re.MULTILINE,
 )
 _CODE_TAG = r"(?:code|pre|python|tool_code|program|script|execute|execute_code)"
@@ -80,7 +80,11 @@ def code_as_text(text: str, function: str) -> list[str]:
             continue
         found += _texts(value, function)
     if not found:
-        found = [_unescaped(line) for line in text.split("\n") if re.search(rf"def {function}\([^\\]*\):\s*\\n", line)]
+        found = [
+            _unescaped(line)
+            for line in text.split("\n")
+            if re.search(rf"def {function}\([^\\\n]{{0,200}}\):\s*\\n", line)
+        ]
     return list(dict.fromkeys(found))
 
 

@@ -20,8 +20,8 @@ from iker_agent.program.thoughts import without_thoughts
 CUT = "the code block is not closed: the reply may be cut"
 BARE = "the code is not in a fenced block"
 
-_PREFIX = r"^[ \t]*(?:>>> |\+|\d{1,4}(?:[ \t]*[|:]|[ \t]+)[ \t]*)?"
-_RETURN = re.compile(r"^[ \t]*(?:[^#'\"\n]*:[ \t]*)?return\b[ \t]*([^#\n]*)", re.MULTILINE)
+_PREFIX = r"^[ \t]*+(?:>>> |\+|\d{1,4}[ \t]*+[|:]?[ \t]*+)?"
+_RETURN = re.compile(r"^(?:[^#'\"\n]*:)?[ \t]*+return\b[ \t]*+([^#\n]*)", re.MULTILINE)
 _HELPER = re.compile(r"^(?:def|class)[ \t]+(\w+)|^([A-Z][A-Z0-9_]+)[ \t]*(?::[^=\n]+)?=(?!=)", re.MULTILINE)
 _NAME = re.compile(r"[A-Za-z_]\w*")
 _PROGRAM_LANGUAGES = ("", "python", "py", "python3", "py3", "pycon", "ipython")

@@ -103,10 +103,10 @@ def _parse(source: str) -> tuple[str, ast.Module, list[str]]:
     try:
         tree = ast.parse(text, FILENAME)
     except SyntaxError as error:
-        text, notes = straightened(text)
         try:
+            text, notes = straightened(text)
             tree = ast.parse(text, FILENAME) if notes else None
-        except (SyntaxError, ValueError, MemoryError, RecursionError):
+        except (SyntaxError, ValueError, MemoryError, RecursionError):  # the first error is the one to tell
             tree = None
         if tree is None:
             raise Refused(_syntax_error(error)) from None
