@@ -82,9 +82,10 @@ def test_a_text_is_kept_letter_by_letter(text):
 
 @pytest.mark.parametrize("task", ["1e3", "no", "0o7", "~", "010"])
 def test_settings_that_are_written_down_are_read_back(tmp_path, monkeypatch, task):
+    facts = {"model": task, "task_hash": "1e3", "spec_hash": "010"}
     monkeypatch.setattr("iker_agent.learning.training_folder.stages_of", lambda task: ())
-    monkeypatch.setattr("iker_agent.learning.training_folder.stages_facts", lambda stages, observation: {"model": task})
+    monkeypatch.setattr("iker_agent.learning.training_folder.stages_facts", lambda stages, observation: facts)
     learn = PPOConfig(budget_s=float("inf"), learning_rate=2e-05)  # no budget is what `iker train` begins with
-    settings = TrainSettings(task=task, randomisation={"mass": [0.5, 1e-1]}, learn=learn)
+    settings = TrainSettings(task=task, randomisation={"mass": [1e-1, 0.5]}, learn=learn)
     write_settings(tmp_path, settings)
-    assert read_settings(tmp_path) == (settings, {"model": task})
+    assert read_settings(tmp_path) == (settings, facts)

@@ -205,12 +205,12 @@ def test_a_picture_for_which_there_is_no_room_is_left_out_whole(tmp_path, small_
 def test_a_full_disk_ends_a_question_in_one_sentence(tmp_path, monkeypatch, capsys):
     (tmp_path / "q" / "vlm").mkdir(parents=True)
     (tmp_path / "q" / "vlm" / "calls.jsonl").symlink_to("/dev/full")
-    monkeypatch.setattr("iker_agent.commands.query.fresh_folder", lambda out, task: out)  # it is taken for a run's
+    monkeypatch.setattr("iker_agent.records.run_folder._check_fresh", lambda path: None)  # it is taken for empty
     monkeypatch.setattr(sys, "argv", ["iker", "query", "--task", "shoe_push", "--out", str(tmp_path / "q")])
     with pytest.raises(SystemExit) as stop:
         main()
     printed = capsys.readouterr()
-    assert stop.value.code == 2
+    assert stop.value.code == 1
     assert printed.err.strip().endswith(
         "calls.jsonl' cannot be used: No space left on device; the calls before are kept"
     )

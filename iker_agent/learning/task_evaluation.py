@@ -119,6 +119,9 @@ def _conditions(settings: EvalSettings) -> tuple[Randomisation, int]:
 
 
 def _chosen(settings: EvalSettings, task: Task) -> _Chosen:
+    fewest = min(len(configuration.stages) for configuration in task.configurations)
+    if not 0 <= settings.stage_index < fewest:
+        raise ValueError(f"--stage-index of {task.name} is from 0 to {fewest - 1}, not {settings.stage_index}")
     spec = spec_of(task.sample(None), settings.observation)
     if settings.policy == WAYPOINT:
         return _Chosen(lambda index: _waypoint(task, settings.stage_index, index), spec, {"policy": WAYPOINT})
