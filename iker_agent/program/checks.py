@@ -282,14 +282,14 @@ def _check_constant(node: ast.Constant) -> None:
 
 def _check_import(node: ast.Import | ast.ImportFrom, vocabulary: Vocabulary) -> None:
     if isinstance(node, ast.Import):
-        wanted = {alias.name: None for alias in node.names}
+        wanted: dict[str, list[str]] = {alias.name: [] for alias in node.names}
     else:
         wanted = {"." * node.level + (node.module or ""): [alias.name for alias in node.names]}
     for module, names in wanted.items():
         if module not in vocabulary.modules:
             hint = _hint(module) or _hint(module.split(".")[0])
             raise Refused(f"{line_of(node)}: import of {module} is not allowed; numpy and math are{hint}")
-        missing = [name for name in names or () if name not in MODULES[module]]
+        missing = [name for name in names if name not in MODULES[module]]
         if missing:
             raise Refused(f"{line_of(node)}: {missing[0]} cannot be imported from {module}{_hint(missing[0])}")
 

@@ -20,13 +20,14 @@ def main() -> None:
     job = json.loads(sys.stdin.buffer.read())
     channel = _take_over_descriptors()
     # A bare package around this folder: its files can be loaded without iker_agent/__init__.py and what that loads.
+    # It is made here, at run time, so type checkers cannot find it.
     package = types.ModuleType("sandbox")
     package.__path__ = [os.path.dirname(os.path.abspath(__file__))]
     sys.modules["sandbox"] = package
     sys.path.append(job["numpy_folder"])
 
-    from sandbox.language import Refused, admit
-    from sandbox.vocabulary import Vocabulary
+    from sandbox.language import Refused, admit  # type: ignore[import-not-found]
+    from sandbox.vocabulary import Vocabulary  # type: ignore[import-not-found]
 
     try:
         program = admit(job["code"], job["function"], Vocabulary.from_dict(job["vocabulary"]))
@@ -34,7 +35,7 @@ def main() -> None:
         _send(channel, status="refused", message=str(refusal))
         return
 
-    from sandbox.execution import execute
+    from sandbox.execution import execute  # type: ignore[import-not-found]
 
     _send(channel, **execute(program, job, lambda layers: _send(channel, layers=layers), channel))
 

@@ -99,7 +99,7 @@ def touch_nothing(examples: list[ast.stmt], rest: list[ast.stmt]) -> bool:
     return not (replaced or shared or _changed_names(definitions) & variables)
 
 
-def _changed_names(definitions: list[ast.stmt]) -> set[str]:
+def _changed_names(definitions: Iterable[ast.stmt]) -> set[str]:
     """Names whose objects the definitions may change when they are called."""
     changed = set()
     for node in (n for definition in definitions for n in ast.walk(definition)):

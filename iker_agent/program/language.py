@@ -69,7 +69,7 @@ def admit(source: str, function: str, vocabulary: Vocabulary = STANDARD) -> Admi
 def _admit(body: list[ast.stmt], function: str, vocabulary: Vocabulary, notes: list[str]) -> Admitted:
     tree = ast.Module(body, [])
     check_definition(tree, function)
-    _strip_annotations(tree)
+    fields = _strip_annotations(tree)
     imports = UnusedImports(loaded_names(tree.body), vocabulary)
     tree = imports.visit(tree)
     own = own_names(tree)
@@ -77,7 +77,7 @@ def _admit(body: list[ast.stmt], function: str, vocabulary: Vocabulary, notes: l
     nodes = [node for node, _ in walk(tree)]
     imported = frozenset(module for node in nodes for module in imported_modules(node))
     bound = frozenset(name for node in nodes for name in bound_names(node))
-    tree = Rewriter(own, bound).visit(tree)
+    tree = Rewriter(own, bound, fields).visit(tree)
     mark_the_end(tree, function)
     return Admitted(ast.fix_missing_locations(tree), (*notes, *imports.notes), imported)
 
@@ -100,6 +100,7 @@ def _parse(source: str) -> tuple[str, ast.Module, list[str]]:
         raise Refused(f"the program has {len(source)} characters; at most {MAX_CHARACTERS} are allowed")
     text = source.removeprefix("\ufeff")
     notes: list[str] = []
+    tree: ast.Module | None
     try:
         tree = ast.parse(text, FILENAME)
     except SyntaxError as error:
@@ -122,16 +123,17 @@ def _syntax_error(error: SyntaxError) -> str:
     return f"line {error.lineno or 1}: syntax error: {error.msg}{way_out}"
 
 
-def _strip_annotations(tree: ast.Module) -> None:
-    """Annotations are not checked and must not run: they go, and `x: T = v` becomes `x = v`; fields of classes stay."""
+def _strip_annotations(tree: ast.Module) -> frozenset[ast.AnnAssign]:
+    """Annotations are not checked and must not run: they go. Returns the statements that stay, fields of classes."""
+    fields: set[ast.AnnAssign] = set()
     for node, _ in walk(tree):
         if isinstance(node, ast.FunctionDef):
             node.returns = None
         elif isinstance(node, ast.arg):
             node.annotation = None
         elif isinstance(node, ast.ClassDef):
-            for statement in node.body:
-                if isinstance(statement, ast.AnnAssign):
-                    statement.is_field = "ClassVar" not in ast.dump(statement.annotation)
+            annotated = [statement for statement in node.body if isinstance(statement, ast.AnnAssign)]
+            fields |= {statement for statement in annotated if "ClassVar" not in ast.dump(statement.annotation)}
         elif isinstance(node, ast.AnnAssign):
             node.annotation = ast.copy_location(ast.Constant(None), node)
+    return frozenset(fields)

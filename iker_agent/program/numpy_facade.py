@@ -7,7 +7,7 @@ written out here.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -95,7 +95,7 @@ def errstate(**modes: Any) -> np.errstate:
     return np.errstate(**_modes(modes))
 
 
-def seterr(**modes: Any) -> dict[str, str]:
+def seterr(**modes: Any) -> Mapping[str, object]:
     """np.seterr without callbacks."""
     return np.seterr(**_modes(modes))
 

@@ -13,7 +13,7 @@ import collections
 from collections.abc import Callable, Iterable
 from typing import Any
 
-_build: Callable[..., Any] = builtins.__build_class__  # type: ignore[attr-defined]
+_build: Callable[..., Any] = builtins.__build_class__
 _MAX_FIELDS = 50
 
 
@@ -81,5 +81,6 @@ def namedtuple(typename: str, field_names: str | Iterable[str], *, defaults: Ite
     names = field_names.replace(",", " ").split() if isinstance(field_names, str) else list(field_names)
     if len(names) > _MAX_FIELDS:
         raise ValueError(f"a named tuple has at most {_MAX_FIELDS} fields")
-    made = collections.namedtuple(typename, names, defaults=defaults, module="program")
+    # The fields are known at run time only, and type checkers want literals.
+    made = collections.namedtuple(typename, names, defaults=defaults, module="program")  # type: ignore[misc]
     return type(typename, (made, OwnTuple), {"__slots__": ()})

@@ -57,5 +57,6 @@ class ProgramResult:
             raise ValueError(f"unknown fields {unknown}; a ProgramResult has {[f.name for f in fields(cls)]}")
         if data.get("status") not in get_args(Status):
             raise ValueError(f"status {data.get('status')!r} is not one of {get_args(Status)}")
-        tuples = {k: tuple(v) if isinstance(v, list) else v for k, v in data.items()}
-        return cls(**{**tuples, "targets": {k: tuple(v) for k, v in data.get("targets", {}).items()}})
+        values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in data.items()}
+        values["targets"] = {k: tuple(v) for k, v in data.get("targets", {}).items()}
+        return cls(**values)

@@ -9,8 +9,12 @@ from __future__ import annotations
 
 import ast
 import sys
+from collections.abc import Iterable
+from typing import TypeVar
 
 from .vocabulary import ATTRIBUTES, GUARDED, MODULES, Vocabulary
+
+Expression = TypeVar("Expression", bound=ast.expr)
 
 FACADE = "__facade__"
 FELL_OFF = "__fell_off__"  # behind the facade: what a function returns that ends without a return
@@ -57,11 +61,15 @@ class UnusedImports(ast.NodeTransformer):
 
 
 class Rewriter(ast.NodeTransformer):
-    """Turns a checked tree into the one that runs. `own`: attributes of the program's classes; `bound`: its names."""
+    """Turns a checked tree into the one that runs.
 
-    def __init__(self, own: frozenset[str], bound: frozenset[str]) -> None:
+    own: attributes of the program's classes; bound: its names; fields: statements that declare fields of classes.
+    """
+
+    def __init__(self, own: frozenset[str], bound: frozenset[str], fields: frozenset[ast.AnnAssign]) -> None:
         self.own = own
         self.bound = bound
+        self.fields = fields
 
     def visit_Import(self, node: ast.Import) -> list[ast.stmt]:
         return [
@@ -74,7 +82,7 @@ class Rewriter(ast.NodeTransformer):
 
     def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.stmt:
         self.generic_visit(node)
-        if getattr(node, "is_field", False):
+        if node in self.fields:
             return node
         if node.value is None:
             return ast.copy_location(ast.Pass(), node)
@@ -163,7 +171,7 @@ def _root(alias: ast.alias) -> str:
     return alias.name.split(".")[0]
 
 
-def _flat(statements: object) -> list[ast.stmt]:
+def _flat(statements: Iterable[ast.stmt | list[ast.stmt]]) -> list[ast.stmt]:
     return [s for item in statements for s in (item if isinstance(item, list) else [item])]
 
 
@@ -179,7 +187,7 @@ def _call(path: str, *arguments: ast.expr) -> ast.Call:
     return _at(arguments[0], ast.Call(_from_facade(path), list(arguments), []))
 
 
-def _at(place: ast.expr, node: ast.expr) -> ast.expr:
+def _at(place: ast.expr, node: Expression) -> Expression:
     """`node` and all that is new in it, at the place of another node."""
     ast.copy_location(node, place)
     return ast.fix_missing_locations(node)

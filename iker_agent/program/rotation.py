@@ -151,9 +151,9 @@ class Rotation:
 
     def as_euler(self, seq: str, degrees: bool = False) -> Array:
         """Three angles (3,) for `seq`, the third one zero in gimbal lock."""
-        axes = _axes(seq, (3,))
+        i, j, k = _axes(seq, (3,))
         # Intrinsic angles are the negative extrinsic angles of the inverse.
-        angles = -_extrinsic(self._matrix.T, *axes, -1) if seq.isupper() else _extrinsic(self._matrix, *axes, 1)
+        angles = -_extrinsic(self._matrix.T, i, j, k, -1) if seq.isupper() else _extrinsic(self._matrix, i, j, k, 1)
         return self._told(np.degrees(angles) if degrees else angles)
 
     def apply(self, vectors: ArrayLike, inverse: bool = False) -> Array:

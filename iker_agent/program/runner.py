@@ -26,7 +26,7 @@ import numpy as np
 
 from iker_agent.plain_text import clean_block, clean_line
 from iker_agent.program.language import MAX_CHARACTERS
-from iker_agent.program.result import MAX_PRINTED, ProgramResult
+from iker_agent.program.result import MAX_PRINTED, ProgramResult, Status
 from iker_agent.program.rows import Rows, read_rows
 from iker_agent.program.serialise import Unreadable, from_plain
 from iker_agent.program.signature import Invalid, Signature
@@ -142,6 +142,7 @@ def _environment() -> dict[str, str]:
 
 
 def _converse(process: subprocess.Popen[bytes], message: bytes, timeout_s: float) -> _Ending:
+    assert process.stdin is not None and process.stdout is not None  # pipes, as _run_child asks for
     expired = threading.Event()
 
     def expire() -> None:
@@ -205,15 +206,12 @@ def read_report(
     check_targets: bool = True,
 ) -> ProgramResult:
     """The result that a program's process has told of; nothing of it is believed unchecked."""
-    told = {
-        "layers": layers,
-        "printed": clean_block(answer["printed"], MAX_PRINTED) if isinstance(answer.get("printed"), str) else "",
-        "warnings": _texts(answer.get("warnings")),
-    }
+    printed = clean_block(answer["printed"], MAX_PRINTED) if isinstance(answer.get("printed"), str) else ""
+    told = ProgramResult("error", printed=printed, warnings=_texts(answer.get("warnings")), layers=layers)
     if answer["status"] == "returned":
         return _read_returned(answer, signature, originals, told, check_targets)
     reason = clean_line(str(answer.get("message"))).rstrip(".") or "no reason was given"
-    return ProgramResult(answer["status"], reason, **told)
+    return replace(told, status=answer["status"], message=reason)
 
 
 def _read_record(line: bytes) -> dict[str, Any] | None:
@@ -235,31 +233,31 @@ def _texts(value: Any) -> tuple[str, ...]:
 
 
 def _read_returned(
-    answer: dict[str, Any], signature: Signature, originals: Rows, told: dict[str, Any], check_targets: bool
+    answer: dict[str, Any], signature: Signature, originals: Rows, told: ProgramResult, check_targets: bool
 ) -> ProgramResult:
     try:
         reading = signature.read(from_plain(answer["value"]), originals, from_plain(answer.get("argument")))
     except Invalid as error:
-        return ProgramResult("invalid", clean_line(str(error)), **told)
+        return replace(told, status="invalid", message=clean_line(str(error)))
     except Unreadable:
-        return ProgramResult("error", "the program's process gave an answer that cannot be read", **told)
-    told["warnings"] = (*told["warnings"], *reading.warnings)
+        return replace(told, message="the program's process gave an answer that cannot be read")
+    told = replace(told, warnings=(*told.warnings, *reading.warnings))
     if reading.done:
-        return ProgramResult("done", **told)
+        return replace(told, status="done")
     problem = signature.implausible(reading, originals) if check_targets else ""
     if problem:
-        return ProgramResult("invalid", problem, **told)
-    return ProgramResult(
-        "ok",
+        return replace(told, status="invalid", message=problem)
+    return replace(
+        told,
+        status="ok",
         object=reading.object,
         indices=reading.indices,
         grasp=reading.grasp,
         targets=reading.targets,
-        **told,
     )
 
 
-def _unanswered(ending: _Ending, job: dict[str, Any], timeout_s: float) -> tuple[str, str]:
+def _unanswered(ending: _Ending, job: dict[str, Any], timeout_s: float) -> tuple[Status, str]:
     """Status and sentence for a child that ended without an answer."""
     if ending.expired:
         return "limit", f"the program took longer than {timeout_s:g} s"

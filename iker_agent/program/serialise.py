@@ -19,7 +19,7 @@ MAX_VALUES = 20_000
 MAX_TEXT = 2_000
 _MAX_DEPTH = 6
 _MAX_INT = 2**63
-_SEQUENCES = {
+_SEQUENCES: dict[type, str] = {
     **dict.fromkeys((list, range, deque, type({}.keys()), type({}.values()), type({}.items())), "list"),
     **dict.fromkeys((set, frozenset), "set"),
 }

@@ -44,10 +44,10 @@ def _as_tag(found: re.Match[str]) -> str:
 
 def _without_channels(text: str) -> tuple[str, str]:
     if text.lstrip().startswith("analysis") and _BARE_FINAL in text:
-        thoughts, _, answer = text.rpartition(_BARE_FINAL)
-        return answer, thoughts
-    kept = []
-    thoughts = []
+        thought, _, answer = text.rpartition(_BARE_FINAL)
+        return answer, thought
+    kept: list[str] = []
+    thoughts: list[str] = []
     channel = ""
     position = 0
     for mark in _CHANNEL.finditer(text):

@@ -26,6 +26,7 @@ _PLAIN = {
     **dict.fromkeys("\u2028\u2029\u0085", "\n"),
     **_OPERATORS,
 }
+_COMMENT = re.compile(r"#[^\n]*")
 _STRING = re.compile(rf"(?<![\w.])([A-Za-z]{{0,2}})('''|\"\"\"|['\"]|[{_DOUBLE}]{{3}}|[{_SINGLE}{_DOUBLE}])")
 
 
@@ -49,8 +50,8 @@ class _Straightener:
             depth += (c in "([{") - (c in ")]}")
             if string := _STRING.match(self.source, self.position):
                 self.string(string, enclosing)
-            elif c == "#" and not end:
-                self.copy(re.compile(r"[^\n]*").match(self.source, self.position).group())
+            elif not end and (comment := _COMMENT.match(self.source, self.position)):
+                self.copy(comment.group())
             else:
                 self.position += 1
                 self.out.append(self.plain(c))

@@ -93,7 +93,12 @@ def _append_line(path: Path, line: bytes) -> None:
         except OSError as error:
             with contextlib.suppress(OSError):  # a device has no end to be cut back to
                 file.truncate(end)
-            raise OSError(error.errno, f"{os.strerror(error.errno)}; the calls before are kept", str(path)) from None
+            raise OSError(error.errno, f"{_reason(error)}; the calls before are kept", str(path)) from None
+
+
+def _reason(error: OSError) -> str:
+    """What went wrong, without the name of the file."""
+    return str(error) if error.errno is None else os.strerror(error.errno)
 
 
 def _write_all(file: io.RawIOBase, content: bytes) -> None:
@@ -111,7 +116,7 @@ def _write_whole(path: Path, content: bytes) -> None:
         os.replace(temporary, path)
     except OSError as error:
         temporary.unlink(missing_ok=True)
-        raise OSError(error.errno, os.strerror(error.errno), str(path)) from None
+        raise OSError(error.errno, _reason(error), str(path)) from None
 
 
 def describe(request: Request) -> dict[str, Any]:
@@ -208,6 +213,8 @@ def _is_call(row: Any) -> bool:
     reply = error.get("reply") if error else row.get("reply")
     if error and reply is None:
         return True
+    if not isinstance(reply, dict):
+        return False
     try:
         Reply.from_dict(reply)
     except ValueError:

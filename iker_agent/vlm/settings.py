@@ -67,8 +67,8 @@ def check_address(address: str, name: str) -> None:
         raise ValueError(f"{name} holds a user name, a password or a query; put the key into a variable (ask.key_env)")
     try:
         parts = urlsplit(address)
-        good = parts.scheme in ("http", "https") and parts.port != 0 and parts.hostname.encode("idna")
-    except (ValueError, AttributeError):  # a port that is none, brackets that do not close, no host
+        good = parts.scheme in ("http", "https") and parts.port != 0 and (parts.hostname or "").encode("idna")
+    except ValueError:  # a port that is none, brackets that do not close, a host that is no name
         good = False
     if not good or not address.isprintable() or " " in address or "#" in address:
         raise ValueError(

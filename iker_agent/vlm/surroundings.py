@@ -9,6 +9,7 @@ is quoted only where it cannot be secret.
 
 from __future__ import annotations
 
+import importlib.util
 import ipaddress
 import os
 import re
@@ -95,12 +96,9 @@ def _check_proxy(proxy: Proxy) -> None:
         good = False
     if not good:
         raise ValueError(f"{proxy.variable} names a proxy whose address cannot be read; {way_out}")
-    if scheme.startswith("socks"):
-        try:
-            import socksio  # noqa: F401 (the HTTP client needs it)
-        except ModuleNotFoundError:
-            package = "socksio, which a SOCKS proxy needs (python -m pip install socksio)"
-            raise ValueError(f"{proxy.variable} asks for the package {package}; install it, or {way_out}") from None
+    if scheme.startswith("socks") and importlib.util.find_spec("socksio") is None:  # the HTTP client needs it
+        package = "socksio, which a SOCKS proxy needs (python -m pip install socksio)"
+        raise ValueError(f"{proxy.variable} asks for the package {package}; install it, or {way_out}")
 
 
 def _variable(name: str) -> str:
