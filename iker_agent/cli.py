@@ -30,9 +30,10 @@ def _called(arguments: Sequence[str], signals: Sequence[int]) -> Ending:
         if sys.stdout is not None:
             sys.stdout.flush()  # here, where an error can still be told
     except BaseException as error:
-        ending = explained(error)
-        if ending is None and not signals:
+        known = stopped(signals[0]) if signals else explained(error)
+        if known is None:
             raise
+        return known
     # Whatever the libraries made of the interruption: an error of their own, or nothing.
     return stopped(signals[0]) if signals else ending
 

@@ -13,7 +13,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from importlib.resources import files
-from typing import Any
+from typing import Any, cast
 
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -132,7 +132,7 @@ def make_config(
                 raise ValueError(f"an override is key=value, such as learn.budget_s=120, not {override!r}")
             merged = _merged(merged, override)
         merged = OmegaConf.merge(merged, _literal({k: v for k, v in top.items() if v is not None}))
-        config = OmegaConf.to_object(merged)
+        config = cast(RunConfig, OmegaConf.to_object(merged))  # the class that `merged` was made of
     except OmegaConfBaseException as error:
         raise ValueError(str(error).splitlines()[0]) from None
     return replace(config, ask=addressed(config.ask)) if config.vlm == "openai" else config
@@ -191,7 +191,7 @@ def _literal(content: Any) -> Any:
 
 def _keys(config: Any, prefix: str = "") -> dict[str, Any]:
     """Every setting and group of settings with its default, "run.retries" for instance."""
-    keys = {}
+    keys: dict[str, Any] = {}
     for f in fields(config):
         value = getattr(config, f.name)
         keys[prefix + f.name] = value
@@ -203,7 +203,7 @@ def _keys_of(content: Any, prefix: str = "") -> dict[str, Any]:
     """Every key of nested dictionaries with its value, the outer ones first."""
     if not isinstance(content, dict):
         return {}
-    keys = {}
+    keys: dict[str, Any] = {}
     for name, value in content.items():
         keys |= {f"{prefix}{name}": value, **_keys_of(value, f"{prefix}{name}.")}
     return keys

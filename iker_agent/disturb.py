@@ -67,44 +67,45 @@ class Perturbation:
     """Carries a disturbance out in a world, once; `events` keeps what was done since it was last taken."""
 
     def __init__(self, disturbance: Disturbance | None, world: World) -> None:
-        self.disturbance = disturbance
         self.world = world
         self.events: list[str] = []
         self._first_error_m = 0.0  # keypoint error at the stage's first tick
-        self._is_pending = disturbance is not None and disturbance.at != "scene"
-        self._is_due = False  # in the present stage
+        is_scripted = disturbance is not None and disturbance.at != "scene"
+        self._pending = disturbance if is_scripted else None  # until it has struck
+        self._due: Disturbance | None = None  # what is to strike in the present stage
 
     def begin(self, goal: Goal) -> None:
         """A stage begins."""
-        d = self.disturbance
+        d = self._pending
         self._first_error_m = 0.0
-        self._is_due = self._is_pending and goal.object == d.object and (goal.grasp or d.at == "release")
+        is_due = d is not None and goal.object == d.object and (goal.grasp or d.at == "release")
+        self._due = d if is_due else None
 
     def tick(self, error_m: float) -> None:
         """A tick of the policy has passed; the keypoints are this far from their targets."""
-        d = self.disturbance
+        d = self._due
         self._first_error_m = self._first_error_m or error_m
-        if self._is_due and d.at == "carry" and error_m < _MIDWAY * self._first_error_m:
+        if d is not None and d.at == "carry" and error_m < _MIDWAY * self._first_error_m:
             height_m = float(self.world.template.object(d.object).model.size_m[2])
-            position_m = [*d.position_m, height_m / 2 + _GAP_M]
-            self._move(upright_pose(position_m, float(np.deg2rad(d.yaw_deg))))
+            position_m = np.array([*d.position_m, height_m / 2 + _GAP_M])
+            self._move(d, upright_pose(position_m, float(np.deg2rad(d.yaw_deg))))
 
     def released(self) -> bool:
         """The hand has let go and everything is still; True if the world is now touched."""
-        d = self.disturbance
-        if not self._is_due or d.at != "release":
+        d = self._due
+        if d is None or d.at != "release":
             return False
         pose = np.array(self.world.scene.object(d.object).pose)
         pose[:3] += d.shift_m
-        self._move(pose)
+        self._move(d, pose)
         return True
 
     def look(self, stages: int) -> int | None:
         """The configuration whose instruction holds from now on, after so many stages; None to go on as before."""
-        d = self.disturbance
-        if not self._is_pending or d.at != "look" or stages < d.after_stages:
+        d = self._pending
+        if d is None or d.at != "look" or stages < d.after_stages:
             return None
-        self._strike()
+        self._strike(d)
         return d.configuration
 
     def take_events(self) -> list[str]:
@@ -113,11 +114,11 @@ class Perturbation:
         self.events = []
         return events
 
-    def _move(self, pose: np.ndarray) -> None:
-        self.world.move(self.disturbance.object, pose)
-        self._strike()
-        self._is_due = False
+    def _move(self, disturbance: Disturbance, pose: np.ndarray) -> None:
+        self.world.move(disturbance.object, pose)
+        self._strike(disturbance)
+        self._due = None
 
-    def _strike(self) -> None:
-        self._is_pending = False
-        self.events.append(self.disturbance.text)
+    def _strike(self, disturbance: Disturbance) -> None:
+        self._pending = None
+        self.events.append(disturbance.text)

@@ -161,7 +161,8 @@ class _Run:
                 return
             retries_left -= not record.ok
             if retries_left < 0:
-                raise GaveUp(f"no retries left after stage {number}: {record.problem or record.outcome.reason}")
+                reason = record.outcome.reason if record.outcome else record.problem
+                raise GaveUp(f"no retries left after stage {number}: {reason}")
         raise GaveUp(f"not done after {limits.max_stages} stages")
 
     def _recorded_stage(self, record: StageRecord) -> bool:

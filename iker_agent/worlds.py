@@ -5,6 +5,8 @@ make_world(config, task)  ->  World            pose_estimator(config)  ->  Estim
 
 from __future__ import annotations
 
+from typing import cast
+
 import gymnasium as gym
 import numpy as np
 
@@ -21,8 +23,10 @@ def make_world(config: RunConfig, task: Task) -> World:
     """The simulated world of a task, by its id where the settings name a registered task; it draws pictures."""
     ids = {name: id_ for id_, name in iker_envs.TASKS.items()}
     if config.task in ids and not config.disturb:  # a disturbance brings a task of its own
-        return gym.make(ids[config.task], render_mode="rgb_array").unwrapped
-    return gym.make("IKER-Stage-v0", task=task, render_mode="rgb_array").unwrapped
+        env = gym.make(ids[config.task], render_mode="rgb_array")
+    else:
+        env = gym.make("IKER-Stage-v0", task=task, render_mode="rgb_array")
+    return cast(World, env.unwrapped)  # an id of this package; gymnasium does not say of which class an id is
 
 
 def pose_estimator(config: RunConfig) -> Estimator:

@@ -73,11 +73,10 @@ def ask(
     refusals: list[str] = []
     for _ in range(wanted.repairs + 1):
         folder.text("prompt.md", request.markdown())
-        text, outcome = _reply(vlm, request)
+        text, unusable = _reply(vlm, request)
         folder.text("reply.md", text)
         (folder.path / "program.py").unlink(missing_ok=True)  # that of the answer before
-        if not isinstance(outcome, Refusal):
-            outcome = read_reply(text, seen, wanted, folder)
+        outcome = unusable or read_reply(text, seen, wanted, folder)
         if isinstance(outcome, AcceptedProgram):
             outcome.refusals = refusals
             return outcome

@@ -118,7 +118,7 @@ def _from_poses(result: ProgramResult, scene: Scene):
     if result.object not in scene.movable:
         raise _Refused(f"{result.object!r} is not a movable object; movable: {', '.join(scene.movable)}")
     six = result.targets[result.object]
-    return scene.object(result.object), turned_pose(six[:3], six[3:]), {}
+    return scene.object(result.object), turned_pose(np.array(six[:3]), six[3:]), {}
 
 
 def _check_motion(obj: SceneObject, pose: np.ndarray, grasp: bool) -> None:

@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import product
-from typing import Any
+from typing import Any, cast
 
 import gymnasium as gym
 import numpy as np
@@ -35,6 +35,7 @@ from iker_envs.scene import Goal, Scene, turned_pose
 from iker_envs.stage.starts import TaskStart
 from iker_envs.stage.variants import make_variants
 from iker_envs.task import StageSpec, Task, load_task
+from iker_envs.world import World
 
 _LOG = logging.getLogger(__name__)  # `iker check` shows it: a check takes its time
 REPRODUCE_M = 0.001
@@ -341,7 +342,7 @@ def _placed(result: ProgramResult, scene: Scene, goal: Goal, keypoints: Keypoint
 
 def _points_of_six(six: tuple[float, ...], scene: Scene, goal: Goal) -> np.ndarray:
     local = scene.object(goal.object).model.control_keypoints_m()
-    return pose_apply(turned_pose(six[:3], six[3:]), local)
+    return pose_apply(turned_pose(np.array(six[:3]), six[3:]), local)
 
 
 def _drift_m(again: ProgramResult, result: ProgramResult, scene: Scene, goal: Goal) -> float:
@@ -361,23 +362,24 @@ def _unsolved(scene: Scene, goal: Goal) -> str:
 
     ValueError if the stage cannot begin: that is the task's fault.
     """
-    env = gym.make("IKER-Stage-v0", scene=scene, goal=replace(goal, annotated_pose=None)).unwrapped
+    env = gym.make("IKER-Stage-v0", scene=scene, goal=replace(goal, annotated_pose=None))
+    world = cast(World, env.unwrapped)
     policy = WaypointLearner().learn(scene, goal).policy
     reason = ""
     try:
         for seed in range(_TRIES):
-            env.reset(seed=seed, options={"look": True})
-            if not (reason := _missed(env, policy, goal)):
+            world.reset(seed=seed, options={"look": True})
+            if not (reason := _missed(world, policy, goal)):
                 return ""
     finally:
-        env.close()
+        world.close()
     return f"the reference solver (waypoint) cannot do it in {_TRIES} tries; another policy may: {reason}"
 
 
-def _missed(env: gym.Env, policy: Policy, goal: Goal) -> str:
+def _missed(world: World, policy: Policy, goal: Goal) -> str:
     """Why a policy does not reach a goal in the world as it stands; empty when it does."""
     try:
-        outcome = execute(env, policy, goal).outcome
+        outcome = execute(world, policy, goal).outcome
     except PolicyFault as fault:
         return str(fault)
     return "" if outcome.success_strict else outcome.reason

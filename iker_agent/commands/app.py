@@ -45,7 +45,7 @@ def call(arguments: Sequence[str]) -> int:
             command.invoke(context)
     except typer.Exit as end:
         return end.exit_code
-    except _UsageError as error:
+    except _UsageError as error:  # type: ignore[misc]  # no checker knows that a base of an exception is one
         where = error.ctx.command_path if error.ctx else "iker"
         raise ValueError(f"{error.format_message().rstrip('.')}; see {where} --help") from None
     return DONE

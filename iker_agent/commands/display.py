@@ -24,7 +24,6 @@ class Screen:
         self.console = make_console()
         self.budget_s = budget_s
         self._bar: Progress | None = None
-        self._task = None
         self._logged_s = 0.0
 
     def __enter__(self) -> Screen:
@@ -52,10 +51,10 @@ class Screen:
         if self._bar is None:
             columns = (TextColumn(" "), BarColumn(12), TextColumn("{task.fields[numbers]}"))
             self._bar = Progress(*columns, console=self.console, transient=True)
-            self._task = self._bar.add_task("", total=1.0, numbers="")
+            self._bar.add_task("", total=1.0, numbers="")
             self._bar.start()
         used = row.seconds / max(row.seconds + row.seconds_left, 1e-9)
-        self._bar.update(self._task, completed=used, numbers=_numbers(row))
+        self._bar.update(self._bar.task_ids[0], completed=used, numbers=_numbers(row))
 
     def _stop(self) -> None:
         if self._bar is not None:
@@ -100,7 +99,7 @@ def summary_rows(result: RunResult) -> list[tuple[str, ...]]:
             groups[-1].append(stage)
         else:
             groups.append([stage])
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for tries in groups:
         last = tries[-1]
         number = f"{tries[0].number}-{last.number}" if len(tries) > 1 else str(last.number)

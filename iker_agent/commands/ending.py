@@ -112,7 +112,7 @@ class _NamedOutput(io.FileIO):
     What comes after the error goes nowhere, so that the interpreter does not fail at it once more when it exits.
     """
 
-    def write(self, data: Any) -> int | None:
+    def write(self, data: Any, /) -> int:
         try:
             return super().write(data)
         except OSError as error:
@@ -129,10 +129,10 @@ def prepare_streams() -> None:
             os.fstat(number)
         except OSError:  # closed: the next file to be opened would get its number, and what a library prints
             os.open(os.devnull, os.O_RDWR)
-    if sys.stdout is not None and sys.stdout is sys.__stdout__:
-        raw = _NamedOutput(sys.stdout.fileno(), "w", closefd=False)
-        layout = {"encoding": sys.stdout.encoding, "errors": sys.stdout.errors, "line_buffering": raw.isatty()}
-        sys.stdout = io.TextIOWrapper(io.BufferedWriter(raw), **layout)
+    own = sys.__stdout__
+    if own is not None and sys.stdout is own:
+        raw = _NamedOutput(own.fileno(), "w", closefd=False)
+        sys.stdout = io.TextIOWrapper(io.BufferedWriter(raw), own.encoding, own.errors, line_buffering=raw.isatty())
     for stream in (sys.stdout, sys.stderr):
         if getattr(stream, "errors", "") == "strict" and hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")

@@ -108,7 +108,7 @@ def spread(verb: Callable[..., None]) -> Callable[..., None]:
     def command(**given: Any) -> None:
         verb(options=kind(**{name: given.pop(name) for name in names}), **given)
 
-    command.__signature__ = inspect.Signature(parameters)
+    command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # what `inspect` asks for
     command.__annotations__ = {p.name: p.annotation for p in parameters}
     return command
 

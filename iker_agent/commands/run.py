@@ -134,7 +134,7 @@ class _StoredPolicies:
     def __init__(self, run: Path, config: RunConfig) -> None:
         self.run = run
         self.otherwise = make_learner(config)
-        self.trained = []
+        self.trained: list[str] = []
 
     def learn(self, scene: Scene, goal: Goal, *, stage: int = 1, **rest: Any) -> Learned:
         """The policy of the run's own stage `stage`; where there is none, it is learned again."""

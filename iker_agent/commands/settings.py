@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
 from typing import Any, NamedTuple
 
-import typer
 from typer.core import TyperCommand
 
 _COMMENT = re.compile(r"^    (\w+): [^#\n]*(?:#[ ]?(.*))?$", re.MULTILINE)
@@ -48,8 +47,8 @@ class RunCommand(TyperCommand):
         """What the verb takes as KEY=VALUE."""
         return list(settings())
 
-    def format_help(self, ctx: typer.Context, formatter: Any) -> None:
-        """Write the help of the options, then the settings."""
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Write the help of the options, then the settings; typer has no public names for what it is given."""
         super().format_help(ctx, formatter)
         lines = [(f"{s.name}={s.default}", s.meaning) for s in self.settings()]
         with formatter.section("Settings, with their defaults; any number of them as KEY=VALUE after the options"):

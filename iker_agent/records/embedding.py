@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import io
+from contextlib import closing
 from pathlib import Path
 
 import imageio.v2 as imageio
@@ -33,7 +34,7 @@ def video_uri(content: bytes) -> str:
 def poster_uri(video: Path) -> str:
     """The first frame of a video as data URI; nothing if it cannot be read, the video is then shown without."""
     try:
-        with imageio.get_reader(video) as reader:
+        with closing(imageio.get_reader(video)) as reader:
             return _data_uri(_jpeg(Image.fromarray(np.asarray(reader.get_data(0)))), "image/jpeg")
     except Exception:  # a decoder raises whatever it likes over a broken file, and the page does without a poster
         return ""

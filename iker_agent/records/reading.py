@@ -17,7 +17,7 @@ import reprlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, TypeVar, get_type_hints
+from typing import Any, TypeGuard, TypeVar, get_type_hints
 
 from iker_agent.records.record import Failure, RunResult, StageRecord
 from iker_envs.contract import Contract
@@ -33,12 +33,12 @@ Kind = TypeVar("Kind")
 ContractKind = TypeVar("ContractKind", bound=Contract)
 
 
-def is_number(value: Any) -> bool:
+def is_number(value: Any) -> TypeGuard[float]:
     """Is it finite and of ordinary size, and no truth value?"""
     return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < _LARGEST
 
 
-def is_vector(value: Any, length: int) -> bool:
+def is_vector(value: Any, length: int) -> TypeGuard[list[float]]:
     """Is it a list of so many numbers?"""
     return isinstance(value, list) and len(value) == length and all(map(is_number, value))
 
@@ -218,7 +218,9 @@ def _entries(files: Files, content: Mapping[str, Any]) -> dict[str, dict[str, An
 
 def _final_look(files: Files, content: Mapping[str, Any]) -> StageRecord | None:
     look = content.get("final_look")
-    match = _STAGE_FOLDER.fullmatch(str(look.get("folder"))) if isinstance(look, dict) else None
+    if not isinstance(look, dict):
+        return None
+    match = _STAGE_FOLDER.fullmatch(str(look.get("folder")))
     if match is None:
         return None
     return files.filled(StageRecord, "run.json", look, "final_look.", number=int(match[1]))

@@ -40,8 +40,9 @@ def write_report(folder: str | Path) -> Path:
 
 @cache
 def _template() -> Template:
-    options = {"autoescape": True, "finalize": _harmless, "undefined": StrictUndefined}
-    environment = Environment(trim_blocks=True, lstrip_blocks=True, **options)
+    environment = Environment(
+        trim_blocks=True, lstrip_blocks=True, autoescape=True, finalize=_harmless, undefined=StrictUndefined
+    )
     formats = {"cm": _cm, "degrees": _degrees, "percent": _percent, "clock": _clock, "count": _count, "yes_no": _yes_no}
     environment.filters.update(formats, program=coloured)
     return environment.from_string(files("iker_agent.records").joinpath("report.html.j2").read_text(encoding="utf-8"))

@@ -20,7 +20,7 @@ from typing import Any, TextIO
 try:
     import fcntl
 except ImportError:  # not POSIX: see `_hold`
-    fcntl = None
+    fcntl = None  # type: ignore[assignment]  # a name that is a module elsewhere
 
 import imageio.v2 as imageio
 import numpy as np
@@ -70,8 +70,10 @@ class Folder:
 
     def video(self, name: str, frames: list[np.ndarray], fps: int) -> Path:
         """Write pictures (H, W, 3) uint8 as an H.264 video."""
-        options = {"fps": fps, "codec": "libx264", "quality": 7, "macro_block_size": 2}
-        return self.file(name, lambda path: imageio.mimwrite(path, frames, **options))
+        return self.file(
+            name,
+            lambda path: imageio.mimwrite(path, [*frames], fps=fps, codec="libx264", quality=7, macro_block_size=2),
+        )
 
 
 def fresh_folder(out: str | Path | None, task: str) -> Path:
