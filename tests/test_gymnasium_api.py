@@ -208,7 +208,7 @@ def test_a_spec_is_text_whatever_the_arguments_were_made_of(make, form, argument
 @pytest.mark.parametrize(
     ("task", "words"),
     [
-        ({}, "lacks .*stages"),
+        ({}, "Task lacks name"),
         ({**load_task("shoe_push").to_dict(), "configurations": []}, "no configuration"),
         (["shoe_push"], r"as itself, as a mapping, by its name or as a file, not as \['shoe_push'\]"),
     ],

@@ -18,6 +18,7 @@ ENVIRONMENT = re.search(r"`(gym\.make\(.*?\))`", PAGE)[1]
 COMMANDS = re.findall(r"```bash\n(.*?)```", PAGE, re.S)
 
 
+@pytest.mark.slow
 def test_the_walk_through_works_outside_the_checkout(tmp_path):
     names = ("toy_house.obj", "objects.yaml", "house_on_tray.yaml", "house_on_tray.yaml")
     assert [name for name, _ in FILES] == [f"my-tasks/{name}" for name in names]
