@@ -19,7 +19,7 @@ import stat
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import yaml
 
@@ -110,7 +110,8 @@ class _Fault(ValueError):
 
 
 def _fault(at: yaml.Event | yaml.Node, what: str) -> _Fault:
-    return _Fault(f"line {at.start_mark.line + 1}: {what}")
+    line = at.start_mark.line + 1 if at.start_mark else 1
+    return _Fault(f"line {line}: {what}")
 
 
 def _whole(text: str) -> int:
@@ -159,7 +160,8 @@ _KINDS = {
 class _Loader(yaml.SafeLoader):
     """PyYAML's parser with the core schema, and with limits that hold while nodes are composed."""
 
-    yaml_implicit_resolvers: ClassVar[dict[str, list[Any]]] = {}  # those of YAML 1.1 are left out
+    # those of YAML 1.1 are left out
+    yaml_implicit_resolvers: dict[str, list[Any]] = {}  # noqa: RUF012 (PyYAML's own form)
 
     def __init__(self, text: str, limits: Limits) -> None:
         self._limits = limits
@@ -170,7 +172,7 @@ class _Loader(yaml.SafeLoader):
         self._finished: dict[str, tuple[int, int]] = {}  # anchor -> size and depth of its node
         super().__init__(text)
 
-    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node:
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
         """The next node; ValueError where it goes beyond a limit or stands within itself."""
         event = self.peek_event()
         if isinstance(event, yaml.AliasEvent):
@@ -193,9 +195,10 @@ class _Loader(yaml.SafeLoader):
         self._aliases += 1
         if self._aliases > self._limits.aliases:
             raise _fault(event, f"more than {self._limits.aliases} aliases")
-        if event.anchor in self.anchors and event.anchor not in self._finished:
-            raise _fault(event, f"the alias {shown(event.anchor)} stands within what it refers to")
-        size, depth = self._finished.get(event.anchor, (1, 0))
+        anchor = event.anchor or ""  # no alias is without one
+        if anchor in self.anchors and anchor not in self._finished:
+            raise _fault(event, f"the alias {shown(anchor)} stands within what it refers to")
+        size, depth = self._finished.get(anchor, (1, 0))
         self._count(event, size, depth)
 
     def _count(self, event: yaml.Event, size: int, depth: int) -> None:
@@ -230,7 +233,8 @@ def _yaml(text: str, where: str, limits: Limits) -> Any:
         raise ValueError(f"{where}, {error}") from None
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        raise ValueError(f"{where} is not YAML: line {mark.line + 1}: {_words(error)}") from None
+        line = mark.line + 1 if mark else 1
+        raise ValueError(f"{where} is not YAML: line {line}: {_words(error)}") from None
     except yaml.reader.ReaderError as error:
         told = f"line {_line(text, error.position)}: the character U+{error.character:04X} is not allowed"
         raise ValueError(f"{where} is not YAML: {told}") from None

@@ -59,7 +59,7 @@ class StageEnv(Snapshot, gym.Env):
     `get_state()` and `set_state(state)` save and restore everything; environments can be pickled and copied.
     """
 
-    metadata: ClassVar = {"render_modes": ["human", "rgb_array"], "render_fps": 10}
+    metadata = {"render_modes": ["human", "rgb_array"], "render_fps": 10}  # noqa: RUF012 (gymnasium's own form)
     _KEPT: ClassVar = ("_np_random", "_np_random_seed", "_grasp_failure", "_ready")
 
     def __init__(
@@ -173,7 +173,7 @@ class StageEnv(Snapshot, gym.Env):
     def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
         """One tick of 0.1 s. Returns (observation, reward, terminated, truncated, info)."""
         self._check_ready("step")
-        action = self._check_action(action, f"an action is {self.action_space.shape[0]}")
+        action = self._check_action(action, f"an action is {self.worlds.config.spec.action_dim}")
         rows, lost, errors = self.worlds.step(action[None])
         truncated = self.worlds.episode.step_count[0] >= self.worlds.config.max_steps
         info = {f"reward/{name}": float(value[0]) for name, value in rows.items()}

@@ -120,6 +120,24 @@ class Observed:
     target_pose: Array | None  # (N, 7), layout "pose"
 
 
+@dataclass(frozen=True, eq=False)
+class ObservedKeypoints(Observed):
+    """Observations of the layout "keypoints"."""
+
+    keypoints_m: Array
+    targets_m: Array
+    target_pose: None
+
+
+@dataclass(frozen=True, eq=False)
+class ObservedPose(Observed):
+    """Observations of the layout "pose"."""
+
+    keypoints_m: None
+    targets_m: None
+    target_pose: Array
+
+
 def pack_observation(
     spec: Spec,
     gripper_pose: Array,
@@ -147,32 +165,36 @@ def pack_observation(
     return xp.astype(packed, xp.float32)
 
 
-def unpack_observation(spec: Spec, observation: Array) -> Observed:
+def unpack_observation(spec: Spec, observation: Array) -> ObservedKeypoints | ObservedPose:
     """The named parts of observations (N, observation_dim): what `pack_observation` was given, in their own dtype.
 
     Quaternions keep the sign that they were packed with. ValueError if the observations have another shape.
     """
-    if len(observation.shape) != 2 or observation.shape[1] != spec.observation_dim:
-        raise ValueError(
-            f"observations of the layout {spec.observation!r} are an array (N, {spec.observation_dim}), "
-            f"not {tuple(observation.shape)}"
-        )
+    if spec.observation == "keypoints":
+        return unpack_keypoints(spec, observation)
+    columns = _columns(spec, observation)
+    return ObservedPose(
+        gripper_pose=_pose(columns, "gripper"),
+        object_pose=_pose(columns, "object"),
+        keypoints_m=None,
+        targets_m=None,
+        target_pose=_pose(columns, "target"),
+    )
+
+
+def unpack_keypoints(spec: Spec, observation: Array) -> ObservedKeypoints:
+    """As `unpack_observation`, for a spec of the layout "keypoints"; ValueError for another one."""
+    if spec.observation != "keypoints":
+        raise ValueError(f"keypoints are in observations of the layout 'keypoints', not of {spec.observation!r}")
+    columns = _columns(spec, observation)
     xp = namespace(observation)
-    columns = {name: observation[:, place] for name, place in _places(LAYOUTS[spec.observation]).items()}
-
-    def pose(body: str) -> Array:
-        return xp.concat([columns[f"{body}_position"], columns[f"{body}_quaternion"]], axis=-1)
-
-    def points(name: str) -> Array:
-        return xp.reshape(columns[name], (observation.shape[0], NUM_KEYPOINTS, 3))
-
-    has_keypoints = spec.observation == "keypoints"
-    return Observed(
-        gripper_pose=pose("gripper"),
-        object_pose=pose("object"),
-        keypoints_m=points("keypoints") if has_keypoints else None,
-        targets_m=points("targets") if has_keypoints else None,
-        target_pose=None if has_keypoints else pose("target"),
+    shape = (observation.shape[0], NUM_KEYPOINTS, 3)
+    return ObservedKeypoints(
+        gripper_pose=_pose(columns, "gripper"),
+        object_pose=_pose(columns, "object"),
+        keypoints_m=xp.reshape(columns["keypoints"], shape),
+        targets_m=xp.reshape(columns["targets"], shape),
+        target_pose=None,
     )
 
 
@@ -200,6 +222,22 @@ def decode_action(spec: Spec, action: Array, commanded_pose: Array, measured_pos
     margin = reach_margin(pose)
     margin_before = reach_margin(commanded_pose)
     return xp.where(((margin >= 0) | (margin > margin_before))[:, None], pose, commanded_pose)
+
+
+def _columns(spec: Spec, observation: Array) -> dict[str, Array]:
+    """The rows of the layout by name, (N, width) each; ValueError if the observations have another shape."""
+    if len(observation.shape) != 2 or observation.shape[1] != spec.observation_dim:
+        raise ValueError(
+            f"observations of the layout {spec.observation!r} are an array (N, {spec.observation_dim}), "
+            f"not {tuple(observation.shape)}"
+        )
+    return {name: observation[:, place] for name, place in _places(LAYOUTS[spec.observation]).items()}
+
+
+def _pose(columns: dict[str, Array], body: str) -> Array:
+    """The pose (N, 7) of a body from its two rows."""
+    position = columns[f"{body}_position"]
+    return namespace(position).concat([position, columns[f"{body}_quaternion"]], axis=-1)
 
 
 def _places(rows: Rows) -> dict[str, slice]:

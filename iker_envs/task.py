@@ -155,12 +155,16 @@ class Task(Contract):
 
         Of an object that several stages move: the last one's pose, or the one whose place is nearest to `near` (7,).
         """
-        stages = self.configuration(configuration).stages
-        indices = [i for i, stage in enumerate(stages) if stage.goal.object == name]
-        poses = [self.goal(i, scene, configuration).target_pose for i in indices]
+        poses = self._annotated_poses(name, scene, configuration)
         if near is not None and poses:
             return min(poses, key=lambda pose: float(np.linalg.norm(pose[:3] - near[:3])))
         return poses[-1] if poses else None
+
+    def _annotated_poses(self, name: str, scene: Scene, configuration: int | None) -> list[np.ndarray]:
+        """The target pose (7,) of every stage that moves an object, in the order of the stages."""
+        stages = self.configuration(configuration).stages
+        indices = [i for i, stage in enumerate(stages) if stage.goal.object == name]
+        return [self.goal(i, scene, configuration).target_pose for i in indices]
 
 
 def check_episode_time(episode_s: Any) -> float:
@@ -175,7 +179,7 @@ def task_success(task: Task, scene: Scene, configuration: int | None = None) -> 
     for name in dict.fromkeys(stage.goal.object for stage in task.configuration(configuration).stages):
         obj = scene.object(name)
         poses = obj.pose[None, None]
-        target = task.annotated_pose(name, scene, configuration)
+        target = task._annotated_poses(name, scene, configuration)[-1]
         errors = measure(poses, np.zeros(1, dtype=int), poses, target[None], obj.model.control_keypoints_m())
         if not errors.strict[0]:
             return False

@@ -75,10 +75,10 @@ def _scalar_at_top(key: str, text: str) -> str:
             depth -= 1
         elif isinstance(event, yaml.NodeEvent):
             if depth == 1:
-                is_scalar = isinstance(event, yaml.ScalarEvent)
+                scalar = event.value if isinstance(event, yaml.ScalarEvent) else None
                 if wanted:
-                    return event.value if is_scalar else ""
-                wanted = position % 2 == 0 and is_scalar and event.value == key
+                    return scalar or ""
+                wanted = position % 2 == 0 and scalar == key
                 position += 1
             depth += isinstance(event, yaml.CollectionStartEvent)
             if depth > _DEEPEST:

@@ -74,8 +74,8 @@ class StageVectorEnv(Snapshot, VectorEnv):
         self.autoreset_mode = _autoreset_mode(autoreset_mode)
         self.metadata = {**self.metadata, "autoreset_mode": self.autoreset_mode}
         self.task, self.source, self.randomisation = make_source(task, scene, goal, randomisation, stage_index)
-        config = make_config(self.source, self.task, **config)
-        self._worlds = Stage(self.source, self.num_envs, config, self.randomisation)
+        stage_config = make_config(self.source, self.task, **config)
+        self._worlds = Stage(self.source, self.num_envs, stage_config, self.randomisation)
         spec = self.worlds.config.spec
         bound = spec.observation_bound()
         self.single_observation_space = spaces.Box(-bound, bound, dtype=np.float32)
@@ -179,13 +179,14 @@ class StageVectorEnv(Snapshot, VectorEnv):
         reward = np.where(fresh, 0.0, sum(rows.values()))
         values = {f"reward/{name}": np.where(fresh, 0.0, value) for name, value in rows.items()}
         values |= {"is_success_strict": errors.strict, "goal_error_m": errors.goal_m}
-        info = _with_masks(values, ~fresh) | _with_masks({"is_success": errors.success}, np.ones_like(fresh))
+        arrays = _with_masks(values, ~fresh) | _with_masks({"is_success": errors.success}, np.ones_like(fresh))
+        info: dict[str, np.ndarray | dict] = {**arrays}
         self._done = terminated | truncated
         observation = self.worlds.observe()
         if self.autoreset_mode == AutoresetMode.SAME_STEP:
             info |= _with_masks({"final_obs": observation.copy()}, self._done)
             if self._done.any():
-                info |= _final_info(info, self._done)
+                info |= _final_info(arrays, self._done)
                 self._reset(self._done.copy())
                 observation = self.worlds.observe()
         return observation, reward, terminated, truncated, info
@@ -213,11 +214,11 @@ def _with_masks(values: Mapping[str, np.ndarray], mask: np.ndarray) -> dict[str,
     return info
 
 
-def _final_info(info: Mapping[str, np.ndarray], ended: np.ndarray) -> dict[str, np.ndarray | dict]:
-    """gymnasium's "final_info": what `info` says of the worlds that ended (N,), and zeros for the other ones."""
-    names = [name for name in info if not name.startswith("_") and name != "final_obs"]
-    values = {name: np.where(ended, info[name], np.zeros_like(info[name])) for name in names}
-    return _with_masks({"final_info": _with_masks(values, ended)}, ended)
+def _final_info(arrays: Mapping[str, np.ndarray], ended: np.ndarray) -> dict[str, np.ndarray | dict]:
+    """gymnasium's "final_info": what `arrays` say of the worlds that ended (N,), and zeros for the other ones."""
+    names = [name for name in arrays if not name.startswith("_")]
+    values = {name: np.where(ended, arrays[name], np.zeros_like(arrays[name])) for name in names}
+    return {"final_info": _with_masks(values, ended), "_final_info": ended.copy()}
 
 
 def _mask(value: Any, num_envs: int) -> np.ndarray:

@@ -11,7 +11,7 @@ from hypothesis.extra.numpy import arrays
 from iker_envs import spec as spec_module
 from iker_envs.geometry import IDENTITY_QUATERNION, align_sign
 from iker_envs.scene import HOME_GRIPPER_QUATERNION
-from iker_envs.spec import NUM_KEYPOINTS, Spec, pack_observation, unpack_observation
+from iker_envs.spec import NUM_KEYPOINTS, Spec, pack_observation, unpack_keypoints, unpack_observation
 
 LIBRARIES = {
     "numpy": (np.asarray, np.ndarray),
@@ -81,3 +81,8 @@ def test_observations_of_another_shape_are_refused(shape):
     with pytest.raises(ValueError, match=r"layout 'keypoints' are an array \(N, 38\), not ") as caught:
         unpack_observation(Spec(), np.zeros(shape))
     assert str(shape) in str(caught.value)
+
+
+def test_keypoints_of_another_layout_are_refused():
+    with pytest.raises(ValueError, match="keypoints are in observations of the layout 'keypoints', not of 'pose'"):
+        unpack_keypoints(Spec(observation="pose"), np.zeros((1, 21)))

@@ -23,7 +23,7 @@ from skrl.resources.schedulers.torch import KLAdaptiveLR
 
 from iker_agent.learning.network import ActorCritic, Normaliser
 from iker_agent.learning.ppo_config import PPOConfig
-from iker_envs.vector_env import StageVectorEnv
+from iker_agent.learning.training_worlds import TrainingWorlds
 
 DEVICE = "cpu"  # physics and network are small and share memory
 _MIN_LOG_STD = -3.0  # of the actions: a standard deviation of 0.05
@@ -102,7 +102,7 @@ class FinalObservationPPO(PPO):
 
 
 def make_agent(
-    network: ActorCritic, normaliser: Normaliser, env: StageVectorEnv, config: PPOConfig
+    network: ActorCritic, normaliser: Normaliser, env: TrainingWorlds, config: PPOConfig
 ) -> FinalObservationPPO:
     """skrl's agent around our network and normaliser."""
     cfg = PPO_CFG()

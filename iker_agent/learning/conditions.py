@@ -9,6 +9,8 @@ observations. What a task's file fixes (where objects start) is as in training.
 
 from __future__ import annotations
 
+import numpy as np
+
 from iker_agent.learning.distributed import seed_for
 from iker_envs.randomisation import Randomisation, as_randomisation
 
@@ -22,8 +24,8 @@ def conditions(randomisation: str, seed: int) -> tuple[Randomisation, int]:
     """The randomisation of an evaluation, and the seed of its worlds."""
     if randomisation != "shifted":
         return as_randomisation(randomisation), seed
-    ranges = {**Randomisation().scaled(SHIFT).ranges, **SHIFTED_NOISE, **SHIFTED_LATENCY}
-    return Randomisation(ranges), seed_for(seed, _SHIFTED_SEED)
+    added = {name: np.array(low_high) for name, low_high in {**SHIFTED_NOISE, **SHIFTED_LATENCY}.items()}
+    return Randomisation({**Randomisation().scaled(SHIFT).ranges, **added}), seed_for(seed, _SHIFTED_SEED)
 
 
 def parse_configurations(text: str, count: int) -> list[int]:

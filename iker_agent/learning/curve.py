@@ -23,6 +23,7 @@ _GREEN = "#2f8f3a"
 _GREY = "#666666"
 _SIZE_IN = (7.2, 6.4)
 _DPI = 120
+_LINE_WIDTH = 1.8  # points
 
 
 def draw_curve(path: str | Path, rows: Sequence[TrainingRow]) -> None:
@@ -52,12 +53,11 @@ def draw_curve(path: str | Path, rows: Sequence[TrainingRow]) -> None:
 
 
 def _draw_success(axis: Axes, rows: Sequence[TrainingRow]) -> None:
-    style = _line_style(rows)
-    axis.plot([r.steps for r in rows], [r.success_strict for r in rows], color=_BLUE, label="exploring", **style)
+    _draw_line(axis, rows, [r.success_strict for r in rows], color=_BLUE, label="exploring")
     evaluated = [(r.steps, r.eval_strict) for r in rows if not np.isnan(r.eval_strict)]
     if evaluated:
-        dots = {"color": _GREEN, "clip_on": False, "zorder": 3, "label": "evaluated on fresh copies"}
-        axis.plot(*zip(*evaluated, strict=True), "o", **dots)
+        steps, rates = zip(*evaluated, strict=True)
+        axis.plot(steps, rates, "o", color=_GREEN, clip_on=False, zorder=3, label="evaluated on fresh copies")
     axis.set_ylim(-0.02, 1.02)
     axis.set_yticks([0.0, 0.5, 1.0])
     axis.yaxis.set_major_formatter(PercentFormatter(1.0, symbol=" %"))
@@ -67,7 +67,7 @@ def _draw_success(axis: Axes, rows: Sequence[TrainingRow]) -> None:
 
 
 def _draw_error(axis: Axes, rows: Sequence[TrainingRow]) -> None:
-    axis.plot([r.steps for r in rows], [100 * r.goal_error_m for r in rows], color=_ORANGE, **_line_style(rows))
+    _draw_line(axis, rows, [100 * r.goal_error_m for r in rows], color=_ORANGE)
     axis.set_ylim(bottom=0)
     axis.yaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 2.5, 5, 10]))
     axis.set_title("Keypoint error when episodes end (cm)", loc="left", fontsize=11)
@@ -75,12 +75,20 @@ def _draw_error(axis: Axes, rows: Sequence[TrainingRow]) -> None:
 
 def _draw_rewards(axis: Axes, rows: Sequence[TrainingRow]) -> None:
     for name in dict.fromkeys(name for row in rows for name in row.rewards):
-        values = [row.rewards.get(name, np.nan) for row in rows]
-        axis.plot([r.steps for r in rows], values, label=name, **_line_style(rows))
+        _draw_line(axis, rows, [row.rewards.get(name, np.nan) for row in rows], label=name)
     axis.set_title("Reward per tick", loc="left", fontsize=11)
     names = axis.get_legend_handles_labels()
     axis.figure.legend(*names, loc="outside lower center", ncols=5, frameon=False, fontsize=9)  # room for many rows
 
 
-def _line_style(rows: Sequence[TrainingRow]) -> dict[str, object]:
-    return {"lw": 1.8, "marker": "o" if len(rows) == 1 else ""}
+def _draw_line(
+    axis: Axes,
+    rows: Sequence[TrainingRow],
+    values: Sequence[float],
+    *,
+    color: str | None = None,
+    label: str | None = None,
+) -> None:
+    """One value per row over the steps; a single row is a dot, since it makes no line."""
+    marker = "o" if len(rows) == 1 else ""
+    axis.plot([r.steps for r in rows], values, color=color, label=label, lw=_LINE_WIDTH, marker=marker)

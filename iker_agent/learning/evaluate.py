@@ -13,12 +13,11 @@ from dataclasses import asdict, dataclass
 from math import sqrt
 from typing import Any
 
-import gymnasium as gym
 import numpy as np
 
-import iker_envs
 from iker_agent.learning.distributed import seed_for
 from iker_agent.learning.policy import Policy
+from iker_agent.learning.training_worlds import make_worlds
 from iker_envs.measure import Errors
 from iker_envs.vector_env import StageVectorEnv
 
@@ -105,8 +104,7 @@ def evaluate_task(
 
 def make_copies(num_envs: int, **make: Any) -> StageVectorEnv:
     """A vector environment for evaluation: episodes do not start anew by themselves."""
-    make = {**iker_envs.TRAINING, **make}
-    return gym.make_vec("IKER-Stage-v0", num_envs=num_envs, autoreset_mode="disabled", **make)
+    return make_worlds(num_envs, autoreset_mode="disabled", **make)
 
 
 def run_episodes(env: StageVectorEnv, policy: Policy, seed: int, configuration: int | None) -> np.ndarray:
@@ -118,7 +116,7 @@ def run_episodes(env: StageVectorEnv, policy: Policy, seed: int, configuration: 
     lost = ~env.worlds.grasped if env.worlds.goal.grasp else np.zeros(env.num_envs, dtype=bool)
     for _ in range(env.worlds.config.max_steps):  # the worlds themselves: those that are lost wait for the others
         actions = policy.act(observation).astype(np.float64)
-        broken = ~np.isfinite(actions).all(axis=-1)
+        broken = ~np.all(np.isfinite(actions), axis=-1)
         _, lost_now, _ = env.worlds.step(np.where(broken[:, None], 0.0, actions))
         observation = env.worlds.observe()
         lost = lost | lost_now | broken

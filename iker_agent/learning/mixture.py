@@ -8,23 +8,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import gymnasium as gym
 import numpy as np
 from gymnasium.vector.utils import batch_space
 
-import iker_envs
 from iker_agent.learning.distributed import seed_for
 from iker_agent.learning.evaluate import evaluate
 from iker_agent.learning.network import NetworkPolicy
 from iker_agent.learning.shipped import Stages
 from iker_agent.learning.training import Judge
+from iker_agent.learning.training_worlds import TrainingWorlds, make_worlds
 from iker_envs.vector_env import StageVectorEnv
 
 
 class Mixture:
     """Several vector environments as one, the worlds of the first coming first.
 
-    It has what training needs of a vector environment, no more; `worlds` is that of the first one.
+    A TrainingWorlds whose `worlds` are those of the first one.
     """
 
     def __init__(self, envs: Sequence[StageVectorEnv]) -> None:
@@ -59,7 +58,7 @@ class Mixture:
             env.close()
 
 
-def make_mixture(stages: Stages, num_envs: int, **make: Any) -> StageVectorEnv | Mixture:
+def make_mixture(stages: Stages, num_envs: int, **make: Any) -> TrainingWorlds:
     """Training worlds, shared out evenly among the stages; ValueError if one policy cannot serve all of them."""
     shares = [num_envs // len(stages) + (index < num_envs % len(stages)) for index in range(len(stages))]
     envs = [_worlds(stage, share, make) for stage, share in zip(stages, shares, strict=True)]
@@ -73,8 +72,7 @@ def make_mixture(stages: Stages, num_envs: int, **make: Any) -> StageVectorEnv |
 
 def _worlds(stage: tuple[str, int], num_envs: int, make: dict[str, Any]) -> StageVectorEnv:
     name, index = stage
-    make = {**iker_envs.TRAINING, **make}
-    return gym.make_vec("IKER-Stage-v0", num_envs=num_envs, task=name, stage_index=index, random_first_age=True, **make)
+    return make_worlds(num_envs, task=name, stage_index=index, random_first_age=True, **make)
 
 
 def mixture_judge(stages: Stages, num_envs: int, **make: Any) -> Judge:

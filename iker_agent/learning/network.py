@@ -18,7 +18,7 @@ from torch import nn
 
 from iker_agent.learning.policy import save_policy
 from iker_agent.learning.stored import shown
-from iker_envs.spec import NUM_KEYPOINTS, Spec, unpack_observation
+from iker_envs.spec import NUM_KEYPOINTS, ObservedKeypoints, Spec, unpack_observation
 
 HIDDEN = (256, 128, 64)  # paper, Section III-D
 _FINE_M = 0.03  # scale of the saturating copy of the error: the last centimetres stay visible
@@ -34,7 +34,7 @@ def features(observation: torch.Tensor, spec: Spec) -> torch.Tensor:
     """The observation (N, obs) and the relative vectors in it, (N, feature_dim)."""
     seen = unpack_observation(spec, observation)
     gripper = seen.gripper_pose[:, :3]
-    if spec.observation == "keypoints":
+    if isinstance(seen, ObservedKeypoints):
         keypoints = seen.keypoints_m.flatten(1)
         targets = seen.targets_m.flatten(1)
         near = keypoints - gripper.repeat(1, NUM_KEYPOINTS)
@@ -53,6 +53,10 @@ def feature_dim(spec: Spec) -> int:
 
 class Normaliser(nn.Module):
     """Running mean and standard deviation of the features; `train=True` updates them (Chan et al. 1979)."""
+
+    mean: torch.Tensor  # (F,) float64, as the variance
+    variance: torch.Tensor
+    count: torch.Tensor  # () float64, rows of features seen
 
     def __init__(self, spec: Spec) -> None:
         super().__init__()

@@ -10,10 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-import gymnasium as gym
 import torch
 
-import iker_envs
 from iker_agent.learning.evaluate import evaluate
 from iker_agent.learning.learner import Learned, Report
 from iker_agent.learning.network import NetworkPolicy
@@ -21,6 +19,7 @@ from iker_agent.learning.policy import Policy
 from iker_agent.learning.ppo_config import PPOConfig
 from iker_agent.learning.shipped import shipped_for
 from iker_agent.learning.training import Judge, Training
+from iker_agent.learning.training_worlds import make_worlds
 from iker_envs.scene import Goal, Scene
 
 # For a policy that can do the task roughly: at the default 10 per metre, brushing against a neighbour to arrive sooner
@@ -51,11 +50,10 @@ class PPOLearner:
         """
         torch.set_num_threads(1)  # two busy pools of threads on few cores slow each other down several times
         kwargs = {"scene": scene, "goal": goal, "randomisation": self.randomisation}
-        candidates = [init, shipped_for(scene, goal)] if self.config.warm_start else [init]
-        candidates = [c for c in candidates if isinstance(c, NetworkPolicy)]
+        ready = [init, shipped_for(scene, goal)] if self.config.warm_start else [init]
+        candidates = [policy for policy in ready if isinstance(policy, NetworkPolicy)]
         make = {"num_threads": self.config.num_threads, "rewards": _WARM_REWARDS if candidates else {}, **kwargs}
-        make = {**iker_envs.TRAINING, **make}
-        env = gym.make_vec("IKER-Stage-v0", num_envs=self.config.num_envs, random_first_age=True, **make)
+        env = make_worlds(self.config.num_envs, random_first_age=True, **make)
         try:
             judge = fresh_copies(self.config.eval_envs, make)
             training = Training(env, self.config, judge, seed=seed, report=report, candidates=candidates)

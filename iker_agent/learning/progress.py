@@ -59,13 +59,14 @@ class TrainingRow:
             raise ValueError(f"a row of the training log lacks the column {missing[0]!r}")
         if unknown := [name for name in others if name not in {f.name for f in fields(cls)}]:
             raise ValueError(f"a row of the training log has the unknown column {unknown[0]!r}")
-        return cls(**others, rewards=rewards)
+        steps = int(others.pop("steps"))
+        return cls(steps=steps, rewards=rewards, **others)
 
     @classmethod
-    def unknown(cls) -> TrainingRow:
-        """A row in which every number is NaN: nothing has been rolled out."""
-        numbers = {f.name: math.nan for f in fields(cls)}
-        return cls(**{**numbers, "rewards": dict.fromkeys(ROWS, math.nan)})
+    def unknown(cls, steps: int = 0) -> TrainingRow:
+        """A row in which every number but the steps is NaN: nothing has been rolled out."""
+        numbers = {f.name: math.nan for f in fields(cls) if f.name not in ("steps", "rewards")}
+        return cls(steps=steps, rewards=dict.fromkeys(ROWS, math.nan), **numbers)
 
 
 _NUM_ENDED = 1024  # episodes that the rates of a row are those of
@@ -85,7 +86,7 @@ class Progress:
         self.report = report
         self.num_processes = num_processes
         self.steps = 0
-        self.rows = []
+        self.rows: list[TrainingRow] = []
         self.best_eval = float("nan")
         self._start = time.monotonic()
         self._ended: deque[np.ndarray] = deque(maxlen=_NUM_ENDED)  # (success, strict, error, lost) of ended episodes
@@ -121,9 +122,9 @@ class Progress:
 
     def tried(self) -> None:
         """A row for the evaluation of a policy that was there before; there was no rollout yet."""
-        known = {"steps": self.steps, "seconds": self.seconds, "steps_per_s": 0.0, "eval_strict": self._eval}
+        row = TrainingRow.unknown(self.steps)
         left = max(0.0, self.budget_s - self.seconds)
-        self._add(replace(TrainingRow.unknown(), **known, seconds_left=left))
+        self._add(replace(row, seconds=self.seconds, steps_per_s=0.0, eval_strict=self._eval, seconds_left=left))
 
     def log(self, agent) -> TrainingRow:
         """One row for the update that just happened."""

@@ -35,7 +35,7 @@ def stored_fields(cls: type, values: Any, where: str = "", optional: Collection[
     """
     if not isinstance(values, Mapping):
         raise ValueError(f"the field {where.rstrip('.')!r} is a mapping, not {shown(values)}")
-    known = {f.name: f.type for f in fields(cls)}
+    known = {f.name: str(f.type) for f in fields(cls)}
     if unknown := [name for name in values if name not in known]:
         raise ValueError(f"the field {shown(f'{where}{unknown[0]}')} is unknown; known: {', '.join(known)}")
     for name, annotation in known.items():

@@ -128,16 +128,21 @@ def _chosen(settings: EvalSettings, task: Task) -> _Chosen:
     if settings.policy:
         policy = load_policy(settings.policy)
         source = {"policy": settings.policy, "policy_hash": fingerprint(Path(settings.policy))}
-        return _Chosen(lambda _: policy, policy.spec, source)
+        return _Chosen(_always(policy), policy.spec, source)
     family = family_of(_stage(task, settings.stage_index, 0)[1])
     own = () if settings.stage_index else (task.name,)  # a task's own policy is for its first stage
     for name in (*own, family):
         if shipped := shipped_policy(name, spec):
-            return _Chosen(lambda _, policy=shipped: policy, spec, {"policy": f"shipped {name}"})
+            return _Chosen(_always(shipped), spec, {"policy": f"shipped {name}"})
     known = ", ".join(shipped_names()) or "none"
     raise ValueError(
         f"no policy is shipped for {task.name} ({settings.observation}); give a policy file. Shipped: {known}"
     )
+
+
+def _always(policy: Policy) -> Callable[[int], Policy]:
+    """One policy for every configuration."""
+    return lambda _: policy
 
 
 def _waypoint(task: Task, stage_index: int, configuration: int) -> Policy:

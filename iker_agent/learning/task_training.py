@@ -151,12 +151,12 @@ def stopped_by_signals(training: Training) -> Iterator[list[int]]:
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     before = {number: handler for number, handler in before.items() if handler not in (signal.SIG_IGN, None)}
 
-    came = []
+    came: list[int] = []
 
     def ask(number: int, _: object) -> None:
         came.append(number)
         training.stopping = True
-        signal.signal(number, before[number])
+        signal.signal(number, before[signal.Signals(number)])
 
     for number in before:
         signal.signal(number, ask)

@@ -20,8 +20,8 @@ from iker_agent.learning.agent import make_agent
 from iker_agent.learning.network import ActorCritic, NetworkPolicy, Normaliser, feature_dim
 from iker_agent.learning.ppo_config import PPOConfig
 from iker_agent.learning.progress import Progress, Report, TrainingRow
+from iker_agent.learning.training_worlds import TrainingWorlds
 from iker_envs.spec import Spec
-from iker_envs.vector_env import StageVectorEnv
 
 # What a checkpoint holds; `state` writes these parts and `restore` reads them.
 PARTS = ("network", "normaliser", "frozen", "value_normaliser", "optimiser", "torch_rng", "progress", "num_evals")
@@ -39,7 +39,7 @@ class Training:
 
     def __init__(
         self,
-        env: StageVectorEnv,
+        env: TrainingWorlds,
         config: PPOConfig,
         judge: Judge,
         *,
@@ -104,9 +104,9 @@ class Training:
     def _step(self, observation: torch.Tensor) -> torch.Tensor:
         with torch.no_grad():
             actions, _ = self.agent.act(observation, None, timestep=self._tick, timesteps=0)
-        after, reward, terminated, truncated, info = self.env.step(actions.numpy())
+        next_observation, reward, terminated, truncated, info = self.env.step(actions.numpy())
         self.progress.observe(reward, terminated, truncated, info)
-        after = torch.from_numpy(after)
+        after = torch.from_numpy(next_observation)
         column = lambda x, kind: torch.as_tensor(x, dtype=kind)[:, None]  # noqa: E731
         self.agent.record_transition(
             observations=observation,
@@ -240,7 +240,7 @@ class Training:
         self._num_evals = count
 
 
-def goal_header(env: StageVectorEnv) -> dict:
+def goal_header(env: TrainingWorlds) -> dict:
     """What a policy file says about its goal."""
     goal = env.worlds.goal
     return {"object": goal.object, "grasp": goal.grasp, "target_pose": goal.target_pose.tolist()}

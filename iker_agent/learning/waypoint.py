@@ -24,7 +24,7 @@ from iker_agent.learning.waypoint_push import push, turn_left
 from iker_agent.learning.waypoint_tall import push_tall
 from iker_envs.geometry import norm
 from iker_envs.scene import Goal, Scene
-from iker_envs.spec import Observed, Spec, spec_of, unpack_observation
+from iker_envs.spec import ObservedKeypoints, Spec, spec_of, unpack_keypoints
 
 _NEAR_M = 0.02  # horizontal distance at which a carried object is lowered
 _TURNED_RAD = np.deg2rad(12.0)  # a carried object is lowered once it is turned so far
@@ -54,19 +54,19 @@ class WaypointPolicy:
 
     def act(self, observations: np.ndarray) -> np.ndarray:
         """Actions (N, 6) for keypoint observations (N, 38)."""
-        seen = unpack_observation(self.spec, np.asarray(observations, dtype=float))
+        seen = unpack_keypoints(self.spec, np.asarray(observations, dtype=float))
         position, rotvec = self._displacement(seen)
         action = np.concatenate([position / self.spec.position_step_m, rotvec / self.spec.rotation_step_rad], axis=-1)
         scale = np.abs(action).max(axis=-1, keepdims=True)
         return (action / np.maximum(scale, 1.0)).astype(np.float32)
 
-    def _displacement(self, seen: Observed) -> tuple[np.ndarray, np.ndarray]:
+    def _displacement(self, seen: ObservedKeypoints) -> tuple[np.ndarray, np.ndarray]:
         if self.parameters.grasp:
             return self._carry(seen)
         how = push_tall if self.parameters.lean_rad else push
         return how(seen, self.parameters, self.spec)
 
-    def _carry(self, seen: Observed) -> tuple[np.ndarray, np.ndarray]:
+    def _carry(self, seen: ObservedKeypoints) -> tuple[np.ndarray, np.ndarray]:
         """Lift straight up, move across, lower; turn on the way. Displacements (N, 3) and rotation vectors (N, 3)."""
         gripper = seen.gripper_pose[:, :3]
         centre = seen.targets_m.mean(axis=1)

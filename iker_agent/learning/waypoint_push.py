@@ -19,7 +19,7 @@ from iker_agent.learning.waypoint_parameters import WaypointParameters
 from iker_envs.geometry import norm, quaternion_conjugate, quaternion_multiply, rotvec_from_quaternion
 from iker_envs.planning.hand import FINGER_HALF_SIZE_M
 from iker_envs.scene import HOME_GRIPPER_QUATERNION
-from iker_envs.spec import Observed, Spec
+from iker_envs.spec import ObservedKeypoints, Spec
 
 # Moving the hand
 DONE_M = 0.008  # a push stops here
@@ -84,7 +84,7 @@ class Contact:
     left_m: np.ndarray  # (N,), how far the object has to go in it
 
 
-def push(seen: Observed, parameters: WaypointParameters, spec: Spec) -> tuple[np.ndarray, np.ndarray]:
+def push(seen: ObservedKeypoints, parameters: WaypointParameters, spec: Spec) -> tuple[np.ndarray, np.ndarray]:
     """Go behind the object, then push it along its error; ends are pushed where the heading is off.
 
     Displacements (N, 3) and rotation vectors (N, 3) of the tool centre; the hand stays upright.
@@ -109,7 +109,7 @@ def push(seen: Observed, parameters: WaypointParameters, spec: Spec) -> tuple[np
     return move, turn_to(np.array(HOME_GRIPPER_QUATERNION), seen.gripper_pose[:, 3:])
 
 
-def outline(seen: Observed, third_half_m: float) -> Outline:
+def outline(seen: ObservedKeypoints, third_half_m: float) -> Outline:
     """The object's rectangle; `third_half_m` is its half length along the axis that has no control keypoints.
 
     Of the object's three axes the most vertical one is left out: two remain that are within 45 degrees of horizontal.
@@ -127,7 +127,7 @@ def outline(seen: Observed, third_half_m: float) -> Outline:
     return Outline(seen.object_pose[:, :2], _units(axes), half)
 
 
-def next_contact(seen: Observed, shape: Outline, reach_m: float) -> Contact:
+def next_contact(seen: ObservedKeypoints, shape: Outline, reach_m: float) -> Contact:
     """Which side is pushed next, and where; the fingers touch what is `reach_m` before the tool centre."""
     turn = turn_left(seen)[:, 2]
     motion = (seen.targets_m.mean(axis=1) - seen.object_pose[:, :3])[:, :2]
@@ -151,7 +151,7 @@ def next_contact(seen: Observed, shape: Outline, reach_m: float) -> Contact:
     return Contact(contact + shift[:, None] * tangent, normal, slant / norm(slant)[:, None], to_go)
 
 
-def way_around(seen: Observed, shape: Outline, point: np.ndarray) -> np.ndarray:
+def way_around(seen: ObservedKeypoints, shape: Outline, point: np.ndarray) -> np.ndarray:
     """The next place (N, 2) on a way from the fingers to a point (N, 2) that keeps off the object's rectangle."""
     start = shape.local(seen.gripper_pose[:, :2])
     goal = shape.local(point)
@@ -171,7 +171,9 @@ def way_around(seen: Observed, shape: Outline, point: np.ndarray) -> np.ndarray:
     return shape.world(np.where(((gap < 0).all(axis=-1) & blocked)[:, None], off, place))
 
 
-def _approach(seen: Observed, shape: Outline, point: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
+def _approach(
+    seen: ObservedKeypoints, shape: Outline, point: np.ndarray, low: np.ndarray, high: np.ndarray
+) -> np.ndarray:
     """Displacements (N, 3) towards a point (N, 2) beside the object: high up straight over it, low around its corners.
 
     `low` and `high` (N,) are the heights of the tool centre for pushing and for passing over the object.
@@ -184,7 +186,7 @@ def _approach(seen: Observed, shape: Outline, point: np.ndarray, low: np.ndarray
     return np.concatenate([np.where((above & near)[:, None], 0.0, way), (height - gripper[:, 2])[:, None]], axis=-1)
 
 
-def turn_left(seen: Observed) -> np.ndarray:
+def turn_left(seen: ObservedKeypoints) -> np.ndarray:
     """Rotation vector (N, 3) that is left to the target, base axes."""
     now = _frame(seen.keypoints_m)
     then = _frame(seen.targets_m)
@@ -212,7 +214,7 @@ def _units(vectors: np.ndarray) -> np.ndarray:
     return vectors / np.maximum(norm(vectors), _TINY)[..., None]
 
 
-def _urgency(seen: Observed, shape: Outline, left: np.ndarray) -> np.ndarray:
+def _urgency(seen: ObservedKeypoints, shape: Outline, left: np.ndarray) -> np.ndarray:
     """Which of the two faces (N, 2) to push: the one with more to go, but first finish where the fingers are."""
     place = shape.local(seen.gripper_pose[:, :2])
     outside = -np.sign(left) * place > shape.half - _BESIDE_M

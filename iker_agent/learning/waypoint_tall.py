@@ -31,7 +31,7 @@ from iker_envs.geometry import norm, quaternion_from_rotvec, quaternion_from_yaw
 from iker_envs.planning.hand import FINGER_HALF_SIZE_M, FINGERTIP_M
 from iker_envs.reach import reach_margin
 from iker_envs.scene import HOME_GRIPPER_QUATERNION
-from iker_envs.spec import Observed, Spec
+from iker_envs.spec import ObservedKeypoints, Spec
 
 _LANE_M = 0.04  # the fingers count as behind the contact within this lateral distance
 _STEP_M = 0.015  # per tick: what stands tall is pushed no faster
@@ -40,7 +40,7 @@ _LEANING_RAD = 0.25  # the hand counts as leaning when it is so near to the want
 _REACH_M = 0.01  # left before a pose is out of reach
 
 
-def push_tall(seen: Observed, parameters: WaypointParameters, spec: Spec) -> tuple[np.ndarray, np.ndarray]:
+def push_tall(seen: ObservedKeypoints, parameters: WaypointParameters, spec: Spec) -> tuple[np.ndarray, np.ndarray]:
     """Displacements (N, 3) and rotation vectors (N, 3) of the tool centre, each at most what a tick allows."""
     gripper = seen.gripper_pose[:, :3]
     shape = outline(seen, parameters.third_half_m)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
+from gymnasium import spaces
 from gymnasium.envs.registration import EnvSpec
 from gymnasium.utils import EzPickle
 from gymnasium.vector import AutoresetMode
@@ -26,6 +27,7 @@ class Snapshot(EzPickle):
     """
 
     _KEPT: ClassVar[tuple[str, ...]] = ()
+    action_space: spaces.Space  # gymnasium's
     _worlds: Stage | None = None  # None before they are made and once the environment is closed
     _spec: EnvSpec | None = None
 
@@ -46,10 +48,11 @@ class Snapshot(EzPickle):
 
     @spec.setter
     def spec(self, spec: EnvSpec | None) -> None:
-        self._spec = copy.copy(spec)
-        if spec is not None:
-            self._spec.kwargs = _as_data(self._spec_arguments(spec.kwargs))
-            self._spec.max_episode_steps = self.worlds.config.max_steps
+        kept = copy.copy(spec)
+        if kept is not None:
+            kept.kwargs = _as_data(self._spec_arguments(kept.kwargs))
+            kept.max_episode_steps = self.worlds.config.max_steps
+        self._spec = kept
 
     def _spec_arguments(self, kwargs: Mapping[str, Any]) -> dict[str, Any]:
         """What the spec keeps of the arguments that the environment was made with."""
