@@ -11,7 +11,17 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from iker_agent.program.cues import corrects, is_alternative, is_for_later, is_taken_back, replaces, stage_of
+from iker_agent.program.cues import (
+    corrects,
+    is_alternative,
+    is_for_later,
+    is_rejected,
+    is_taken_back,
+    item_of,
+    prefers_first,
+    replaces,
+    stage_of,
+)
 from iker_agent.program.envelopes import code_as_text, plain_code, without_marks
 from iker_agent.program.fences import Part, parts_of
 from iker_agent.program.signatures import signature_named
@@ -23,6 +33,7 @@ BARE = "the code is not in a fenced block"
 _PREFIX = r"^[ \t]*+(?:>>> |\+|\d{1,4}[ \t]*+[|:]?[ \t]*+)?"
 _RETURN = re.compile(r"^(?:[^#'\"\n]*:)?[ \t]*+return\b[ \t]*+([^#\n]*)", re.MULTILINE)
 _HELPER = re.compile(r"^(?:def|class)[ \t]+(\w+)|^([A-Z][A-Z0-9_]+)[ \t]*(?::[^=\n]+)?=(?!=)", re.MULTILINE)
+_DOCSTRING = re.compile(r"\bdef[ \t][^\n]*:[ \t]*\n[ \t]*[\"']{1,3}([^\n]{0,80})")
 _NAME = re.compile(r"[A-Za-z_]\w*")
 _PROGRAM_LANGUAGES = ("", "python", "py", "python3", "py3", "pycon", "ipython")
 _MAX_PROSE = 500  # characters of the text before a program that are read for what they say about it
@@ -51,9 +62,11 @@ class _Program:
 
     @property
     def stage(self) -> str:
-        """The stage that its heading or its first comment names, empty if there is none."""
+        """The stage that its heading, its first comment or its docstring names, empty if there is none."""
         heading = "\n".join(self.before.strip().split("\n")[-2:])
-        return stage_of(heading) or stage_of(self.code[:200].partition("def ")[0])
+        docstring = _DOCSTRING.search(self.code)
+        named = stage_of(heading) or stage_of(self.code[:200].partition("def ")[0]) or item_of(heading)
+        return named or (stage_of(docstring[1]) if docstring else "")
 
 
 class _Question(Exception):
@@ -79,6 +92,7 @@ def extract_program(reply_text: str, contract: str = "keypoints") -> tuple[str |
     try:
         chosen, warnings = _choose(programs, function)
         _check_not_taken_back(parts, defines)
+        _check_defined_once(chosen.code, function)
     except _Question as question:
         return None, (str(question),)
     code, added = _with_helpers(chosen.code, parts, defines)
@@ -142,6 +156,8 @@ def _choose(programs: list[_Program], function: str) -> tuple[_Program, list[str
     if len(differing) > _MAX_PROGRAMS:
         raise _Question(f"the reply defines {function} {len(differing)} times; answer with one program")
     _check_stages(differing, function)
+    if any(prefers_first(program.before) for program in programs):
+        raise _Question(_unclear(function))
     for place in range(len(differing) - 1, 0, -1):
         last = differing[place]
         if not last.closed and corrects(last.before):
@@ -162,6 +178,8 @@ def _check_stages(programs: list[_Program], function: str) -> None:
 
 def _counts(last: _Program, previous: _Program, function: str) -> bool:
     """Whether a later program is the one that is meant; False if it shows what would be answered in another case."""
+    if is_rejected(last.before):
+        raise _Question(_unclear(function))
     later = is_for_later(last.before) or (last.stage not in ("", "1", "first") and last.stage != previous.stage)
     if last.says_done and not previous.says_done:
         if later and not corrects(last.before):
@@ -174,7 +192,11 @@ def _counts(last: _Program, previous: _Program, function: str) -> bool:
         raise _Question(f"the reply gives alternatives for {function}; {_ONE}")
     elif not later:
         return True
-    raise _Question(f"the reply defines {function} twice, and it is not clear which one is meant now; {_ONE}")
+    raise _Question(_unclear(function))
+
+
+def _unclear(function: str) -> str:
+    return f"the reply defines {function} twice, and it is not clear which one is meant now; {_ONE}"
 
 
 def _counted(programs: list[_Program], chosen: _Program, function: str) -> list[str]:
@@ -192,6 +214,17 @@ def _check_not_taken_back(parts: Sequence[Part], defines: re.Pattern[str]) -> No
         after.append(part.text)
     if is_taken_back("\n".join(reversed(after))[:_MAX_PROSE]):
         raise _Question(f"the reply takes its program back without giving another; {_ONE}")
+
+
+def _check_defined_once(code: str, function: str) -> None:
+    """A block that defines the function again runs the last one; only a comment that corrects says that it is meant."""
+    pieces = re.split(rf"^(?=def[ \t]+{function}[ \t]*\()", code, flags=re.MULTILINE)
+    whole = [place for place in range(1, len(pieces)) if _RETURN.search(pieces[place])]
+    if len(whole) < 2:
+        return
+    comments = "\n".join(line for line in pieces[whole[-1] - 1].split("\n") if line.startswith("#"))
+    if not replaces(comments) and len({pieces[place].strip() for place in whole}) > 1:
+        raise _Question(_unclear(function))
 
 
 # ----------------------------------------------------------------------------- helpers
