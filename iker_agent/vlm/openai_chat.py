@@ -121,7 +121,7 @@ class OpenAIChat:
         return f"the server does not take {name}; {other} was sent"
 
     def _hide(self, text: str) -> str:
-        """The text without the key: servers quote it in errors. A word such as EMPTY, for a server without keys, stays."""
+        """The text without the key: servers quote it in errors. A placeholder such as EMPTY stays."""
         return text.replace(self._key, _HIDDEN) if len(self._key) >= _SECRET_LENGTH else text
 
 
