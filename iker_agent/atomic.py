@@ -10,14 +10,20 @@ from pathlib import Path
 def replace_file(path: Path, write: Callable[[Path], object]) -> None:
     """Let `write` fill a file beside `path`, then put it in the place of `path` in one step.
 
-    Where that fails, nothing half-written stays, and an OSError names `path`.
+    Where that fails, nothing half-written stays, and an OSError names `path`. What a link leads to is replaced, not the
+    link; a device or a pipe is written to, since putting a file in its place would destroy it.
     """
-    temporary = path.with_name(f".{path.name}.part{path.suffix}")  # libraries choose the format by the suffix
+    is_special = path.exists() and not path.is_file()
+    target = path if is_special else path.resolve()
+    # Libraries choose the format by the suffix.
+    temporary = target if is_special else target.with_name(f".{target.name}.part{target.suffix}")
     try:
         write(temporary)
-        os.replace(temporary, path)
+        if not is_special:
+            os.replace(temporary, target)
     except BaseException as error:
-        temporary.unlink(missing_ok=True)
+        if not is_special:
+            temporary.unlink(missing_ok=True)
         if isinstance(error, OSError) and error.errno is not None:
             raise OSError(error.errno, error.strerror, str(path)) from None
         raise

@@ -34,6 +34,7 @@ _LONGEST_WAIT_S = 60.0
 _OPENAI_HOST = "api.openai.com"
 _TOKEN_NAMES = {"max_tokens": "max_completion_tokens", "max_completion_tokens": "max_tokens"}
 _HIDDEN = "[key]"
+_SECRET_LENGTH = 8  # characters; shorter keys are no secrets, and a program may hold the same letters
 _MAX_WORDS = 100  # characters of what the JSON reader says
 
 
@@ -120,8 +121,8 @@ class OpenAIChat:
         return f"the server does not take {name}; {other} was sent"
 
     def _hide(self, text: str) -> str:
-        """The text without the key: servers quote it in errors."""
-        return text.replace(self._key, _HIDDEN) if self._key else text
+        """The text without the key: servers quote it in errors. A placeholder such as EMPTY stays."""
+        return text.replace(self._key, _HIDDEN) if len(self._key) >= _SECRET_LENGTH else text
 
 
 def _body_of(response: Any, settings: AskSettings) -> Any:
