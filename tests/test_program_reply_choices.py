@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from iker_agent.program import extract_program
@@ -78,3 +80,13 @@ def test_one_program_is_read_where_the_text_is_clear(reply, expected):
 def test_a_correction_within_a_block_is_the_program():
     code, _ = extract_program(fenced(MOVES, "# corrected:", OTHER))
     assert code is not None and code.rstrip().endswith(OTHER.rstrip())
+
+
+@pytest.mark.parametrize("names", [("stage_1", "stage_2"), ("option_a", "option_b")], ids=" ".join)
+def test_programs_under_several_names_in_json_are_asked_about(names):
+    program = 'def get_interaction_data(k):\n    k["1"][1] += {}\n    return "box", ["1"], False, k\n'
+    several = {name: program.format(shift) for name, shift in zip(names, (0.1, 0.2), strict=True)}
+    code, told = extract_program(json.dumps(several))
+    assert code is None and told
+    (one, _) = several.values()
+    assert extract_program(json.dumps({names[0]: one}))[0].strip() == one.strip()

@@ -24,7 +24,7 @@ from iker_agent.plain_text import echo
 DONE = 0
 NOT_DONE = 1  # the task is not done, the check found faults, or this machine cannot go on: a full disk, no such library
 USAGE = 2  # the command line, a setting or a file that it names is wrong
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SIGNALS = (signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else []))  # a closed terminal
 
 # The libraries of each extra by the names they are imported by; whatever else is missing belongs to the package itself.
 EXTRAS = {

@@ -64,9 +64,12 @@ def _without_ticks(text: str) -> str:
     return text[: start.start()] + start[1] + "\n".join(lines)
 
 
-def code_as_text(text: str, function: str) -> list[str]:
-    """Programs that stand in a reply as text: in JSON, as the arguments of a tool's call, or with \\n written out."""
-    found: list[str] = []
+def code_as_text(text: str, function: str) -> list[tuple[str, str]]:
+    """Programs that stand in a reply as text: in JSON, as the arguments of a tool's call, or with \\n written out.
+
+    Each with the name that it has there, such as "stage 1"; "" if it has none.
+    """
+    found: list[tuple[str, str]] = []
     decoder = json.JSONDecoder(strict=False)
     position = 0
     for _ in range(_MAX_OBJECTS):
@@ -81,29 +84,32 @@ def code_as_text(text: str, function: str) -> list[str]:
         found += _texts(value, function)
     if not found:
         found = [
-            _unescaped(line)
+            ("", _unescaped(line))
             for line in text.split("\n")
             if re.search(rf"def {function}\([^\\\n]{{0,200}}\):\s*\\n", line)
         ]
     return list(dict.fromkeys(found))
 
 
-def _texts(value: Any, function: str, depth: int = 0) -> list[str]:
+def _texts(value: Any, function: str, name: str = "", depth: int = 0) -> list[tuple[str, str]]:
     if depth > _MAX_DEPTH:
         return []
     if isinstance(value, list) and any(isinstance(v, str) and v.startswith(f"def {function}") for v in value):
-        return ["\n".join(line.rstrip("\n") for line in value if isinstance(line, str)) + "\n"]  # a line an item
-    if isinstance(value, dict | list):
-        items = value.values() if isinstance(value, dict) else value
-        return [text for item in items for text in _texts(item, function, depth + 1)]
+        lines = "\n".join(line.rstrip("\n") for line in value if isinstance(line, str))
+        return [(name, f"{lines}\n")]  # a line an item
+    if isinstance(value, dict):
+        named = [(str(key).replace("_", " "), item) for key, item in value.items()]
+        return [found for key, item in named for found in _texts(item, function, key, depth + 1)]
+    if isinstance(value, list):
+        return [found for item in value for found in _texts(item, function, name, depth + 1)]
     if not isinstance(value, str) or f"def {function}" not in value:
         return []
     if value.lstrip().startswith("{"):
         try:
-            return _texts(json.loads(value, strict=False), function, depth + 1)
+            return _texts(json.loads(value, strict=False), function, name, depth + 1)
         except (ValueError, RecursionError):
             pass
-    return [value]
+    return [(name, value)]
 
 
 def _unescaped(line: str) -> str:

@@ -109,8 +109,10 @@ def _parts(text: str, function: str, defines: re.Pattern[str]) -> list[Part]:
         return parts_of(text, defines)
     if not re.search(rf"def\s+{function}", text):
         return []
-    codes = code_as_text(text, function)
-    return [part for code in codes for part in _inner(code, defines)]
+    named = code_as_text(text, function)
+    if len(named) == 1:
+        return _inner(named[0][1], defines)
+    return [part for name, code in named for part in (Part("prose", f"{name}:"), *_inner(code, defines))]
 
 
 def _inner(code: str, defines: re.Pattern[str]) -> list[Part]:
