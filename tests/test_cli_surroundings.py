@@ -103,7 +103,10 @@ VERBS = (
 )
 
 
-@pytest.mark.parametrize(("number", "word"), [(signal.SIGINT, "interrupted"), (signal.SIGTERM, "terminated"), (signal.SIGHUP, "terminated")])
+ENDS = [(signal.SIGINT, "interrupted"), (signal.SIGTERM, "terminated"), (signal.SIGHUP, "terminated")]
+
+
+@pytest.mark.parametrize(("number", "word"), ENDS)
 def test_every_verb_dies_of_the_signal_that_it_gets_while_it_loads(number, word, surroundings, tmp_path):
     processes = []
     for index, verb in enumerate(VERBS):
