@@ -167,7 +167,9 @@ def _checked(partial: Any) -> dict[str, Any]:
     for key, value in given.items():
         if key not in known:
             near = difflib.get_close_matches(key, known, n=1, cutoff=0.75)
-            hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(k for k in known if '.' not in k)}"
+            section = key.rpartition(".")[0]
+            beside = [k for k in known if k.rpartition(".")[0] == section] or [k for k in known if "." not in k]
+            hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(beside)}"
             raise ValueError(f"setting {shown(key)} is unknown; {hint}")
         _check_kind(key, value, known[key])
     return _literal(partial)
