@@ -19,7 +19,7 @@ FLOORS = {
         ("stage",),
         ("pictures",),
         ("physics",),
-        ("perception",),
+        ("perception", "judging"),
         ("planning",),
         ("world", "task"),
         ("objects",),
