@@ -25,7 +25,8 @@ import gymnasium as gym
 import numpy as np
 import torch
 
-from iker_agent.learning.checkpoint import replace_file
+import iker_envs
+from iker_agent.atomic import replace_file
 from iker_agent.learning.evaluate import evaluate
 from iker_agent.learning.policy import Policy
 from iker_agent.learning.ppo_config import PPOConfig
@@ -81,7 +82,9 @@ def train_ours(curve: Curve) -> None:
     config = PPOConfig(
         num_envs=settings.num_envs, budget_s=float("inf"), max_steps=settings.max_steps, eval_every_s=float("inf")
     )
-    env = gym.make_vec("IKER-Stage-v0", num_envs=config.num_envs, task=curve.task, random_first_age=True)
+    env = gym.make_vec(
+        "IKER-Stage-v0", num_envs=config.num_envs, task=curve.task, random_first_age=True, **iker_envs.TRAINING
+    )
 
     def look(training: Training) -> None:
         steps = training.progress.steps
@@ -113,7 +116,9 @@ def train_sb3(curve: Curve) -> None:
         def _on_training_end(self) -> None:
             self._on_rollout_start()
 
-    env = baseline_env(gym.make_vec("IKER-Stage-v0", num_envs=curve.settings.baseline_envs, task=curve.task))
+    env = baseline_env(
+        gym.make_vec("IKER-Stage-v0", num_envs=curve.settings.baseline_envs, task=curve.task, **iker_envs.TRAINING)
+    )
     try:
         model = PPO("MlpPolicy", env, seed=curve.seed, device="cpu")
         model.learn(curve.settings.max_steps, callback=Look())

@@ -49,7 +49,7 @@ class Adversary:
     def _work_fingers(self, env: StageVectorEnv, rng: np.random.Generator) -> None:
         """Squeeze with all their force, or open: what no policy can do, and what the subroutines do."""
         chosen = rng.random(env.num_envs) < 0.5
-        env.worlds.opening_command_m[chosen] = rng.choice([0.0, SQUEEZE_M], size=chosen.sum())
+        env.worlds.episode.opening_command_m[chosen] = rng.choice([0.0, SQUEEZE_M], size=chosen.sum())
 
 
 def _aim(direction: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -130,7 +130,7 @@ def environments(num_envs: int, ids: tuple[str, ...] = tuple(iker_envs.TASKS)) -
     """Every id as it is trained in, and with everything free and randomised."""
     for id_ in ids:
         for free, randomisation in (("near", "on"), ("all", "all")):
-            make = {"free": free, "randomisation": randomisation, "autoreset_mode": "disabled"}
+            make = {**iker_envs.TRAINING, "free": free, "randomisation": randomisation, "autoreset_mode": "disabled"}
             yield f"{id_} free={free} randomisation={randomisation}", gym.make_vec(id_, num_envs=num_envs, **make)
 
 

@@ -47,7 +47,9 @@ def warm_up(env: StageVectorEnv, seed: int = 0) -> None:
     env.reset(seed=seed)
     for _ in range(env.worlds.config.start_bank):
         env.worlds.reset(np.arange(env.num_envs))
-    env.worlds.step_count[:] = np.random.default_rng(seed).integers(env.worlds.config.max_steps, size=env.num_envs)
+    env.worlds.episode.step_count[:] = np.random.default_rng(seed).integers(
+        env.worlds.config.max_steps, size=env.num_envs
+    )
 
 
 class Bare:
@@ -86,7 +88,7 @@ class Bare:
 def compare(env_id: str, num_envs: int, ticks: int) -> dict[str, float]:
     """Speeds in env steps per second, medians over rounds."""
     begin_mb = memory_mb()
-    env = gym.make_vec(env_id, num_envs=num_envs)
+    env = gym.make_vec(env_id, num_envs=num_envs, **iker_envs.TRAINING)
     warm_up(env)
     rng = np.random.default_rng(1)
     actions = rng.uniform(-1, 1, (ticks, num_envs, 6))

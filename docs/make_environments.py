@@ -11,14 +11,21 @@ from pathlib import Path
 import iker_envs
 from iker_envs import measure, randomisation, rewards
 from iker_envs.spec import space_tables
+from iker_envs.stage.config import StageConfig
 from iker_envs.task import load_task
 
 PAGE = Path(__file__).with_name("environments.md")
+_TRAINING = {  # argument -> what it does
+    "free": '"all": every movable object can move; "near": what is far from the goal\'s object and its way is welded',
+    "grasp_bank": "grasped states that a world makes once and then repeats; 0: it grasps in every episode",
+    "start_bank": "starts that a world draws before it repeats them; 0: it draws one in every episode",
+}
 
 
 def page() -> str:
     """The whole page as Markdown."""
-    return "\n".join([_INTRODUCTION, _ids(), space_tables(), "", _EPISODE, _rewards(), _SUCCESS, _randomisation()])
+    parts = [_INTRODUCTION, _ids(), space_tables(), "", _EPISODE, _GYMNASIUM, _rewards(), _SUCCESS, _randomisation()]
+    return "\n".join(parts)
 
 
 def _table(head: tuple[str, ...], rows) -> str:
@@ -35,11 +42,19 @@ def _ids() -> str:
     return _table(("id", "configurations", "what it is"), rows)
 
 
+def _training() -> str:
+    default = StageConfig()
+    rows = [
+        (f"`{name}`", repr(getattr(default, name)), repr(iker_envs.TRAINING[name]), text)
+        for name, text in _TRAINING.items()
+    ]
+    return _table(("argument", "default", "`TRAINING`", "meaning"), rows)
+
+
 def _rewards() -> str:
-    rows = [(name, getattr(rewards.RewardConfig(), name), row.__doc__) for name, row in rewards.ROWS.items()]
-    scales = [(f.name, getattr(rewards.RewardConfig(), f.name)) for f in fields(rewards.RewardConfig)]
-    scales = [s for s in scales if s[0] not in rewards.ROWS]
-    head = "## Reward\n\nThe sum of five weighted rows; `info` has each as `reward/<row>`.\n"
+    rows = [(name, row.weight, row.value.__doc__) for name, row in rewards.ROWS.items()]
+    scales = [(f.name, f.default) for f in fields(rewards.RewardConfig) if f.name != "weights"]
+    head = "## Reward\n\nThe sum of weighted rows; `info` has each as `reward/<row>`.\n"
     return "\n".join([head, _table(("row", "weight", "meaning"), rows), _table(("scale", "value"), scales)])
 
 
@@ -48,7 +63,7 @@ def _randomisation() -> str:
     optional = randomisation.OPTIONAL_RANGES
     rows = [
         (f"`{n}`", r.operation, list({**on, **optional}[n]), r.unit or "-", "yes" if n in on else "no", r.meaning)
-        for n, r in randomisation.ROWS.items()
+        for n, r in randomisation.QUANTITIES.items()
     ]
     return _RANDOMISATION + _table(("row", "operation", "range", "unit", "on by default", "meaning"), rows)
 
@@ -65,9 +80,9 @@ frame: +x forward, +y left, +z up, metres, radians, quaternions (w, x, y, z).
 makes the same environment.
 """
 
-_EPISODE = """## Episodes
+_EPISODE = f"""## Episodes
 
-A stage is an episode. `reset(seed=..., options={...})` of the single environment takes
+A stage is an episode. `reset(seed=..., options={{...}})` of the single environment takes
 
 - `world`: `"new"` (default) draws objects and physics anew, `"keep"` begins the next episode from the world as it
   stands: objects untouched, in motion too, counters cleared, the hand at its start pose.
@@ -80,18 +95,59 @@ per world, or target poses (N, 7), for goal-conditioned training. `get_state()` 
 save and restore all that the future depends on, to the last bit; both can be pickled. A state fits an environment made
 with the same arguments, in the same form.
 
-World i of the vector environment draws what a single one seeded with seed + i draws, where both are made with the same
-`free`: `"all"` by default for one world, `"near"` for many. Two things differ, since starts are dear in a batch: a
-world repeats its first 32 starts, in random order, and a carry begins with one of 4 grasps that the world made once,
-while `gym.make` grasps anew in every episode. So pushes are equal to the last bit for 32 episodes, and carries in
-distribution only.
+World i of the vector environment equals, to the last bit, a single one that is made with the same arguments and seeded
+with seed + i. In a batch every new start costs as much as many ticks, and a grasp costs 26 ticks of all worlds. Three
+arguments of both forms make that cheap, and `iker_envs.TRAINING` has all of them, as training uses them:
+`gym.make_vec(id, num_envs=512, **iker_envs.TRAINING)`.
 
+{_training()}
 A task of several stages begins with its first one; `gym.make(id, stage_index=2)` begins with the third, the earlier
 ones done. A push begins with the hand 10 cm from the object, above pushing height and round to one side, where there is
 room; a carry begins with the object grasped in physics.
 
 Terminated: the object was dropped, fell, tipped over, or the simulation diverged. Truncated: the time limit. There is
 no termination on success. `finish()` opens the hand, retreats, waits until all is still and returns an `Outcome`.
+"""
+
+_GYMNASIUM = """## gymnasium's arguments, autoreset modes and wrappers
+
+| argument | what it does here |
+|---|---|
+| `episode_s` | the time limit in seconds, shorter or longer than the task's own |
+| `max_episode_steps` | the same in ticks of 0.1 s; the earlier one holds where both are given |
+| `disable_env_checker` | as everywhere; of `gym.make` alone |
+| `vectorization_mode` | left out: all worlds in one simulation; `"sync"`, `"async"`: single environments |
+| `wrappers`, `vector_kwargs` | with `"sync"` or `"async"`, as everywhere |
+
+`gym.make` hands `max_episode_steps` to gymnasium's `TimeLimit`, which can shorten an episode and not lengthen it.
+`spec.max_episode_steps` tells the limit that holds, for `TimeAwareObservation`; an id may be registered with one. A
+spec is always text: `spec.to_json()` keeps words, numbers and dictionaries, whatever the arguments were made of.
+
+What happens when an episode ends in one of many worlds is `autoreset_mode`, a word or gymnasium's `AutoresetMode`:
+
+| `autoreset_mode` | the step that ends an episode gives | the next step |
+|---|---|---|
+| `"same_step"` (default) | the next episode's first observation; the last one is in `info` | goes on |
+| `"next_step"` | the last observation | is spent on the reset; no action, reward 0 |
+| `"disabled"` | the last observation | is refused before a reset of what ended |
+
+With `"disabled"`, `reset(options={"reset_mask": terminated | truncated})` begins the next episodes.
+
+`info` has gymnasium's layout: beside each array stands a mask `_name` (N,) of the worlds that it is of. With
+`"same_step"` there are `final_obs` (N, observation) at every step, the current observation where no episode ended, and
+`final_info` with the info of the episodes that ended, at steps in which one did, both with their masks. The arrays
+beside them (`reward/...`, `is_success`, ...) are those of the step, so of the episode that ended.
+
+| gymnasium's vector wrappers | `"same_step"` | `"next_step"` | `"disabled"` |
+|---|---|---|---|
+| of rewards and actions, `DictInfoToList`, `NumpyToTorch` | yes | yes | yes |
+| `RecordEpisodeStatistics` | yes | yes | yes |
+| of observations: `RescaleObservation`, `ReshapeObservation`, ... | no | yes | yes |
+| `NormalizeObservation` | no | yes | no |
+| `RecordVideo`, `HumanRendering`: many worlds draw no pictures | no | no | no |
+
+Seeds of many worlds are one number (world i gets seed + i) or one per world, of which None leaves a world the generator
+that it has. Environments go on in a forked process, each process with threads of its own.
 """
 
 _SUCCESS = f"""## Success

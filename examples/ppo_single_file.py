@@ -15,7 +15,10 @@ import numpy as np
 import torch
 from torch import nn
 
-import iker_envs  # noqa: F401 (registers the environments)
+import iker_envs
+from iker_envs.spec import Spec, unpack_observation
+
+SPEC = Spec()  # what the numbers of an observation are
 
 HORIZON = 16
 EPOCHS = 5
@@ -25,6 +28,7 @@ GAE_LAMBDA = 0.95
 CLIP = 0.2
 LEARNING_RATE = 5e-4
 MAX_GRAD_NORM = 1.0
+SCALE_M = 0.1  # of the relative vectors, so that they are about as large as the rest
 
 
 class Agent(nn.Module):
@@ -41,10 +45,9 @@ class Agent(nn.Module):
 
     def forward(self, o: torch.Tensor) -> tuple[torch.distributions.Normal, torch.Tensor]:
         """Action distribution (N, actions) and value (N,) of observations (N, 38)."""
-        keypoints = o[:, 14:26]
-        targets = o[:, 26:38]
-        error = (targets - keypoints) / 0.1
-        near = (keypoints - o[:, :3].repeat(1, 4)) / 0.1
+        seen = unpack_observation(SPEC, o)
+        error = (seen.targets_m - seen.keypoints_m).flatten(1) / SCALE_M
+        near = (seen.keypoints_m - seen.gripper_pose[:, None, :3]).flatten(1) / SCALE_M
         hidden = self.trunk(torch.cat([o, error, near], dim=-1))
         return torch.distributions.Normal(self.mean(hidden), self.log_std.exp()), self.value(hidden)[:, 0]
 
@@ -100,7 +103,7 @@ def train(env_id: str, num_envs: int, steps: int, seed: int = 0) -> tuple[Agent,
     """The agent, and the mean reward of every rollout."""
     torch.manual_seed(seed)
     torch.set_num_threads(1)  # the physics has the cores
-    env = gym.make_vec(env_id, num_envs=num_envs, random_first_age=True)
+    env = gym.make_vec(env_id, num_envs=num_envs, random_first_age=True, **iker_envs.TRAINING)
     agent = Agent(env.single_observation_space.shape[0], env.single_action_space.shape[0])
     optimiser = torch.optim.Adam(agent.parameters(), LEARNING_RATE)
     observation, _ = env.reset(seed=seed)

@@ -19,7 +19,7 @@ from skrl.memories.torch import RandomMemory
 from skrl.models.torch import DeterministicMixin, GaussianMixin, Model
 from torch import nn
 
-import iker_envs  # noqa: F401 (registers the environments)
+import iker_envs
 
 HORIZON = 16
 
@@ -88,7 +88,7 @@ def train(env_id: str, num_envs: int, steps: int, seed: int = 0) -> list[float]:
     """Mean reward of every rollout."""
     torch.manual_seed(seed)
     torch.set_num_threads(1)  # the physics has the cores
-    worlds = gym.make_vec(env_id, num_envs=num_envs, random_first_age=True)
+    worlds = gym.make_vec(env_id, num_envs=num_envs, random_first_age=True, **iker_envs.TRAINING)
     env = SkrlWrapper(worlds)
     spaces = {"observation_space": worlds.single_observation_space, "action_space": worlds.single_action_space}
     config = PPO_CFG()

@@ -14,7 +14,7 @@ import numpy as np
 from stable_baselines3 import PPO
 from stable_baselines3.common.vec_env import VecEnv
 
-import iker_envs  # noqa: F401 (registers the environments)
+import iker_envs
 
 
 class VectorEnvAdapter(VecEnv):
@@ -66,7 +66,7 @@ class VectorEnvAdapter(VecEnv):
 
 def train(env_id: str, num_envs: int, steps: int, seed: int = 0) -> PPO:
     """A PPO agent after `steps` env steps."""
-    env = VectorEnvAdapter(gym.make_vec(env_id, num_envs=num_envs, random_first_age=True))
+    env = VectorEnvAdapter(gym.make_vec(env_id, num_envs=num_envs, random_first_age=True, **iker_envs.TRAINING))
     horizon = 16
     agent = PPO(
         "MlpPolicy", env, n_steps=horizon, batch_size=horizon * num_envs // 4, n_epochs=5, gamma=0.98, seed=seed,

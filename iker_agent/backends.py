@@ -1,34 +1,50 @@
-"""Which backend writes a run's programs: from the configuration to one VLM.
+"""Which backend writes a run's programs: from the configuration to one VLM, and to the same VLM with a record.
 
-make_vlm(config, task)  ->  VLM            recorded(config, vlm, folder)  ->  VLM that writes down what it is asked
+    make_vlm(config, task)          ->  VLM
+    recorded(config, vlm, folder)   ->  VLM that writes down what it is asked and what it answers
+    told(vlm)                       ->  sentences for the user before the first question
+
+A new backend is a class with `complete` (vlm/types.py), a name in vlm/settings.BACKENDS and a function in `_MAKERS`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from iker_agent.config import RunConfig
+from iker_agent.vlm.annotated import AnnotatedVLM
+from iker_agent.vlm.openai_chat import OpenAIChat
+from iker_agent.vlm.record import Recorder
+from iker_agent.vlm.replay import Replay
+from iker_agent.vlm.surroundings import addressed
 from iker_agent.vlm.types import VLM
 from iker_envs.task import Task
 
-_SENT = ("model", "base_url", "temperature", "max_tokens", "token_param", "detail")
+_SENT = ("model", "base_url", "temperature", "max_tokens", "token_param", "detail")  # what a server is asked with
 
 
 def make_vlm(config: RunConfig, task: Task) -> VLM:
-    """The backend that a run asks; ValueError if its settings do not suffice or the task has no annotated programs."""
-    if config.vlm == "openai":
-        from iker_agent.vlm.openai_chat import OpenAIChat
+    """The backend that a run asks.
 
-        return OpenAIChat(config.ask)
-    if config.vlm == "replay":
-        from iker_agent.vlm.replay import Replay
+    ValueError if its settings or the environment variables do not suffice, or if the task has no annotated programs.
+    """
+    return _MAKERS[config.vlm](config, task)
 
-        if not config.ask.cassette:
-            raise ValueError("the backend replay needs a record; add --cassette RUN_FOLDER")
-        return Replay(config.ask.cassette, config.ask.match)
-    from iker_agent.vlm.annotated import AnnotatedVLM
 
+def _openai(config: RunConfig, task: Task) -> VLM:
+    return OpenAIChat(config.ask)
+
+
+def _replay(config: RunConfig, task: Task) -> VLM:
+    if not config.ask.cassette:
+        raise ValueError("the backend replay needs a record; add --cassette RUN_FOLDER")
+    return Replay(config.ask.cassette, config.ask.match)
+
+
+def _annotated(config: RunConfig, task: Task) -> VLM:
     vlm = AnnotatedVLM.of_task(task, config.configuration, config.run.contract)
     if config.instruction and not vlm.knows(config.instruction):
         raise ValueError(
@@ -38,10 +54,28 @@ def make_vlm(config: RunConfig, task: Task) -> VLM:
     return vlm
 
 
+_MAKERS: dict[str, Callable[[RunConfig, Task], VLM]] = {
+    "annotated": _annotated,
+    "openai": _openai,
+    "replay": _replay,
+}
+
+
 def recorded(config: RunConfig, inner: VLM, folder: Path) -> VLM:
     """The backend with everything that it is asked and answers written into a folder."""
-    from iker_agent.vlm.record import Recorder
+    return Recorder(inner, folder, {"backend": config.vlm, **_sent(config)})
 
-    sent = asdict(config.ask)
-    settings = {"backend": config.vlm, **({name: sent[name] for name in _SENT} if config.vlm == "openai" else {})}
-    return Recorder(inner, folder, settings)
+
+def _sent(config: RunConfig) -> dict[str, Any]:
+    """The settings that a server is asked with, for the record."""
+    if config.vlm != "openai":
+        return {}
+    settings = asdict(addressed(config.ask))
+    return {name: settings[name] for name in _SENT}
+
+
+def told(vlm: VLM) -> list[str]:
+    """What a user should know before the first question: whom it goes to, and what is wrong with a record."""
+    if isinstance(vlm, OpenAIChat):
+        return [f"asking {vlm.settings.model} at {vlm.settings.base_url}"]
+    return vlm.faults if isinstance(vlm, Replay) else []

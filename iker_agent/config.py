@@ -8,23 +8,28 @@ Merging is strict: an unknown key is an error that suggests the nearest known on
 from __future__ import annotations
 
 import difflib
+import math
+import re
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from importlib.resources import files
-from typing import Any
+from typing import Any, cast
 
-import yaml
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from iker_agent.learning.ppo_config import PPOConfig
-from iker_agent.limits import check_range, check_seed
+from iker_agent.limits import check_choice, check_range, check_seed
+from iker_agent.program.signatures import CONTRACTS
 from iker_agent.prompt_kinds import check_prompt
 from iker_agent.vlm.settings import BACKENDS, AskSettings
-from iker_envs.perception import PoseNoise
+from iker_agent.vlm.surroundings import addressed
+from iker_envs.contract import is_whole
+from iker_envs.documents import read_document, read_value, shown
+from iker_envs.perception import SOURCES, PoseNoise
 
+WORLDS = ("sim",)
 LEARNERS = ("ppo", "waypoint")
-CONTRACTS = ("keypoints", "poses")
 
 
 @dataclass(frozen=True)
@@ -41,6 +46,7 @@ class RunSettings:
     video: bool = True  # leave rollout.mp4
 
     def __post_init__(self) -> None:
+        check_choice("run.contract", self.contract, CONTRACTS)
         check_range(self, "retries repairs", 0, section="run.")
         check_range(self, "max_stages", 1, section="run.")
 
@@ -53,6 +59,26 @@ class GoalSettings:
 
 
 @dataclass(frozen=True)
+class PerceptionSettings:
+    """How the poses of objects are estimated from what the cameras see."""
+
+    source: str = "truth"  # what a simulated view carries, plus noise
+    position_m: float = PoseNoise.position_m  # noise of truth: standard deviation per axis
+    rotation_deg: float = PoseNoise.rotation_deg  # noise of truth: standard deviation, about a random axis
+
+    def __post_init__(self) -> None:
+        check_choice("perception.source", self.source, SOURCES)
+        check_range(self, "position_m rotation_deg", 0, section="perception.")
+        if math.isinf(self.position_m + self.rotation_deg):
+            raise ValueError("perception.position_m and perception.rotation_deg are finite, not inf")
+
+    @property
+    def noise(self) -> PoseNoise:
+        """The noise of the source "truth"."""
+        return PoseNoise(self.position_m, self.rotation_deg)
+
+
+@dataclass(frozen=True)
 class RunConfig:
     """Everything that a run depends on, beside the code."""
 
@@ -60,6 +86,7 @@ class RunConfig:
     instruction: str = ""  # empty: the task's own
     configuration: int = 0  # arrangement of the task
     seed: int = 0  # of world, noise and learning
+    world: str = "sim"  # where it acts: sim, a simulation of its own
     learner: str = "ppo"  # or waypoint, a fixed rule
     vlm: str = "annotated"  # who writes the programs: annotated (humans), openai, replay
     prompt: str = "auto"  # a name in cfg/prompts or a path; auto: multi_stage, or poses under that contract
@@ -68,20 +95,14 @@ class RunConfig:
     run: RunSettings = field(default_factory=RunSettings)
     goal: GoalSettings = field(default_factory=GoalSettings)
     ask: AskSettings = field(default_factory=AskSettings)
-    perception: PoseNoise = field(default_factory=PoseNoise)
+    perception: PerceptionSettings = field(default_factory=PerceptionSettings)
     learn: PPOConfig = field(default_factory=PPOConfig)
 
     def __post_init__(self) -> None:
-        choices = (
-            ("learner", self.learner, LEARNERS),
-            ("vlm", self.vlm, BACKENDS),
-            ("run.contract", self.run.contract, CONTRACTS),
-        )
-        for name, value, known in choices:
-            if value not in known:
-                raise ValueError(f"{name} {value!r} is unknown; known: {', '.join(known)}")
+        check_choice("world", self.world, WORLDS)
+        check_choice("learner", self.learner, LEARNERS)
+        check_choice("vlm", self.vlm, BACKENDS)
         check_seed(self.seed)
-        check_range(self.perception, "position_m rotation_deg", 0, section="perception.")
         check_prompt(self.prompt, self.run.contract)
 
     def to_dict(self) -> dict[str, Any]:
@@ -95,52 +116,94 @@ def presets() -> list[str]:
     return sorted(p.name.removesuffix(".yaml") for p in folder.iterdir() if p.name.endswith(".yaml"))
 
 
-def make_config(overrides: Sequence[str] = (), preset: str = "", **top: Any) -> RunConfig:
+def make_config(
+    overrides: Sequence[str] = (), preset: str = "", *, defaults: RunConfig | None = None, **top: Any
+) -> RunConfig:
     """Defaults, then a preset, then `key.sub=value` overrides, then keyword arguments that are not None."""
-    merged = OmegaConf.structured(RunConfig)
+    merged = OmegaConf.structured(RunConfig if defaults is None else defaults)
     try:
         if preset:
             if preset not in presets():
                 raise ValueError(f"preset {preset!r} does not exist; known: {', '.join(presets())}")
-            text = files("iker_cfg").joinpath(f"presets/{preset}.yaml").read_text(encoding="utf-8")
-            merged = OmegaConf.merge(merged, _checked(OmegaConf.create(text)))
+            content = read_document(str(files("iker_cfg").joinpath(f"presets/{preset}.yaml")))
+            merged = OmegaConf.merge(merged, _checked(content))
         for override in overrides:
             if "=" not in override:
                 raise ValueError(f"an override is key=value, such as learn.budget_s=120, not {override!r}")
             merged = _merged(merged, override)
-        merged = OmegaConf.merge(merged, {k: v for k, v in top.items() if v is not None})
-        return OmegaConf.to_object(merged)
+        merged = OmegaConf.merge(merged, _literal({k: v for k, v in top.items() if v is not None}))
+        config = cast(RunConfig, OmegaConf.to_object(merged))  # the class that `merged` was made of
     except OmegaConfBaseException as error:
         raise ValueError(str(error).splitlines()[0]) from None
+    return replace(config, ask=addressed(config.ask)) if config.vlm == "openai" else config
 
 
 def _merged(config: Any, override: str) -> Any:
+    key, _, text = override.partition("=")
+    value = _value(text, _keys(RunConfig()).get(key), f"setting {shown(override)} cannot be used: its value")
+    for part in reversed(key.split(".")):
+        value = {part: value}
     try:
-        return OmegaConf.merge(config, _checked(OmegaConf.from_dotlist([override])))
-    except (OmegaConfBaseException, yaml.YAMLError) as error:
-        raise ValueError(f"setting {override!r} cannot be used: {str(error).splitlines()[0]}") from None
+        return OmegaConf.merge(config, _checked(value))
+    except OmegaConfBaseException as error:
+        raise ValueError(f"setting {shown(override)} cannot be used: {str(error).splitlines()[0]}") from None
 
 
-def _checked(partial: Any) -> Any:
-    """The same settings, or ValueError with the nearest known key."""
+def _value(text: str, default: Any, where: str) -> Any:
+    """What the text of a setting means: the words themselves where a text is wanted (quotes around them do not count),
+    else a value of YAML, read as in files."""
+    if isinstance(default, str) and not (len(text) > 1 and text[0] == text[-1] and text[0] in "\"'"):
+        return text
+    return read_value(text, where)
+
+
+def _checked(partial: Any) -> dict[str, Any]:
+    """The same settings; ValueError with the nearest known key for one that is unknown, or for a value of another kind.
+
+    A text that holds ${ is no reference to something else.
+    """
     known = _keys(RunConfig())
-    for key in _keys_of(OmegaConf.to_container(partial)):
+    given = _keys_of(partial)
+    for key, value in given.items():
         if key not in known:
             near = difflib.get_close_matches(key, known, n=1, cutoff=0.75)
             hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(k for k in known if '.' not in k)}"
-            raise ValueError(f"setting {key!r} is unknown; {hint}")
-    return partial
+            raise ValueError(f"setting {shown(key)} is unknown; {hint}")
+        _check_kind(key, value, known[key])
+    return _literal(partial)
 
 
-def _keys(config: Any, prefix: str = "") -> list[str]:
-    keys = []
+def _check_kind(key: str, value: Any, default: Any) -> None:
+    kinds = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
+    is_number = isinstance(value, float) or is_whole(value)
+    fits = {bool: isinstance(value, bool), int: is_whole(value), float: is_number, str: isinstance(value, str)}
+    if not fits.get(type(default), isinstance(value, dict)):
+        wanted = kinds.get(type(default), "a group of settings")
+        raise ValueError(f"setting {shown(key)} is {wanted}, not {shown(value)}")
+
+
+def _literal(content: Any) -> Any:
+    """The content with ${ escaped, which OmegaConf would resolve: the environment's secrets are in its reach."""
+    if isinstance(content, dict):
+        return {key: _literal(value) for key, value in content.items()}
+    return re.sub(r"(\\*)\$\{", r"\1\1\\${", content) if isinstance(content, str) else content
+
+
+def _keys(config: Any, prefix: str = "") -> dict[str, Any]:
+    """Every setting and group of settings with its default, "run.retries" for instance."""
+    keys: dict[str, Any] = {}
     for f in fields(config):
         value = getattr(config, f.name)
-        keys += [prefix + f.name, *(_keys(value, f"{prefix}{f.name}.") if is_dataclass(value) else ())]
+        keys[prefix + f.name] = value
+        keys |= _keys(value, f"{prefix}{f.name}.") if is_dataclass(value) else {}
     return keys
 
 
-def _keys_of(content: Any, prefix: str = "") -> list[str]:
+def _keys_of(content: Any, prefix: str = "") -> dict[str, Any]:
+    """Every key of nested dictionaries with its value, the outer ones first."""
     if not isinstance(content, dict):
-        return []
-    return [key for k, v in content.items() for key in (prefix + str(k), *_keys_of(v, f"{prefix}{k}."))]
+        return {}
+    keys: dict[str, Any] = {}
+    for name, value in content.items():
+        keys |= {f"{prefix}{name}": value, **_keys_of(value, f"{prefix}{name}.")}
+    return keys

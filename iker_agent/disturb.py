@@ -1,7 +1,7 @@
 """Scripted disturbances: what people do to a world while a robot works in it (paper, Section IV-D and Appendix C).
 
     load_disturbance("snatch")  ->  Disturbance (cfg/disturbances/NAME.yaml: data, no Python)
-    Meddler(disturbance, env)   ->  tick, release, look: called by the run, strikes once when its moment has come
+    Perturbation(disturbance, world)  ->  begin, tick, released, look: called by the run; strikes once, at its moment
 
 The agent is not told: it has to see what happened at its next look. The report tells it to people.
 """
@@ -12,18 +12,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.resources import files
 
-import gymnasium as gym
 import numpy as np
-import yaml
 
-from iker_agent.config import RunConfig
 from iker_envs.contract import Contract
+from iker_envs.documents import read_document
 from iker_envs.scene import Goal, upright_pose
-from iker_envs.sim import WorldReset
 from iker_envs.task import Task, load_task, parse_task
+from iker_envs.world import World
 
 MOMENTS = ("carry", "release", "look", "scene")
-_MIDWAY = 0.5  # of the way that a carried object has to go
+_MIDWAY = 0.5  # share of the first keypoint error at which a carried object is taken
+_GAP_M = 0.002  # above the table, so that an object which is laid down does not overlap it
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +55,7 @@ def load_disturbance(name: str) -> tuple[Disturbance, Task]:
     """A disturbance and the task that it plays in; ValueError names the known ones."""
     if name not in disturbances():
         raise ValueError(f"disturbance {name!r} does not exist; known: {', '.join(disturbances())}")
-    data = yaml.safe_load(files("iker_cfg").joinpath(f"disturbances/{name}.yaml").read_text(encoding="utf-8"))
+    data = read_document(str(files("iker_cfg").joinpath(f"disturbances/{name}.yaml")))
     task = data.pop("task")
     disturbance = Disturbance.from_dict(data)
     if disturbance.at not in MOMENTS:
@@ -64,74 +63,62 @@ def load_disturbance(name: str) -> tuple[Disturbance, Task]:
     return disturbance, parse_task(task) if isinstance(task, Mapping) else load_task(task)
 
 
-def chosen_task(config: RunConfig) -> Task:
-    """The task of a run: its disturbance's, if it has one; ValueError if another is asked for beside that."""
-    if not config.disturb:
-        return load_task(config.task)
-    _, task = load_disturbance(config.disturb)
-    if config.task not in (RunConfig.task, task.name):
-        raise ValueError(f"the disturbance {config.disturb} plays in the task {task.name}; leave out --task")
-    return task
+class Perturbation:
+    """Carries a disturbance out in a world, once; `events` keeps what was done since it was last taken."""
 
-
-class Meddler:
-    """Carries a disturbance out, once; `events` keeps what was done since it was last taken."""
-
-    def __init__(self, disturbance: Disturbance | None, env: gym.Env) -> None:
-        self.disturbance = disturbance
-        self.env = env.unwrapped
+    def __init__(self, disturbance: Disturbance | None, world: World) -> None:
+        self.world = world
         self.events: list[str] = []
         self._first_error_m = 0.0  # keypoint error at the stage's first tick
-        self._pending = disturbance is not None and disturbance.at != "scene"
-        self._mine = False  # the present stage is the one that is disturbed
+        is_scripted = disturbance is not None and disturbance.at != "scene"
+        self._pending = disturbance if is_scripted else None  # until it has struck
+        self._due: Disturbance | None = None  # what is to strike in the present stage
 
     def begin(self, goal: Goal) -> None:
         """A stage begins."""
-        d = self.disturbance
+        d = self._pending
         self._first_error_m = 0.0
-        self._mine = self._pending and goal.object == d.object and (goal.grasp or d.at == "release")
+        is_due = d is not None and goal.object == d.object and (goal.grasp or d.at == "release")
+        self._due = d if is_due else None
 
     def tick(self, error_m: float) -> None:
         """A tick of the policy has passed; the keypoints are this far from their targets."""
-        d = self.disturbance
+        d = self._due
         self._first_error_m = self._first_error_m or error_m
-        if self._mine and d.at == "carry" and error_m < _MIDWAY * self._first_error_m:
-            height = float(self.env.scene.object(d.object).model.size_m[2])
-            self._move(upright_pose([*d.position_m, height / 2 + 0.002], float(np.deg2rad(d.yaw_deg))))
+        if d is not None and d.at == "carry" and error_m < _MIDWAY * self._first_error_m:
+            height_m = float(self.world.template.object(d.object).model.size_m[2])
+            position_m = np.array([*d.position_m, height_m / 2 + _GAP_M])
+            self._move(d, upright_pose(position_m, float(np.deg2rad(d.yaw_deg))))
 
     def released(self) -> bool:
         """The hand has let go and everything is still; True if the world is now touched."""
-        d = self.disturbance
-        if not self._mine or d.at != "release":
+        d = self._due
+        if d is None or d.at != "release":
             return False
-        pose = np.array(self.env.scene.object(d.object).pose)
+        pose = np.array(self.world.scene.object(d.object).pose)
         pose[:3] += d.shift_m
-        self._move(pose)
+        self._move(d, pose)
         return True
 
     def look(self, stages: int) -> int | None:
         """The configuration whose instruction holds from now on, after so many stages; None to go on as before."""
-        if not self._pending or self.disturbance.at != "look" or stages < self.disturbance.after_stages:
+        d = self._pending
+        if d is None or d.at != "look" or stages < d.after_stages:
             return None
-        self._strike()
-        return self.disturbance.configuration
-
-    def _move(self, pose: np.ndarray) -> None:
-        """Put the object elsewhere (7,); hand and other objects stay where they are."""
-        stage = self.env.worlds
-        now = stage.sim.state()
-        poses = np.array(now.object_pose)
-        poses[0, stage.sim.objects.index(self.disturbance.object)] = pose
-        stage.sim.reset(np.arange(1), WorldReset(now.gripper_pose, now.opening_m, poses, stage.opening_command_m))
-        self._strike()
-        self._mine = False
-
-    def _strike(self) -> None:
-        self._pending = False
-        self.events.append(self.disturbance.text)
+        self._strike(d)
+        return d.configuration
 
     def take_events(self) -> list[str]:
         """What was done since the last call."""
         events = self.events
         self.events = []
         return events
+
+    def _move(self, disturbance: Disturbance, pose: np.ndarray) -> None:
+        self.world.move(disturbance.object, pose)
+        self._strike(disturbance)
+        self._due = None
+
+    def _strike(self, disturbance: Disturbance) -> None:
+        self._pending = None
+        self.events.append(disturbance.text)

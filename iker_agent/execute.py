@@ -1,6 +1,6 @@
 """A policy acts in the world: one stage at 10 Hz, grasp first where the goal asks for it, then finish and measure.
 
-env, policy, goal [, grasp]  ->  execute  ->  Rollout(outcome, frames)
+world, policy, goal [, grasp]  ->  execute  ->  Rollout(outcome, frames)
 """
 
 from __future__ import annotations
@@ -8,22 +8,29 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-import gymnasium as gym
 import numpy as np
 
-from iker_agent.learning.policy import Policy
+from iker_agent.learning.policy import Policy, PolicyFault
 from iker_envs.scene import Goal, Grasp, Outcome
+from iker_envs.spec import Spec
+from iker_envs.world import World
 
-_FRAME_EVERY = 2  # ticks: 5 pictures a second
+_TICKS_PER_FRAME = 2
+_FPS = round(Spec.control_hz / _TICKS_PER_FRAME)
+_LAST_FRAMES = 3  # the end is shown for a moment before the video begins again
 
 
 @dataclass(frozen=True, eq=False)
 class Rollout:
-    """How a stage ended, and pictures (H, W, 3) uint8 at `fps` if the environment renders."""
+    """How a stage ended, and pictures (H, W, 3) uint8 at `fps` if a video was asked for.
+
+    `lost` is True if the policy was stopped because the object was dropped, tipped over or fell.
+    """
 
     outcome: Outcome
+    lost: bool
     frames: list[np.ndarray]
-    fps: int
+    fps: int = _FPS
 
 
 class Bystander(Protocol):
@@ -33,14 +40,14 @@ class Bystander(Protocol):
         """A stage begins."""
 
     def tick(self, error_m: float) -> None:
-        """A tick has passed; the keypoints are this far from their targets."""
+        """A tick of the policy has passed; the keypoints are this far from their targets."""
 
     def released(self) -> bool:
         """The hand has let go; True if the world was touched."""
 
 
 def execute(
-    env: gym.Env,
+    world: World,
     policy: Policy,
     goal: Goal,
     grasp: Grasp | None = None,
@@ -48,24 +55,44 @@ def execute(
     video: bool = False,
     bystander: Bystander | None = None,
 ) -> Rollout:
-    """Run one stage from the world as it stands. The policy is deterministic; `finish()` is always called."""
-    observation, _ = env.reset(options={"world": "keep", "goal": goal, "grasp": grasp})
+    """Run one stage from the world as it stands. The policy is deterministic; `finish()` is called at the end.
+
+    PolicyFault if the policy gives an action that is not finite: it is not carried out.
+    """
+    observation, _ = world.reset(options={"world": "keep", "goal": goal, "grasp": grasp})
     if bystander:
         bystander.begin(goal)
-    frames = [env.render()] if video else []
-    ended = False
+    frames = _Frames(world if video else None)
+    frames.take()
     tick = 0
-    while not ended:
-        observation, _, terminated, truncated, info = env.step(policy.act(observation[None])[0])
+    lost = False
+    out_of_time = False
+    while not (lost or out_of_time):
+        action = policy.act(observation[None])[0]
+        if not np.isfinite(action).all():
+            raise PolicyFault(f"the policy gave an action that is no number, {action.tolist()}, after {tick} ticks")
+        observation, _, lost, out_of_time, info = world.step(action)
         if bystander:
             bystander.tick(info["goal_error_m"])
-        ended = terminated or truncated
-        tick = tick + 1
-        if video and tick % _FRAME_EVERY == 0:
-            frames.append(env.render())
-    outcome = env.unwrapped.finish()
+        tick += 1
+        if tick % _TICKS_PER_FRAME == 0:
+            frames.take()
+    outcome = world.finish()
     if bystander and bystander.released():
-        outcome = env.unwrapped.finish()
-    if video:
-        frames += [env.render()] * 3
-    return Rollout(outcome, frames, round(env.metadata["render_fps"] / _FRAME_EVERY))
+        outcome = world.finish()
+    frames.take(_LAST_FRAMES)
+    return Rollout(outcome, lost, frames.taken)
+
+
+class _Frames:
+    """Collects the pictures of a stage; without a world it collects none."""
+
+    def __init__(self, world: World | None) -> None:
+        self._world = world
+        self.taken: list[np.ndarray] = []
+
+    def take(self, count: int = 1) -> None:
+        """Add the world's present picture, `count` times."""
+        picture = self._world.render() if self._world is not None else None
+        if picture is not None:
+            self.taken += [picture] * count

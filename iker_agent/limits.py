@@ -1,10 +1,24 @@
-"""Ranges of settings, checked where the settings are made: one sentence with the bad value and the good ones."""
+"""Ranges of settings, checked where the settings are made: one sentence with the bad value and the good ones.
+
+Unusable is for what no other setting mends: a damaged file, a folder that another process holds.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from math import isfinite
 
 MAX_SEED = 2**32 - 1  # what numpy, torch and gymnasium all take, also once a number of episodes is added
+
+
+class Unusable(ValueError):
+    """A file or folder cannot be used as it stands; the message names it, what is wrong with it, and a way out."""
+
+
+def check_choice(name: str, value: str, known: Collection[str]) -> None:
+    """ValueError unless a setting is one of the known values."""
+    if value not in known:
+        raise ValueError(f"{name} {value!r} is unknown; known: {', '.join(known)}")
 
 
 def check_seed(seed: int) -> None:

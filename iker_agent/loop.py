@@ -2,7 +2,7 @@
 
     run_task(config, folder, display)  ->  RunResult
 
-Each line of `_Run.stage` is one step of the data flow; each leaves its file in the run folder. Everything that the
+Each line of `_Run._stage` is one step of the data flow; each leaves its file in the run folder. Everything that the
 backend was asked and answered is in the folder's vlm/, so that the run can be replayed.
 """
 
@@ -10,44 +10,65 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Protocol
 
-import gymnasium as gym
 import numpy as np
 
-import iker_envs
-from iker_agent.asking.ask import Answer, NoAnswer, Terms, ask
+from iker_agent.asking.ask import AcceptedProgram, NoAnswer, Requirements, ask
 from iker_agent.asking.prompts import Turn, build_request
 from iker_agent.backends import make_vlm, recorded
 from iker_agent.config import RunConfig
-from iker_agent.disturb import Meddler, chosen_task, load_disturbance
+from iker_agent.disturb import Perturbation
 from iker_agent.execute import execute
-from iker_agent.learners import Learner, make_learner
-from iker_agent.learning.progress import Row
+from iker_agent.learners import make_learner
+from iker_agent.learning.learner import Learner
+from iker_agent.learning.policy import Policy, PolicyFault
+from iker_agent.learning.progress import TrainingRow
+from iker_agent.plan import Plan, make_plan
 from iker_agent.prompt_kinds import prompt_kind
-from iker_agent.records.record import RunResult, StageRecord, final_outcome, run_record, save_policy_files
+from iker_agent.records.record import (
+    Failure,
+    RunResult,
+    StageRecord,
+    final_outcome,
+    run_record,
+    save_policy_files,
+    whereabouts,
+)
 from iker_agent.records.run_folder import Folder
 from iker_agent.seeing.look import Look, look
 from iker_agent.vlm.budget import Budget
 from iker_agent.vlm.errors import Unanswered
 from iker_agent.vlm.types import VLM
+from iker_agent.worlds import make_world, pose_estimator
 from iker_envs.physics.transfer import SceneNotAtRest
 from iker_envs.planning.grasps import propose_grasps
 from iker_envs.scene import Goal, Grasp, Outcome, Scene
-from iker_envs.task import Task, task_success
+from iker_envs.task import task_success
 
 
 class Display(Protocol):
     """Where a run tells what it is doing."""
 
-    def stage(self, number: int, text: str) -> None: ...
-    def learning(self, row: Row) -> None: ...
-    def outcome(self, record: StageRecord) -> None: ...
-    def note(self, text: str) -> None: ...
+    def stage(self, number: int, text: str) -> None:
+        """Stage `number` is about to do what the text says."""
+
+    def learning(self, row: TrainingRow) -> None:
+        """The learner has written a row of its log."""
+
+    def outcome(self, record: StageRecord) -> None:
+        """A stage has ended."""
+
+    def note(self, text: str) -> None:
+        """Something worth knowing."""
 
 
 class GaveUp(Exception):
-    """A stage cannot go on; the message says why."""
+    """The run cannot go on; the message says why."""
+
+
+class NoPolicy(Exception):
+    """The learner makes no policy for a stage; the message says why."""
 
 
 def run_task(
@@ -57,11 +78,22 @@ def run_task(
     vlm: VLM | None = None,
     learner: Learner | None = None,
 ) -> RunResult:
-    """Run a task to its end; run.json, outcome.json are kept up to date, also when interrupted.
+    """Run a task to its end, as `carry_out` does. ValueError if the settings name what does not exist."""
+    return carry_out(make_plan(config), folder, display, vlm, learner)
+
+
+def carry_out(
+    plan: Plan,
+    folder: Folder,
+    display: Display,
+    vlm: VLM | None = None,
+    learner: Learner | None = None,
+) -> RunResult:
+    """Carry a plan out to its end; run.json and outcome.json are kept up to date, also when it is interrupted.
 
     `vlm` and `learner` take the places of those that the configuration names.
     """
-    run = _Run(config, folder, display, vlm, learner)
+    run = _Run(plan, folder, display, vlm, learner)
     try:
         return run.go()
     finally:
@@ -69,192 +101,232 @@ def run_task(
 
 
 class _Run:
-    def __init__(
-        self, config: RunConfig, folder: Folder, display: Display, vlm: VLM | None, learner: Learner | None
-    ) -> None:
-        self.config = config
+    """A run in progress: what it acts with, what it has learned so far, and the records that it leaves."""
+
+    def __init__(self, plan: Plan, folder: Folder, display: Display, vlm: VLM | None, learner: Learner | None) -> None:
+        config = plan.config
+        self.plan = plan
         self.folder = folder
         self.display = display
-        self.task = chosen_task(config)
-        self.configuration = config.configuration
-        self.instruction = config.instruction or self.task.configuration(self.configuration).instruction
-        self.budget = Budget(vlm or make_vlm(config, self.task), config.ask)
+        self.budget = Budget(vlm or make_vlm(config, plan.task), config.ask)
         self.vlm = recorded(config, self.budget, folder.path / "vlm")
         self.learner = learner or make_learner(config)
         self.prompt = prompt_kind(config.prompt, config.run.contract)
-        self.env = make_world(self.task, "" if config.disturb else config.task)
-        self.meddler = Meddler(load_disturbance(config.disturb)[0] if config.disturb else None, self.env)
-        self.rng = np.random.default_rng([config.seed, 1])
-        self.result = RunResult()
-        self.history = []
-        self.policies: dict[bool, Any] = {}  # latest policy by grasp mode
-        self.start = time.monotonic()
+        self.estimator = pose_estimator(config)
+        self.world = make_world(config, plan.task)
+        self.perturbation = Perturbation(plan.disturbance, self.world)
+        self.history: list[Turn] = []
+        self.policies: dict[bool, Policy] = {}  # the latest policy by grasp mode
+        self.result = RunResult(reason="interrupted")  # until it ends otherwise
+        self.began_s = time.monotonic()
+
+    # -- the run -------------------------------------------------------------------------------------------------
 
     def go(self) -> RunResult:
         """Stages until done, out of budget, or interrupted."""
-        self.env.reset(seed=self.config.seed, options={"configuration": self.configuration, "look": True})
-        self.result.reason = "interrupted"
+        start = {"configuration": self.plan.configuration, "look": True}
+        self.world.reset(seed=self.plan.config.seed, options=start)
         self._save()
         try:
             self._stages()
         except (GaveUp, Unanswered) as end:
             self.result.reason = str(end)
+        except BrokenPipeError:  # whoever read what the run prints has gone: that stops it as Ctrl-C does
+            raise
+        except Exception as error:  # is raised again: the record says that the run was broken off, and by what
+            self.result.reason = f"broken off by an error: {_in_words(error)}"
+            raise
         finally:
-            there = task_success(self.task, self.env.scene, self.configuration)
-            self.result.success = self.result.done and (there or not self._annotated)
+            self.result.success = self._is_success()
             self._save()
         return self.result
 
-    @property
-    def _annotated(self) -> bool:
-        """Is the instruction the task's own, so that its annotation says where things should be?"""
-        return self.instruction == self.task.configuration(self.configuration).instruction
-
     def _stages(self) -> None:
-        retries = self.config.run.retries
-        for number in range(1, self.config.run.max_stages + 1):
-            record = StageRecord(number, strict=self.config.run.strict)
+        """One stage after another; returns when there is nothing left to do, GaveUp when the budget ends before."""
+        limits = self.plan.config.run
+        retries_left = limits.retries
+        for number in range(1, limits.max_stages + 1):
+            record = StageRecord(number, strict=limits.strict)
             self.result.stages.append(record)
-            began = time.monotonic()
-            try:
-                done = self.stage(self.folder.stage(number), record)
-            except (GaveUp, NoAnswer, SceneNotAtRest) as problem:
-                record.problem = str(problem)
-                done = False
-            except Unanswered as problem:
-                record.problem = str(problem)
-                raise
-            finally:
-                record.seconds = time.monotonic() - began
-                self._note_events(record)
-            if done:
+            is_done = self._recorded_stage(record)
+            if is_done:
                 self.result.done = True
                 self.result.reason = ""
-            if done and not record.action:
+            if is_done and not record.action:
                 self.result.final_look = self.result.stages.pop()
                 return
-            self._told(record)
-            if done:
+            self.display.outcome(record)
+            self._save()
+            if is_done:
                 return
-            retries -= not record.ok
-            if retries < 0:
-                raise GaveUp(f"no retries left after stage {number}: {record.problem or record.outcome.reason}")
-        raise GaveUp(f"not done after {self.config.run.max_stages} stages")
+            retries_left -= not record.ok
+            if retries_left < 0:
+                reason = record.outcome.reason if record.outcome else record.problem
+                raise GaveUp(f"no retries left after stage {number}: {reason}")
+        raise GaveUp(f"not done after {limits.max_stages} stages")
 
-    def _note_events(self, record: StageRecord) -> None:
-        for event in self.meddler.take_events():
-            record.events.append(event)
-            self.display.note(f"meanwhile: {event}")
+    def _recorded_stage(self, record: StageRecord) -> bool:
+        """A stage, with whatever ends it written down; True when nothing is left to do."""
+        began_s = time.monotonic()
+        try:
+            return self._stage(record)
+        except SceneNotAtRest as problem:
+            record.stopped(Failure.SCENE, str(problem))
+        except NoAnswer as problem:
+            record.stopped(Failure.ANSWER, str(problem))
+        except (NoPolicy, PolicyFault) as problem:
+            record.stopped(Failure.LEARNING, str(problem))
+        except Unanswered as problem:
+            record.stopped(Failure.BACKEND, str(problem))
+            raise
+        except (KeyboardInterrupt, BrokenPipeError):
+            record.stopped(Failure.INTERRUPTED, "the run was stopped in this stage")
+            raise
+        except Exception as error:  # is raised again: the record says what ended the stage
+            record.stopped(Failure.ERROR, f"broken off by an error: {_in_words(error)}")
+            raise
+        finally:
+            record.seconds = time.monotonic() - began_s
+            self._note_events(record)
+        return False
 
-    def _told(self, record: StageRecord) -> None:
-        self.display.outcome(record)
-        self._save()
+    # -- one stage -----------------------------------------------------------------------------------------------
 
-    def stage(self, stage: Folder, record: StageRecord) -> bool:
-        """One stage: look, ask, learn, act; True when nothing is left to do."""
-        self._listen(record)
-        seen = look(self.env, self.config.perception, self.rng, stage, self.config.run.contract)
-        answer = self.ask(stage, seen, record)
-        if answer.goal is None:
+    def _stage(self, record: StageRecord) -> bool:
+        """Look, ask, learn, act; True when nothing is left to do."""
+        folder = self.folder.stage(record.number)
+        self._hear_instruction(record)
+        seen = look(self.world, self.estimator, folder, self.plan.config.run.contract)
+        accepted = self._ask(seen, folder, record)
+        if accepted.goal is None:
             self.display.stage(record.number, "looks again: done")
             return True
-        goal = answer.goal
-        record.object = goal.object
-        record.grasp = goal.grasp
-        record.action = f"{'grasp and place' if goal.grasp else 'push'} {goal.object}"
-        same = [s for s in self.result.stages[:-1] if s.action == record.action and not s.ok]
-        record.attempt = len(same) + 1
-        self.display.stage(record.number, record.action + (f" (try {record.attempt})" if same else ""))
-        image_name = f"../{stage.path.name}/marked.png"
-        turn = Turn(seen.marked, image_name, answer.program, instruction=self.instruction)
+        self._announce(accepted.goal, record)
+        turn = Turn(seen.marked, f"../{folder.path.name}/marked.png", accepted.code, instruction=self.plan.instruction)
         try:
-            record.outcome = self.act(stage, seen.scene, goal, record)
-            self.history.append(replace(turn, outcome=record.outcome))
-        except GaveUp as problem:
+            policy = self._learn(seen.scene, accepted.goal, folder, record)
+            outcome = self._act(policy, accepted.goal, seen.scene, folder, record)
+        except (NoPolicy, PolicyFault) as problem:
             self.history.append(replace(turn, note=str(problem)))
             raise
+        self.history.append(replace(turn, outcome=outcome))
         return record.ok and not self.prompt.stages
 
-    def _listen(self, record: StageRecord) -> None:
-        """Is there a new instruction?"""
-        configuration = self.meddler.look(record.number - 1)
+    def _hear_instruction(self, record: StageRecord) -> None:
+        """Has somebody changed the instruction meanwhile?"""
+        configuration = self.perturbation.look(record.number - 1)
         if configuration is not None:
-            self.configuration = configuration
-            self.instruction = self.task.configuration(configuration).instruction
+            self.plan = self.plan.retold(configuration)
             self._note_events(record)
-            self.display.note(f"new instruction: {self.instruction}")
+            self.display.note(f"new instruction: {self.plan.instruction}")
 
-    def ask(self, stage: Folder, seen: Look, record: StageRecord) -> Answer:
+    def _ask(self, seen: Look, folder: Folder, record: StageRecord) -> AcceptedProgram:
         """The next goal, or done, and the program it came from."""
-        run = self.config.run
+        config = self.plan.config
         request = build_request(
-            self.instruction,
+            self.plan.instruction,
             seen.marked,
             seen.keypoints.by_label(),
             seen.scene,
             self.history,
             prompt=self.prompt,
-            outcomes=run.outcomes_in_history,
+            outcomes=config.run.outcomes_in_history,
         )
-        terms = Terms(self.instruction, run.contract, self.config.goal.project, run.repairs)
+        wanted = Requirements(self.plan.instruction, config.run.contract, config.goal.project, config.run.repairs)
 
-        def refused(reason: str) -> None:
+        def note_refusal(reason: str) -> None:
             record.refusals.append(reason)
+            record.answers = len(record.refusals)
             self.display.note(f"the answer was refused: {reason}")
 
-        try:
-            answer = ask(self.vlm, request, seen, terms, stage, refused)
-        finally:
-            record.answers = len(record.refusals)
-        record.answers = answer.answers
-        record.notes = answer.notes
-        return answer
+        accepted = ask(self.vlm, request, seen, wanted, folder, note_refusal)
+        record.answers = accepted.answers
+        record.notes = accepted.notes
+        return accepted
 
-    def act(self, stage: Folder, scene: Scene, goal: Goal, record: StageRecord) -> Outcome:
-        """Learn a policy in copies of the scene, then let it act in the world."""
-        began = time.monotonic()
-        init = self.policies.get(goal.grasp) if self.config.run.warm_start else None
+    def _announce(self, goal: Goal, record: StageRecord) -> None:
+        """Say what the stage is going to do, and whether it was tried before."""
+        record.object = goal.object
+        record.grasp = goal.grasp
+        record.action = f"{'grasp and place' if goal.grasp else 'push'} {goal.object}"
+        missed = [s for s in self.result.stages[:-1] if s.action == record.action and not s.ok]
+        record.attempt = len(missed) + 1
+        self.display.stage(record.number, record.action + (f" (try {record.attempt})" if missed else ""))
+
+    def _learn(self, scene: Scene, goal: Goal, folder: Folder, record: StageRecord) -> Policy:
+        """A policy for the goal, learned in copies of the scene; NoPolicy if the learner has none."""
+        config = self.plan.config
+        began_s = time.monotonic()
         try:
-            policy, rows = self.learner(scene, goal, init, self.config.seed + record.number, self.display.learning)
+            learned = self.learner.learn(
+                scene,
+                goal,
+                stage=record.number,
+                init=self.policies.get(goal.grasp) if config.run.warm_start else None,
+                seed=config.seed + record.number,
+                report=self.display.learning,
+            )
         except ValueError as problem:
-            raise GaveUp(str(problem)) from None
-        record.learning_seconds = time.monotonic() - began
-        record.env_steps = rows[-1].steps if rows else 0
-        save_policy_files(stage, policy, rows)
-        self.policies[goal.grasp] = policy
-        annotated = None
-        if self._annotated:
-            annotated = self.task.annotated_pose(goal.object, self.env.scene, self.configuration, near=goal.target_pose)
+            raise NoPolicy(str(problem)) from None
+        record.learning_seconds = time.monotonic() - began_s
+        record.env_steps = learned.rows[-1].steps if learned.rows else 0
+        save_policy_files(folder, learned.policy, learned.rows)
+        self.policies[goal.grasp] = learned.policy
+        return learned.policy
+
+    def _act(self, policy: Policy, goal: Goal, seen: Scene, folder: Folder, record: StageRecord) -> Outcome:
+        """Let the policy act in the world, and measure."""
         rollout = execute(
-            self.env,
+            self.world,
             policy,
-            replace(goal, annotated_pose=annotated),
-            _grasp(scene, goal),
-            video=self.config.run.video,
-            bystander=self.meddler,
+            replace(goal, annotated_pose=self._annotated_pose(goal)),
+            _best_grasp(seen, goal),
+            video=self.plan.config.run.video,
+            bystander=self.perturbation,
         )
-        stage.json("outcome.json", rollout.outcome)
+        record.acted(rollout.outcome, lost=rollout.lost)
+        folder.json("outcome.json", rollout.outcome)
         if rollout.frames:
-            stage.video("rollout.mp4", rollout.frames, rollout.fps)
+            folder.video("rollout.mp4", rollout.frames, rollout.fps)
         return rollout.outcome
 
+    def _annotated_pose(self, goal: Goal) -> np.ndarray | None:
+        """Where the task wants the goal's object (7,); None if people gave an instruction of their own."""
+        if not self.plan.is_annotated:
+            return None
+        scene = whereabouts(self.world).scene
+        return self.plan.task.annotated_pose(goal.object, scene, self.plan.configuration, near=goal.target_pose)
+
+    # -- records -------------------------------------------------------------------------------------------------
+
+    def _is_success(self) -> bool:
+        """The program said done, and everything is where the task wants it, as far as the task says that."""
+        if not self.result.done:
+            return False
+        scene = whereabouts(self.world).scene
+        return not self.plan.is_annotated or task_success(self.plan.task, scene, self.plan.configuration)
+
+    def _note_events(self, record: StageRecord) -> None:
+        for event in self.perturbation.take_events():
+            record.events.append(event)
+            self.display.note(f"meanwhile: {event}")
+
     def _save(self) -> None:
-        self.result.seconds = time.monotonic() - self.start
+        self.result.seconds = time.monotonic() - self.began_s
         self.result.spent = self.budget.spent
-        self.folder.json("run.json", run_record(self.config, self.task, self.instruction, self.result))
-        self.folder.json("outcome.json", final_outcome(self.env.scene, self.result))
+        found = whereabouts(self.world)
+        self.folder.json("run.json", run_record(self.plan, self.result, found.judged_by))
+        self.folder.json("outcome.json", final_outcome(found, self.result))
 
     def close(self) -> None:
-        self.env.close()
+        self.world.close()
 
 
-def make_world(task: Task, name: str = "") -> gym.Env:
-    """The world that a run acts in: by its id where `name` is a registered task, else made of the task itself."""
-    ids = {task_name: id_ for id_, task_name in iker_envs.TASKS.items()}
-    if name in ids:
-        return gym.make(ids[name], render_mode="rgb_array").unwrapped
-    return gym.make("IKER-Stage-v0", task=task, render_mode="rgb_array").unwrapped
-
-
-def _grasp(scene: Scene, goal: Goal) -> Grasp | None:
+def _best_grasp(scene: Scene, goal: Goal) -> Grasp | None:
     return propose_grasps(scene, goal.object, goal.target_pose).grasps[0] if goal.grasp else None
+
+
+def _in_words(error: Exception) -> str:
+    """The kind of an error and its first line."""
+    lines = str(error).splitlines()
+    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from iker_agent.program.signatures import SIGNATURES, signature_named
+
 
 @dataclass(frozen=True)
 class PromptKind:
@@ -17,18 +19,16 @@ class PromptKind:
 
 PROMPTS = {
     "single_stage": PromptKind(("single_stage",), stages=False),
-    "multi_stage": PromptKind(("multi_stage",)),
     "multi_stage_examples": PromptKind(("multi_stage", "multi_stage_examples")),
-    "poses": PromptKind(("poses",), contract="poses"),
+    **{s.prompt: PromptKind((s.prompt,), contract=s.name) for s in SIGNATURES.values()},
 }
-_AUTO = {"keypoints": "multi_stage", "poses": "poses"}
 
 
 def prompt_kind(name: str, contract: str = "keypoints") -> PromptKind:
     """The prompt of that name; "auto" is the contract's own, a path is a user's, in stages, for the contract."""
     if Path(name).suffix == ".md":
         return PromptKind((name,), contract)
-    return PROMPTS[_AUTO[contract] if name == "auto" else name]
+    return PROMPTS[signature_named(contract).prompt if name == "auto" else name]
 
 
 def check_prompt(name: str, contract: str) -> None:

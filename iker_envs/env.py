@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, ClassVar
 
 import gymnasium as gym
@@ -22,16 +23,17 @@ from iker_envs.contract import as_contract
 from iker_envs.measure import make_outcome
 from iker_envs.physics.mujoco_model import build_variants
 from iker_envs.pictures.camera import render
-from iker_envs.pictures.viewer import RenderModes, Viewer, check_display
+from iker_envs.pictures.viewer import Viewer, check_display
 from iker_envs.planning.grasps import check_grasp
 from iker_envs.scene import Goal, Grasp, Image, Outcome, Scene, View
 from iker_envs.spec import document
-from iker_envs.stage.making import check_configuration, check_options, episode_time, make_source, make_stage
-from iker_envs.stage.saved import short
-from iker_envs.stage.snapshot import Snapshot
-from iker_envs.stage.worlds import StageWorlds
+from iker_envs.stage.making import check_configuration, check_options, make_config, make_source
+from iker_envs.stage.snapshot import Snapshot, short
+from iker_envs.stage.stage import Stage
+from iker_envs.task import Task
 
 _OPTIONS = ("configuration", "goal", "grasp", "look", "world")
+_UNIT_TOLERANCE = 1e-3  # of the length of a quaternion that is given
 
 
 @document
@@ -39,35 +41,41 @@ class StageEnv(Snapshot, gym.Env):
     """One stage: bring the keypoints of one object to their targets.
 
     Args:
-        task: name or path of a task YAML, or a Task; or
-        scene, goal: a Scene and a Goal (object, dictionary, or path to JSON/YAML).
+        task: name or path of a task YAML, its content, a Task or its dictionary; or
+        scene: a Scene (object, dictionary, or path to JSON or YAML), with
+        goal: a Goal, given alike.
         stage_index: which stage of the task, counted from 0; the earlier ones are done when an episode begins.
         randomisation: a Randomisation, its dictionary, "on", "off", "all", or None for the default ranges.
+        render_mode: None, "rgb_array" (ray-cast side camera) or "human" (a window; needs a display).
         observation: "keypoints" (38 numbers) or "pose" (21).
         episode_s: time limit in seconds; None for the task's own (6 s without a task).
+        max_episode_steps: the same in ticks of 0.1 s; the earlier one holds where both are given.
+        rewards: fields of RewardConfig to change.
         free: "all" movable objects are simulated (default), or "near" ones only.
-        render_mode: None, "rgb_array" (ray-cast side camera) or "human" (a window; needs a display).
+        grasp_bank: grasped states that a world makes once and then repeats; 0 (default) to grasp in every episode.
+        start_bank: starts that a world draws before it repeats them; 0 (default) for no end.
+        num_threads: CPU threads of the physics, 0 (default) for all cores, or one for a single world.
 
     `get_state()` and `set_state(state)` save and restore everything; environments can be pickled and copied.
     """
 
-    metadata = {"render_modes": RenderModes(), "render_fps": 10}  # noqa: RUF012 (gymnasium's own form)
+    metadata = {"render_modes": ["human", "rgb_array"], "render_fps": 10}  # noqa: RUF012 (gymnasium's own form)
     _KEPT: ClassVar = ("_np_random", "_np_random_seed", "_grasp_failure", "_ready")
 
     def __init__(
         self,
-        task: str | None = None,
+        task: str | Path | Mapping[str, Any] | Task | None = None,
         scene: Any = None,
         goal: Any = None,
         randomisation: Any = None,
         *,
         stage_index: int = 0,
-        observation: str = "keypoints",
-        episode_s: float | None = None,
-        free: str = "all",
         render_mode: str | None = None,
+        **config: Any,
     ) -> None:
-        self._arguments = {name: value for name, value in locals().items() if name not in ("self", "__class__")}
+        Snapshot.__init__(
+            self, task, scene, goal, randomisation, stage_index=stage_index, render_mode=render_mode, **config
+        )
         if render_mode is not None and render_mode not in self.metadata["render_modes"]:
             known = ", ".join(map(repr, (None, "rgb_array", "human")))
             raise ValueError(f"render_mode {render_mode!r} is unknown; known: {known}")
@@ -75,17 +83,7 @@ class StageEnv(Snapshot, gym.Env):
             check_display()
         self.render_mode = render_mode
         self.task, self.source, self.randomisation = make_source(task, scene, goal, randomisation, stage_index)
-        self.worlds: StageWorlds = make_stage(
-            self.source,
-            1,
-            self.randomisation,
-            observation=observation,
-            episode_s=episode_time(episode_s, self.task),
-            free=free,
-            num_threads=1,
-            grasp_bank=1,
-            start_bank=0,
-        )
+        self._worlds = Stage(self.source, 1, make_config(self.source, self.task, **config), self.randomisation)
         spec = self.worlds.config.spec
         bound = spec.observation_bound()
         self.observation_space = gym.spaces.Box(-bound, bound, dtype=np.float32)
@@ -97,16 +95,28 @@ class StageEnv(Snapshot, gym.Env):
         self._ready = False
 
     @property
+    def template(self) -> Scene:
+        """Models, furniture where it stands, cameras and workspace; the poses of movable objects mean nothing."""
+        return self.worlds.template(0)
+
+    @property
     def scene(self) -> Scene:
         """The scene with the objects where they are now (simulation's truth)."""
         return self.worlds.scene_now(0)
+
+    @property
+    def has_truth(self) -> bool:
+        """A simulation knows where everything is."""
+        return True
 
     @property
     def goal(self) -> Goal:
         """The goal of the present episode."""
         return self.worlds.goal
 
-    def reset(self, *, seed: int | None = None, options: Mapping[str, Any] | None = None):
+    def reset(
+        self, *, seed: int | None = None, options: Mapping[str, Any] | None = None
+    ) -> tuple[np.ndarray, dict[str, Any]]:
         """Begin an episode; see the module docstring for `options`. Returns (observation, info)."""
         options = check_options(options, _OPTIONS)
         world = options.get("world", "new")
@@ -135,8 +145,7 @@ class StageEnv(Snapshot, gym.Env):
         look = bool(options.get("look", False))
         super().reset(seed=seed)
         if seed is not None or not self.worlds.rngs:
-            self.worlds.seed([int(self.np_random.integers(2**31))] if seed is None else [seed])
-        self.worlds.grasps.forget(np.arange(1))
+            self.worlds.seed(np.arange(1), [int(self.np_random.integers(2**31)) if seed is None else seed])
         self.worlds.reset(np.arange(1), options.get("configuration"), look=look)
         missed = self.goal.grasp and not look and not self.worlds.grasped[0]
         self._grasp_failure = f"the hand did not lift {self.goal.object}" if missed else ""
@@ -158,15 +167,15 @@ class StageEnv(Snapshot, gym.Env):
         self._grasp_failure = self.worlds.keep(goal, grasp)
 
     def _check_ready(self, what: str) -> None:
-        if not self._ready and self.worlds.num_worlds:  # a closed environment says that it is closed
+        if not self.worlds.rngs or not self._ready:  # never reset, or the first reset failed
             raise ValueError(f"call reset() before {what}()")
 
-    def step(self, action):
+    def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
         """One tick of 0.1 s. Returns (observation, reward, terminated, truncated, info)."""
         self._check_ready("step")
-        action = self._check_action(action, f"an action is {self.action_space.shape[0]}")
+        action = self._check_action(action, f"an action is {self.worlds.config.spec.action_dim}")
         rows, lost, errors = self.worlds.step(action[None])
-        truncated = self.worlds.step_count[0] >= self.worlds.config.max_steps
+        truncated = self.worlds.episode.step_count[0] >= self.worlds.config.max_steps
         info = {f"reward/{name}": float(value[0]) for name, value in rows.items()}
         info |= {"is_success": bool(errors.success[0]), "is_success_strict": bool(errors.strict[0])}
         info |= {"goal_error_m": float(errors.goal_m[0])}
@@ -177,11 +186,23 @@ class StageEnv(Snapshot, gym.Env):
     def finish(self) -> Outcome:
         """Open the hand, retreat, wait until still (at most 3 s) and measure."""
         self._check_ready("finish")
-        steps = int(self.worlds.step_count[0])
+        steps = int(self.worlds.episode.step_count[0])
         errors = self.worlds.finish()
         poses = {o.name: np.array(o.pose) for o in self.scene.objects}
         model = self.scene.object(self.goal.object).model
         return make_outcome(errors, 0, self.goal, model, poses, self._grasp_failure, steps)
+
+    def move(self, name: str, pose: np.ndarray) -> None:
+        """Put the movable object of this name at a pose (7,), base frame, as a person would.
+
+        Objects come to rest and the hand stays where it is. ValueError if there is no such object, or the pose is none.
+        """
+        self._check_ready("move")
+        objects = self.worlds.sim.objects
+        if name not in objects:
+            raise ValueError(f"{short(name)} cannot be moved; movable: {', '.join(objects)}")
+        self.worlds.move(0, name, _checked_pose(pose))
+        self._show()
 
     def view(self) -> View:
         """What every camera sees, the hand out of sight. Never call it in mid-episode on hardware."""
@@ -204,7 +225,7 @@ class StageEnv(Snapshot, gym.Env):
 
     def _mirror(self) -> tuple[mujoco.MjModel, mujoco.MjData]:
         """A model with everything that can be seen, and data that show the world as it is."""
-        present = int(self.worlds.sim.variant[0]), int(self.worlds.configuration[0])
+        present = int(self.worlds.sim.variant[0]), int(self.worlds.episode.configuration[0])
         if self._visual is None or self._drawn != present:
             self._close_pictures()
             variant = replace(self.worlds.variants.items[present[0]], scene=self.worlds.scene)
@@ -235,3 +256,14 @@ class StageEnv(Snapshot, gym.Env):
         """Free the simulation and the window."""
         self._close_pictures()
         self._close_worlds()
+
+
+def _checked_pose(pose: Any) -> np.ndarray:
+    """A pose (7,) as float64; ValueError unless it is finite and its quaternion of unit length."""
+    try:
+        array = np.array(pose, dtype=np.float64)
+    except (TypeError, ValueError):  # no numbers, or rows of different lengths
+        array = np.array(np.nan)
+    if array.shape != (7,) or not np.isfinite(array).all() or abs(np.linalg.norm(array[3:]) - 1.0) > _UNIT_TOLERANCE:
+        raise ValueError(f"a pose is x, y, z and a unit quaternion w, x, y, z, 7 finite numbers, not {short(pose)}")
+    return array

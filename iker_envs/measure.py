@@ -56,16 +56,24 @@ class Errors:
         return (self.goal_m <= STRICT_M) & upright & (self.others_m <= STRICT_OTHERS_M)
 
 
-def measure(poses: Array, index: int, start: Array, target_pose: Array, local_m: Array) -> Errors:
-    """Errors of object `index` among poses (N, O, 7), given start poses (N, O, 7) and target poses (N, 7)."""
+def measure(poses: Array, index: Array, start: Array, target_pose: Array, local_m: Array) -> Errors:
+    """How far one object of each of N worlds is from its target, and how far the others were moved.
+
+    Args:
+        poses: (N, O, 7) of all objects now, base frame.
+        index: (N,) int, which of the O objects each world is about.
+        start: (N, O, 7) of all objects when the episode began.
+        target_pose: (N, 7) of the object in question.
+        local_m: its control keypoints in its body frame, (K, 3), or (N, K, 3) where they differ.
+    """
     xp = namespace(poses)
-    now = poses[:, index]
+    now = xp.take_along_axis(poses, index[:, None, None], axis=1)[:, 0, :]
     moved = norm(poses[..., :3] - start[..., :3])
     # what is left of the target, in base axes: tilt is out of the vertical and heading about it, however a body lies
     turned = quaternion_multiply(now[:, 3:], quaternion_conjugate(target_pose[:, 3:]))
     upright = xp.concat([xp.ones_like(turned[:, :1]), xp.zeros_like(turned[:, 1:])], axis=-1)
-    mask = xp.arange(poses.shape[1]) != index
-    others = xp.max(xp.where(mask, moved, 0 * moved), axis=-1)
+    is_other = xp.arange(poses.shape[1])[None, :] != index[:, None]
+    others = xp.max(xp.where(is_other, moved, xp.zeros_like(moved)), axis=-1)
     return Errors(
         goal_m=keypoint_error(now, local_m, pose_apply(target_pose, local_m)),
         tilt_rad=tilt_angle(turned, upright),
@@ -74,13 +82,13 @@ def measure(poses: Array, index: int, start: Array, target_pose: Array, local_m:
     )
 
 
-def make_outcome(errors: Errors, world: int, goal: Goal, model: ObjectModel, poses, reason: str, steps: int):
-    """The Outcome of one world; `poses` maps object names to final poses (7,).
+def make_outcome(errors: Errors, world: int, goal: Goal, model: ObjectModel, poses, grasp_failure: str, steps: int):
+    """The Outcome of one world; `poses` maps object names to final poses (7,), `grasp_failure` is "" if there is none.
 
     A goal with an annotated pose is a strict success only where it is one by the paper's measure, at that pose, too.
     """
     annotated = None
-    why = reason or explain(errors, world)
+    why = grasp_failure or explain(errors, world)
     if goal.annotated_pose is not None:
         local = model.control_keypoints_m()
         targets = pose_apply(goal.annotated_pose, local)
@@ -98,6 +106,7 @@ def make_outcome(errors: Errors, world: int, goal: Goal, model: ObjectModel, pos
         annotated_error_m=annotated,
         reason=why,
         num_steps=steps,
+        grasped=not grasp_failure,
         object_poses=poses,
     )
 

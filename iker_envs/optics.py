@@ -10,21 +10,23 @@ Camera axes are OpenCV's: x to the image's right, y down, z into the scene.
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from iker_envs.geometry import quaternion_from_matrix, rotation_matrix
 from iker_envs.scene import Camera
 
 REALSENSE_FOV_Y_RAD = 0.743  # focal length 615 px at 640x480: colour camera of a RealSense D435
+_PARALLEL = 1e-6  # the sine of an angle that is none
 
 
 def look_at(
     name: str,
-    position: np.ndarray,
-    target: np.ndarray,
+    position: ArrayLike,
+    target: ArrayLike,
     width: int = 640,
     height: int = 480,
     fov_y_rad: float = REALSENSE_FOV_Y_RAD,
-    up: np.ndarray = (1.0, 0.0, 0.0),
+    up: ArrayLike = (1.0, 0.0, 0.0),
 ) -> Camera:
     """A camera at `position` (3,) that looks at `target` (3,), both in the base frame in metres.
 
@@ -32,10 +34,11 @@ def look_at(
     ValueError if the camera looks along `up` or if position and target coincide.
     """
     position = np.asarray(position, dtype=float)
+    target = np.asarray(target, dtype=float)
     up = np.asarray(up, dtype=float)
-    forward = np.asarray(target, dtype=float) - position
+    forward = target - position
     right = np.cross(forward, up)
-    if np.linalg.norm(right) < 1e-6 * max(np.linalg.norm(forward), 1e-6):
+    if np.linalg.norm(right) < _PARALLEL * max(float(np.linalg.norm(forward)), _PARALLEL):
         raise ValueError(f"camera {name!r} at {position} looks at {target}, along its own up direction {up}")
     right = right / np.linalg.norm(right)
     forward = forward / np.linalg.norm(forward)

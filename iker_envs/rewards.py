@@ -1,16 +1,20 @@
-"""The five-term keypoint reward: weighted rows over pure functions of a small State (paper, Section III-D).
+"""The keypoint reward: weighted rows, each a pure function of a small State (paper, Section III-D).
 
     State (arrays over N worlds)  ->  {row: (N,)}  ->  sum = reward
 
-A State field may be NaN where it cannot be measured (hardware); the rows that need it then give 0. Nothing here has
-memory: progress and the count of consecutive successes are part of the State.
+A row is a function and a line of `ROWS`; its name is the environments' `rewards` keyword, `info["reward/NAME"]`, the
+column `reward_NAME` of metrics.csv and a scalar of TensorBoard. A State field may be NaN where it cannot be measured
+(hardware); the rows that need it then give 0. Nothing here has memory: progress and the count of consecutive successes
+are part of the State.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
+from typing import Any
 
+from iker_envs.contract import check_number
 from iker_envs.geometry import Array, namespace
 
 
@@ -30,13 +34,11 @@ class State:
 
 @dataclass(frozen=True)
 class RewardConfig:
-    """Weights and scales of the rows; ValueError for a scale that is not above 0."""
+    """Scales of the rows, and the weight of every row of `ROWS` by name.
 
-    distance: float = 0.3
-    direction: float = 1.0
-    alignment: float = 1.0
-    bonus: float = 2.0
-    penalty: float = 1.0
+    ValueError for a scale that is not above 0, and for weights of other rows than those of `ROWS`.
+    """
+
     length_scale_m: float = 0.1  # of the distance and alignment kernels
     progress_per_m: float = 40.0
     progress_limit: float = 2.0
@@ -48,11 +50,37 @@ class RewardConfig:
     force_limit_N: float = 60.0
     force_cost: float = 0.01
     others_cost: float = 10.0  # per metre
+    weights: Mapping[str, float] = field(default_factory=lambda: {name: row.weight for name, row in ROWS.items()})
 
     def __post_init__(self) -> None:
         for name in ("length_scale_m", "fine_scale_m", "success_m", "success_steps", "progress_limit"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} of the rewards is above 0, not {getattr(self, name)!r}")
+        if set(self.weights) != set(ROWS):
+            raise ValueError(f"the rewards have weights for {', '.join(ROWS)}, not for {', '.join(self.weights)}")
+
+    @classmethod
+    def changed(cls, values: Mapping[str, Any] | None) -> RewardConfig:
+        """The default with other numbers for some rows (their weights) and scales: `{"distance": 0.5}`.
+
+        ValueError for a name that is neither, or a value that is no finite number.
+        """
+        if values is not None and not isinstance(values, Mapping):
+            raise ValueError(f"rewards is a mapping from rows and scales of the reward to numbers, not {values!r}")
+        values = dict(values or {})
+        default = cls()
+        known = default.numbers()
+        if unknown := [name for name in values if name not in known]:
+            raise ValueError(f"the rewards have no {unknown[0]!r}; they have: {', '.join(known)}")
+        for name, value in values.items():
+            check_number(f"rewards[{name!r}]", value)
+        weights = {name: values.pop(name, weight) for name, weight in default.weights.items()}
+        return cls(**values, weights=weights)
+
+    def numbers(self) -> dict[str, float]:
+        """All weights and scales by name, as `changed` takes them."""
+        scales = {f.name: float(getattr(self, f.name)) for f in fields(self) if f.name != "weights"}
+        return {name: float(weight) for name, weight in self.weights.items()} | scales
 
 
 def distance(state: State, config: RewardConfig) -> Array:
@@ -91,12 +119,20 @@ def penalty(state: State, config: RewardConfig) -> Array:
     return -sum(known(term) for term in terms)
 
 
-ROWS: Mapping[str, Callable[[State, RewardConfig], Array]] = {
-    "distance": distance,
-    "direction": direction,
-    "alignment": alignment,
-    "bonus": bonus,
-    "penalty": penalty,
+@dataclass(frozen=True)
+class RewardRow:
+    """A part of the reward: `weight`, if the environment is not asked for another one, times `value`, (N,)."""
+
+    weight: float
+    value: Callable[[State, RewardConfig], Array]
+
+
+ROWS: Mapping[str, RewardRow] = {
+    "distance": RewardRow(0.3, distance),
+    "direction": RewardRow(1.0, direction),
+    "alignment": RewardRow(1.0, alignment),
+    "bonus": RewardRow(2.0, bonus),
+    "penalty": RewardRow(1.0, penalty),
 }
 
 
@@ -108,7 +144,7 @@ def known(values: Array) -> Array:
 
 def compute_rewards(state: State, config: RewardConfig) -> dict[str, Array]:
     """Weighted rows {name: (N,)}; the reward is their sum."""
-    return {name: getattr(config, name) * known(row(state, config)) for name, row in ROWS.items()}
+    return {name: config.weights[name] * known(row.value(state, config)) for name, row in ROWS.items()}
 
 
 def unmeasured(state: State) -> tuple[str, ...]:

@@ -17,8 +17,8 @@ from typing import ClassVar
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from iker_envs.contract import Contract
-from iker_envs.geometry import IDENTITY_QUATERNION, pose_apply
+from iker_envs.contract import Contract, check_name, check_number
+from iker_envs.geometry import IDENTITY_QUATERNION, pose_apply, rotation_matrix
 
 POSE_DIM = 7
 _GRIPPER_JOINTS = ("x", "y", "z", "pitch", "roll", "tool_yaw")
@@ -26,15 +26,11 @@ RESERVED_NAMES = (  # of bodies and joints in every model
     *("world", "hand", "finger_left", "finger_right", *_GRIPPER_JOINTS),
     *(f"gripper_{joint}" for joint in _GRIPPER_JOINTS),
 )
-HOME_GRIPPER_QUATERNION = (
-    0.0,
-    1.0,
-    0.0,
-    0.0,
-)  # tool straight down, closing direction along the base's y axis
+# Tool straight down, closing direction along the base's y axis.
+HOME_GRIPPER_QUATERNION = (0.0, 1.0, 0.0, 0.0)
 
 
-def _check(is_so: bool, what: str, value: object) -> None:
+def _check(is_so: bool | np.bool_, what: str, value: object) -> None:
     if not is_so:
         raise ValueError(f"{what}, not {value!r}")
 
@@ -63,13 +59,17 @@ class ObjectModel(Contract):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _check(bool(self.name.strip()), "an object's name is a text that is not empty", self.name)
+        check_name("an object's name", self.name)
         what = f"of {self.name!r}"
         _check(np.all(self.size_m > 0), f"size_m {what} is above 0 in every direction", self.size_m.tolist())
-        _check(0 <= self.mass_kg < np.inf, f"mass_kg {what} is a finite number of at least 0", self.mass_kg)
-        _check(0 <= self.friction < np.inf, f"friction {what} is a finite number of at least 0", self.friction)
+        check_number(f"mass_kg {what}", self.mass_kg, least=0)
+        check_number(f"friction {what}", self.friction, least=0)
         _check(np.all((self.rgba >= 0) & (self.rgba <= 1)), f"rgba {what} is in [0, 1]", self.rgba.tolist())
-        _check(0 < self.mesh_scale < np.inf, f"mesh_scale {what} is a finite number above 0", self.mesh_scale)
+        check_number(f"mesh_scale {what}", self.mesh_scale, above=0)
+
+    def half_height_m(self, quaternion: np.ndarray) -> float:
+        """Half of the vertical extent in metres of the bounding box, turned by a quaternion (4,)."""
+        return float(np.abs(rotation_matrix(quaternion)[2]) @ self.size_m / 2)
 
     def control_keypoints_m(self) -> np.ndarray:
         """The 4 control keypoints (4, 3) in the body frame: the ends of the two longest axes through the centre."""
@@ -120,6 +120,7 @@ class Camera(Contract):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        check_name("a camera's name", self.name)
         size = f"width and height of camera {self.name!r} are above 0"
         _check(self.width > 0 and self.height > 0, size, (self.width, self.height))
         _check(0 < self.fov_y_rad < np.pi, f"fov_y_rad of camera {self.name!r} is between 0 and pi", self.fov_y_rad)
@@ -234,7 +235,7 @@ class Image(Contract):
 class View(Contract):
     """What the robot sees from its look pose, hand empty: images by camera name and which one the query is drawn on.
 
-    `true_poses` (object -> (7,)) exists in simulation only; it is what `estimate_poses` perturbs there.
+    `true_poses` (object -> (7,)) exists in simulation only; the estimator "truth" (iker_envs.perception) perturbs it.
     """
 
     SHAPES: ClassVar = {"true_poses": (7,)}
@@ -269,12 +270,19 @@ class Outcome(Contract):
     reason: str = ""  # one sentence on what went wrong; empty when nothing did
     num_steps: int = 0
     object_poses: dict[str, np.ndarray] = field(default_factory=dict)
+    grasped: bool = True  # False where the hand should have held the object when the policy began, and did not
 
 
 def turned_pose(position_m: np.ndarray, roll_pitch_yaw_rad: Iterable[float]) -> np.ndarray:
     """Pose (7,) at a position (3,), turned about the fixed x, then y, then z axis by angles (3,)."""
     x, y, z, w = Rotation.from_euler("xyz", list(roll_pitch_yaw_rad)).as_quat(canonical=True)
     return np.array([*np.asarray(position_m, dtype=float), w, x, y, z])
+
+
+def position_and_angles(pose: np.ndarray) -> tuple[float, ...]:
+    """x, y, z, roll, pitch, yaw in metres and radians of a pose (7,): the inverse of `turned_pose`."""
+    angles_rad = Rotation.from_quat(np.roll(pose[3:], -1)).as_euler("xyz")
+    return tuple(float(value) for value in (*pose[:3], *angles_rad))
 
 
 def upright_pose(position_m: np.ndarray, yaw_rad: float = 0.0) -> np.ndarray:

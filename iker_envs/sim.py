@@ -1,8 +1,11 @@
-"""The one door to physics: N copies of one scene, advanced together.
+"""The door to physics: N copies of one scene, advanced together.
 
-`Sim` is what an engine must offer. Poses and SI quantities go in, fresh arrays come out; nothing here names an engine.
-An Array is what `Sim.xp` makes on `Sim.device`. N worlds, O objects in `Sim.objects` order, M <= N chosen worlds.
-Poses are (x, y, z, qw, qx, qy, qz) in the robot base frame, metres.
+`Sim` is what an engine offers; `iker_envs.physics.engines.make_sim` makes one by its name. Poses and SI quantities go
+in, fresh arrays come out, and nothing here names an engine. tests/test_sim_contract.py holds every engine to what is
+said here.
+
+An Array is what `Sim.xp` makes on `Sim.device`. N worlds, O objects in `Sim.objects` order, F pieces of furniture in
+`Sim.furniture` order, M <= N chosen worlds. Poses are (x, y, z, qw, qx, qy, qz) in the robot base frame, metres.
 """
 
 from __future__ import annotations
@@ -18,7 +21,10 @@ from iker_envs.scene import Scene
 
 @dataclass(frozen=True, eq=False)
 class Variant:
-    """A scene's object models, and by which factor one of them is larger than it should be."""
+    """A scene's object models, and by which factor one of them is larger than it should be.
+
+    All variants of one simulation have the same objects by name and order; models, sizes and masses differ.
+    """
 
     scene: Scene
     scaled: str = ""  # name of that object
@@ -37,7 +43,7 @@ class WorldState:
     opening_m: Array  # (N,) distance between the fingers
     object_pose: Array  # (N, O, 7)
     object_twist: Array  # (N, O, 6) linear m/s, then angular rad/s, both in world axes
-    contact_force: Array  # (N, 3) net contact force on the gripper in newtons, last substep
+    contact_force: Array  # (N, 3) net contact force on the gripper in newtons, world axes, last substep
     unstable: Array  # (N,) bool: diverged since its last reset; the row means nothing
 
 
@@ -49,53 +55,86 @@ class WorldReset:
     opening_m: Array  # (M,)
     object_pose: Array | None  # (M, O, 7); None leaves the objects as they are, in motion or at rest
     opening_command_m: Array  # (M,) less than `opening_m` when the fingers squeeze
-    furniture_pose: Array | None = None  # (M, F, 7) in `Sim.furniture` order; None leaves it where it is
+    furniture_pose: Array | None = None  # (M, F, 7); None leaves it where it is
+
+
+class PictureData(Protocol):
+    """One world of the model that cameras draw: joint positions, time, and the model that they belong to."""
+
+    model: Any
+    qpos: Any
+    time: float
 
 
 class Sim(Protocol):
-    """N worlds of one scene on one engine."""
+    """N worlds of one scene on one engine.
 
+    Every method raises ValueError, in one sentence and before anything has changed, for arrays of another shape, for
+    numbers that are not finite or cannot be, and for worlds that are not ascending int indices; after `close` every
+    method but `close` does.
+    """
+
+    name: str
+    """The engine's name, as `make_sim` knows it."""
     num_worlds: int
+    """N."""
     objects: tuple[str, ...]
-    furniture: tuple[str, ...]  # what never moves in an episode: F names
-    free: tuple[str, ...]  # the objects with a body of their own; the others are welded where a reset puts them
+    """The O movable objects of the scene, in its order, free or welded."""
+    furniture: tuple[str, ...]
+    """The F objects that never move in an episode."""
+    free: tuple[str, ...]
+    """The objects with a body of their own; the other ones of `objects` are welded where a reset puts them."""
+    variant: Array
+    """Which variant of the objects each world holds, (N,) int; all 0 at first. `randomize("geometry", ...)` sets it."""
     xp: ModuleType
+    """The array library of what goes in and comes out: array_api_compat.numpy or .torch."""
     device: str
+    """Where its arrays live: "cpu" or "cuda:0"."""
     substep_s: float
-    randomizable: Mapping[str, Literal["startup", "reset"]]  # what `randomize` takes here, and how late
+    """The engine's time step in seconds."""
+    randomizable: Mapping[str, Literal["startup", "reset"]]
+    """What `randomize` takes here: "reset" before any reset of a world, "startup" only before its first one."""
 
     def state(self) -> WorldState:
         """The present state of all worlds."""
         ...
 
     def step(self, gripper_pose: Array, opening_m: Array, num_substeps: int) -> None:
-        """Hold the commanded poses (N, 7) and openings (N,) for `num_substeps`."""
+        """Drive all hands towards the commanded poses (N, 7) and openings (N,) for `num_substeps` of `substep_s`."""
         ...
 
     def reset(self, worlds: Array, to: WorldReset) -> None:
-        """Put the worlds with these ascending int indices (M,) into `to`; the others do not notice."""
+        """Put the worlds (M,) into the rows of `to`, which `state` shows at once; the other worlds do not notice."""
         ...
 
     def randomize(self, what: str, worlds: Array, values: Array) -> None:
-        """Set a physical quantity in SI before a reset of the worlds (M,).
+        """Set a physical quantity of the worlds (M,), to take effect with their next reset.
 
-        Per object: friction (M, O), mass (M, O), com_offset (M, O, 3), restitution (M, O, damping ratio of contacts),
-        compliance (M, O, their time constant in s). Per world: geometry (M,), index of a variant given at construction.
+        `what` is a physical quantity of `iker_envs.randomisation.QUANTITIES`. By its operation the values are factors
+        on what the world's variant has, or are added to it: (M, O) of each object or (M,) of the world, with a last
+        axis of its size where that is above 1. They hold until the next call; welded objects ignore them.
+
+        "geometry" takes indices (M,) of the variants given at construction, after which all quantities are nominal.
+        ValueError names what can be randomised.
         """
         ...
 
     def get_state(self) -> dict[str, Any]:
-        """Everything that `set_state` needs to go on from here to the last bit."""
+        """Everything that `set_state` needs to go on from here to the last bit; can be pickled."""
         ...
 
     def set_state(self, state: dict[str, Any]) -> None:
-        """Return all worlds to an earlier `get_state` of the same scene and number of worlds."""
+        """Return all worlds to an earlier `get_state` of the same scene, variants and number of worlds."""
         ...
 
-    def mirror(self, world: int, data: Any) -> None:
-        """Copy one world into the host data of the pictures' model of the same scene, for cameras and debugging."""
+    def mirror(self, world: int, data: PictureData) -> None:
+        """Copy one world into host data of the pictures' model of the same scene, for cameras and debugging.
+
+        Joint positions and time are written, and in the model the poses of what has no joint there. Velocities and
+        everything that follows from joint positions are not.
+        """
         ...
 
     def close(self) -> None:
-        """Free the engine's memory."""
+        """Free the engine's memory and threads. May be called again."""
         ...

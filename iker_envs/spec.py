@@ -1,9 +1,11 @@
-"""The interface of a policy: how observations are packed and actions decoded, in simulation and on the robot alike.
+"""The interface of a policy: how observations and actions are laid out, in simulation and on the robot alike.
 
-    gripper pose, object pose, keypoints, targets  ->  pack_observation  ->  float32 vector
-    action in [-1, 1]^6, last commanded pose       ->  decode_action     ->  next commanded pose
+    gripper pose, object pose, keypoints, targets  ->  pack_observation    ->  float32 vectors
+    float32 vectors                                ->  unpack_observation  ->  Observed (named arrays)
+    action in [-1, 1]^6, last commanded pose       ->  decode_action       ->  next commanded pose
 
-This is the only place that knows the layout. A policy stores `spec_hash` and refuses to run under another one.
+`LAYOUTS` and `ACTION_ROWS` say which number stands where, and this module is the only one that reads them by position.
+A policy stores `spec_hash` and refuses to run under another one.
 """
 
 from __future__ import annotations
@@ -31,30 +33,31 @@ from iker_envs.geometry import (
 from iker_envs.reach import reach_margin
 from iker_envs.scene import HOME_GRIPPER_QUATERNION, Goal, Scene
 
-_BELOW_M = 0.05  # a target so far under the table, which is z = 0, is a mistake and no error of an estimate
-
 NUM_KEYPOINTS = 4
 POSITION_BOUND_M = 2.0
-# Rows of the two layouts: (name, width, unit, meaning).
-LAYOUTS = {
+_MAX_BELOW_TABLE_M = 0.05  # a target further under the table, which is z = 0, is a mistake and no error of an estimate
+_TINY = 1e-12  # keeps a division by a length of zero finite
+
+Rows = tuple[tuple[str, int, str, str], ...]  # name, width, unit, meaning
+_POSE_ROWS: Rows = (
+    ("gripper_position", 3, "m", "end-effector position, base frame"),
+    ("gripper_quaternion", 4, "", "end-effector orientation (w, x, y, z), sign nearest the home pose"),
+    ("object_position", 3, "m", "manipulated object's centre, base frame"),
+    ("object_quaternion", 4, "", "its orientation (w, x, y, z), sign nearest the identity"),
+)
+LAYOUTS: dict[str, Rows] = {
     "keypoints": (
-        ("gripper_position", 3, "m", "end-effector position, base frame"),
-        ("gripper_quaternion", 4, "", "end-effector orientation (w, x, y, z), sign nearest the home pose"),
-        ("object_position", 3, "m", "manipulated object's centre, base frame"),
-        ("object_quaternion", 4, "", "its orientation (w, x, y, z), sign nearest the identity"),
+        *_POSE_ROWS,
         ("keypoints", 3 * NUM_KEYPOINTS, "m", "its 4 control keypoints, base frame"),
         ("targets", 3 * NUM_KEYPOINTS, "m", "where the 4 control keypoints should go, base frame"),
     ),
     "pose": (
-        ("gripper_position", 3, "m", "end-effector position, base frame"),
-        ("gripper_quaternion", 4, "", "end-effector orientation (w, x, y, z), sign nearest the home pose"),
-        ("object_position", 3, "m", "manipulated object's centre, base frame"),
-        ("object_quaternion", 4, "", "its orientation (w, x, y, z), sign nearest the identity"),
+        *_POSE_ROWS,
         ("target_position", 3, "m", "where the object's centre should go, base frame"),
         ("target_quaternion", 4, "", "how it should be turned, sign nearest the identity"),
     ),
 }
-ACTION_ROWS = (
+ACTION_ROWS: Rows = (
     ("position", 3, "0.03 m", "displacement of the commanded tool centre per tick, base axes"),
     ("rotation", 3, "0.15 rad", "rotation vector of the commanded orientation per tick, base axes"),
 )
@@ -102,8 +105,37 @@ class Spec:
 
 def spec_of(scene: Scene, observation: str = "keypoints") -> Spec:
     """The spec for a scene: its tool points where the scene's task needs it."""
-    axis = tuple(float(c) for c in scene.approach_axis)
-    return Spec(observation, approach_cone_rad=float(scene.approach_cone_rad), approach_axis=axis)
+    x, y, z = (float(c) for c in scene.approach_axis)
+    return Spec(observation, approach_cone_rad=float(scene.approach_cone_rad), approach_axis=(x, y, z))
+
+
+@dataclass(frozen=True, eq=False)
+class Observed:
+    """The named parts of N observations, base frame; what a layout does not hold is None."""
+
+    gripper_pose: Array  # (N, 7)
+    object_pose: Array  # (N, 7)
+    keypoints_m: Array | None  # (N, 4, 3), layout "keypoints"
+    targets_m: Array | None  # (N, 4, 3), layout "keypoints"
+    target_pose: Array | None  # (N, 7), layout "pose"
+
+
+@dataclass(frozen=True, eq=False)
+class ObservedKeypoints(Observed):
+    """Observations of the layout "keypoints"."""
+
+    keypoints_m: Array
+    targets_m: Array
+    target_pose: None
+
+
+@dataclass(frozen=True, eq=False)
+class ObservedPose(Observed):
+    """Observations of the layout "pose"."""
+
+    keypoints_m: None
+    targets_m: None
+    target_pose: Array
 
 
 def pack_observation(
@@ -114,21 +146,56 @@ def pack_observation(
     targets_m: Array,
     target_pose: Array,
 ) -> Array:
-    """Observation (N, observation_dim) float32 from poses (N, 7) and keypoints and targets (N, 4, 3), base frame."""
+    """Observations (N, observation_dim) float32 from poses (N, 7) and keypoints and targets (N, 4, 3), base frame."""
     xp = namespace(gripper_pose, object_pose)
     home, identity = (_constant(xp, q, object_pose) for q in (HOME_GRIPPER_QUATERNION, IDENTITY_QUATERNION))
     n = gripper_pose.shape[0]
-    columns = [
-        gripper_pose[:, :3],
-        align_sign(gripper_pose[:, 3:], home),
-        object_pose[:, :3],
-        align_sign(object_pose[:, 3:], identity),
-    ]
+    columns = {
+        "gripper_position": gripper_pose[:, :3],
+        "gripper_quaternion": align_sign(gripper_pose[:, 3:], home),
+        "object_position": object_pose[:, :3],
+        "object_quaternion": align_sign(object_pose[:, 3:], identity),
+    }
     if spec.observation == "keypoints":
-        columns += [xp.reshape(keypoints_m, (n, -1)), xp.reshape(targets_m, (n, -1))]
+        columns |= {"keypoints": xp.reshape(keypoints_m, (n, -1)), "targets": xp.reshape(targets_m, (n, -1))}
     else:
-        columns += [target_pose[:, :3], align_sign(target_pose[:, 3:], identity)]
-    return xp.astype(xp.concat(columns, axis=-1), xp.float32)
+        columns["target_position"] = target_pose[:, :3]
+        columns["target_quaternion"] = align_sign(target_pose[:, 3:], identity)
+    packed = xp.concat([columns[name] for name, *_ in LAYOUTS[spec.observation]], axis=-1)
+    return xp.astype(packed, xp.float32)
+
+
+def unpack_observation(spec: Spec, observation: Array) -> ObservedKeypoints | ObservedPose:
+    """The named parts of observations (N, observation_dim): what `pack_observation` was given, in their own dtype.
+
+    Quaternions keep the sign that they were packed with. ValueError if the observations have another shape.
+    """
+    if spec.observation == "keypoints":
+        return unpack_keypoints(spec, observation)
+    columns = _columns(spec, observation)
+    return ObservedPose(
+        gripper_pose=_pose(columns, "gripper"),
+        object_pose=_pose(columns, "object"),
+        keypoints_m=None,
+        targets_m=None,
+        target_pose=_pose(columns, "target"),
+    )
+
+
+def unpack_keypoints(spec: Spec, observation: Array) -> ObservedKeypoints:
+    """As `unpack_observation`, for a spec of the layout "keypoints"; ValueError for another one."""
+    if spec.observation != "keypoints":
+        raise ValueError(f"keypoints are in observations of the layout 'keypoints', not of {spec.observation!r}")
+    columns = _columns(spec, observation)
+    xp = namespace(observation)
+    shape = (observation.shape[0], NUM_KEYPOINTS, 3)
+    return ObservedKeypoints(
+        gripper_pose=_pose(columns, "gripper"),
+        object_pose=_pose(columns, "object"),
+        keypoints_m=xp.reshape(columns["keypoints"], shape),
+        targets_m=xp.reshape(columns["targets"], shape),
+        target_pose=None,
+    )
 
 
 def decode_action(spec: Spec, action: Array, commanded_pose: Array, measured_pose: Array, workspace_m: Array) -> Array:
@@ -157,13 +224,35 @@ def decode_action(spec: Spec, action: Array, commanded_pose: Array, measured_pos
     return xp.where(((margin >= 0) | (margin > margin_before))[:, None], pose, commanded_pose)
 
 
+def _columns(spec: Spec, observation: Array) -> dict[str, Array]:
+    """The rows of the layout by name, (N, width) each; ValueError if the observations have another shape."""
+    if len(observation.shape) != 2 or observation.shape[1] != spec.observation_dim:
+        raise ValueError(
+            f"observations of the layout {spec.observation!r} are an array (N, {spec.observation_dim}), "
+            f"not {tuple(observation.shape)}"
+        )
+    return {name: observation[:, place] for name, place in _places(LAYOUTS[spec.observation]).items()}
+
+
+def _pose(columns: dict[str, Array], body: str) -> Array:
+    """The pose (N, 7) of a body from its two rows."""
+    position = columns[f"{body}_position"]
+    return namespace(position).concat([position, columns[f"{body}_quaternion"]], axis=-1)
+
+
+def _places(rows: Rows) -> dict[str, slice]:
+    """Which columns of a vector each row takes."""
+    stops = np.cumsum([width for _, width, _, _ in rows]).tolist()
+    return {name: slice(stop - width, stop) for (name, width, _, _), stop in zip(rows, stops, strict=True)}
+
+
 def _constant(xp, values, like: Array) -> Array:
     return xp.asarray(values, dtype=like.dtype, device=getattr(like, "device", None))
 
 
 def _shorten(v: Array, limit: float) -> Array:
     length = norm(v)[..., None]
-    return namespace(v).where(length > limit, v * (limit / (length + 1e-12)), v)
+    return namespace(v).where(length > limit, v * (limit / (length + _TINY)), v)
 
 
 def _into_cone(spec: Spec, rotation: Array) -> Array:
@@ -175,7 +264,7 @@ def _into_cone(spec: Spec, rotation: Array) -> Array:
     sine = norm(axis)
     angle = xp.atan2(sine, xp.sum(approach * centre, axis=-1))
     excess = xp.where(angle > spec.approach_cone_rad, angle - spec.approach_cone_rad, 0 * angle)
-    back = quaternion_from_rotvec(axis / (sine[:, None] + 1e-12) * excess[:, None])
+    back = quaternion_from_rotvec(axis / (sine[:, None] + _TINY) * excess[:, None])
     return quaternion_multiply(back, rotation)
 
 
@@ -185,7 +274,7 @@ def check_target(goal: Goal, scene: Scene) -> None:
     farthest = targets.flat[np.argmax(np.abs(targets))]
     lowest = float(targets[:, 2].min())
     what = f"the goal for {goal.object!r}, target_pose {np.round(goal.target_pose, 3).tolist()},"
-    if lowest < -_BELOW_M:
+    if lowest < -_MAX_BELOW_TABLE_M:
         raise ValueError(f"{what} has a keypoint {-lowest:.2f} m below the table; give one with all above z = 0")
     if abs(farthest) > POSITION_BOUND_M:
         raise ValueError(
@@ -200,12 +289,11 @@ def space_tables() -> str:
     return "\n\n".join([*tables, _table("Action, each in [-1, 1]", ACTION_ROWS)])
 
 
-def _table(title: str, rows) -> str:
+def _table(title: str, rows: Rows) -> str:
+    places = _places(rows)
     lines = [f"{title}:", "", "| index | name | unit | meaning |", "|---|---|---|---|"]
-    start = 0
-    for name, width, unit, meaning in rows:
-        lines.append(f"| {start}:{start + width} | {name} | {unit} | {meaning} |")
-        start += width
+    for name, _, unit, meaning in rows:
+        lines.append(f"| {places[name].start}:{places[name].stop} | {name} | {unit} | {meaning} |")
     return "\n".join(lines)
 
 

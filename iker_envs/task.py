@@ -1,33 +1,34 @@
-"""A task is a YAML file: objects where they may start, an instruction, goals, and human-annotated programs.
+"""A task is a YAML file: objects where they may start, an instruction, goals, and programs written by humans.
 
     load_task("shoe_rack")  ->  Task  ->  task.sample(rng, configuration) -> Scene,  task.goal(stage, scene) -> Goal
 
 Names are looked up in the package's cfg/tasks, then in the folders of the environment variable IKER_TASKS; a path works
-too. No Python is needed for a new task.
+too. No Python is needed for a new task: programs are for the annotated backend and for `iker check`.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from importlib.resources import files
 from pathlib import Path
-from string import Template
 from typing import Any, ClassVar
 
 import numpy as np
 
-from iker_envs.contract import Contract, check_number
-from iker_envs.geometry import pose_compose, rotation_matrix
+from iker_envs.contract import Contract, check_fields, check_index, check_name, check_number
+from iker_envs.documents import listed, read_document, shown
+from iker_envs.geometry import pose_compose
 from iker_envs.measure import measure
-from iker_envs.objects.library import OBJECTS_FILE, object_library, read_yaml
+from iker_envs.objects.library import OBJECTS_FILE, object_library
 from iker_envs.optics import default_cameras
-from iker_envs.scene import Goal, ObjectModel, Scene, SceneObject, turned_pose
+from iker_envs.scene import RESERVED_NAMES, Goal, ObjectModel, Scene, SceneObject, turned_pose
 from iker_envs.spec import Spec
+from iker_envs.task_file import SHARED, configurations_of
 
-_SHARED = ("objects", "instruction", "stages", "values")  # of the top: every configuration inherits them
 _TICK_S = 1.0 / Spec.control_hz
+_SUFFIXES = (".yaml", ".yml")
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,19 +75,24 @@ class GoalSpec(Contract):
 
 @dataclass(frozen=True, eq=False)
 class StageSpec(Contract):
-    """One stage: its goal and the human-annotated programs by contract ("keypoints", "poses")."""
+    """One stage: its goal, and programs written by humans by contract ("keypoints", "poses"), where there are any."""
 
     goal: GoalSpec
-    programs: dict[str, str]
+    programs: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
 class Configuration(Contract):
-    """One arrangement of a task: what stands where, and optionally another instruction and other stages."""
+    """One arrangement of a task: what stands where, what is asked for, and the stages that lead there."""
 
     objects: dict[str, Placement]
     instruction: str
     stages: tuple[StageSpec, ...]
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in self.objects:
+            check_name("an object's name", name)
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,20 +113,14 @@ class Task(Contract):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        check_name("the task's name", self.name)
+        check_name("the task's id", self.id)
         check_episode_time(self.episode_s)
 
     def configuration(self, index: int | None) -> Configuration:
         """A configuration by index (None for the first); ValueError names how many there are."""
-        index = index or 0
-        if (
-            not isinstance(index, (int, np.integer))
-            or isinstance(index, bool)
-            or not 0 <= index < len(self.configurations)
-        ):
-            raise ValueError(
-                f"configuration {index!r} does not exist; {self.name} has 0 to {len(self.configurations) - 1}"
-            )
-        return self.configurations[index]
+        chosen = 0 if index is None else index
+        return self.configurations[check_index("configuration", chosen, len(self.configurations), f"{self.name} has")]
 
     def sample(self, rng: np.random.Generator | None, configuration: int | None = None) -> Scene:
         """A scene with start poses drawn from their ranges (their centres without a generator)."""
@@ -130,7 +130,7 @@ class Task(Contract):
         for name, placement in placements.items():
             model = replace(self.models[placement.model], name=name)
             pose = _place(placement, model, tops, rng)
-            tops[name] = pose, _half_height(model, pose)
+            tops[name] = pose, model.half_height_m(pose[3:])
             objects.append(SceneObject(model, pose, placement.movable))
         return Scene(
             tuple(objects),
@@ -155,12 +155,16 @@ class Task(Contract):
 
         Of an object that several stages move: the last one's pose, or the one whose place is nearest to `near` (7,).
         """
-        stages = self.configuration(configuration).stages
-        indices = [i for i, stage in enumerate(stages) if stage.goal.object == name]
-        poses = [self.goal(i, scene, configuration).target_pose for i in indices]
+        poses = self._annotated_poses(name, scene, configuration)
         if near is not None and poses:
             return min(poses, key=lambda pose: float(np.linalg.norm(pose[:3] - near[:3])))
         return poses[-1] if poses else None
+
+    def _annotated_poses(self, name: str, scene: Scene, configuration: int | None) -> list[np.ndarray]:
+        """The target pose (7,) of every stage that moves an object, in the order of the stages."""
+        stages = self.configuration(configuration).stages
+        indices = [i for i, stage in enumerate(stages) if stage.goal.object == name]
+        return [self.goal(i, scene, configuration).target_pose for i in indices]
 
 
 def check_episode_time(episode_s: Any) -> float:
@@ -175,8 +179,8 @@ def task_success(task: Task, scene: Scene, configuration: int | None = None) -> 
     for name in dict.fromkeys(stage.goal.object for stage in task.configuration(configuration).stages):
         obj = scene.object(name)
         poses = obj.pose[None, None]
-        target = task.annotated_pose(name, scene, configuration)
-        errors = measure(poses, 0, poses, target[None], obj.model.control_keypoints_m())
+        target = task._annotated_poses(name, scene, configuration)[-1]
+        errors = measure(poses, np.zeros(1, dtype=int), poses, target[None], obj.model.control_keypoints_m())
         if not errors.strict[0]:
             return False
     return True
@@ -191,19 +195,14 @@ def _place(placement: Placement, model: ObjectModel, tops, rng: np.random.Genera
     position = np.array(placement.position_m, dtype=float)
     position[:2] += shift
     angles = np.deg2rad([placement.roll_deg, placement.pitch_deg, placement.yaw_deg + turn])
-    position[2] += _half_height(model, turned_pose(np.zeros(3), angles))
+    position[2] += model.half_height_m(turned_pose(np.zeros(3), angles)[3:])
     if placement.stands_on:
         if placement.stands_on not in tops:
-            known = ", ".join(tops) or "nothing"
+            known = listed(tops) or "nothing"
             raise ValueError(f"{model.name!r} stands on {placement.stands_on!r}; listed before it: {known}")
         pose, half_height = tops[placement.stands_on]
         position[2] += pose[2] + half_height
     return turned_pose(position, angles)
-
-
-def _half_height(model: ObjectModel, pose: np.ndarray) -> float:
-    """Half of the vertical extent in metres of a model's bounding box at a pose (7,)."""
-    return float(np.abs(rotation_matrix(pose[3:])[2]) @ model.size_m / 2)
 
 
 def task_folders() -> list[Path]:
@@ -214,8 +213,13 @@ def task_folders() -> list[Path]:
 
 def task_names() -> list[str]:
     """All tasks that `load_task` finds by name."""
-    found = {path.stem for folder in task_folders() for path in folder.glob("*.yaml")}
-    return sorted(found - {Path(OBJECTS_FILE).stem})
+    return sorted({path.stem for path in _task_files()})
+
+
+def _task_files() -> Iterator[Path]:
+    """The files of all tasks, in the order in which they are looked up."""
+    for folder in task_folders():
+        yield from (path for path in sorted(folder.glob("*.yaml")) if path.name != OBJECTS_FILE)
 
 
 def load_task(name_or_path: str | Path) -> Task:
@@ -224,7 +228,7 @@ def load_task(name_or_path: str | Path) -> Task:
     Object models come from the package and from the objects.yaml beside the task's file.
     """
     path = find_task(name_or_path)
-    data = read_yaml(path)
+    data = read_document(path)
     try:
         return parse_task(data, path.parent)
     except ValueError as error:
@@ -234,98 +238,55 @@ def load_task(name_or_path: str | Path) -> Task:
 def find_task(name_or_path: str | Path) -> Path:
     """The file of a task given by name or path; ValueError if there is none."""
     path = Path(name_or_path)
-    if path.suffix not in (".yaml", ".yml"):
-        found = [f / f"{name_or_path}.yaml" for f in task_folders() if (f / f"{name_or_path}.yaml").exists()]
-        if not found:
-            raise ValueError(f"no task {str(name_or_path)!r}; known: {', '.join(task_names())}, or a path to a .yaml")
-        path = found[0]
-    if not path.is_file():
-        raise ValueError(f"the task file {str(path)!r} does not exist")
-    return path
+    if path.suffix in _SUFFIXES:
+        if not os.path.isfile(path):
+            raise ValueError(f"the task file {shown(str(path), 500)} does not exist")
+        return path
+    for file in _task_files():
+        if file.stem == str(name_or_path):
+            return file
+    raise ValueError(f"no task {shown(str(name_or_path))}; known: {listed(task_names())}, or a path to a .yaml")
 
 
 def parse_task(data: Mapping[str, Any], folder: Path | None = None) -> Task:
     """A task from its YAML content: every configuration inherits `objects`, `instruction` and `stages` of the top.
 
-    In instruction and stages `$name` stands for the configuration's value of that name (`values`, inherited too), so
-    that configurations which differ by a number share their programs.
+    `folder` holds the task's own object models, if it has any. ValueError says what is wrong.
     """
+    known = [f.name for f in fields(Task) if f.name != "models"]
     if not isinstance(data, Mapping):
-        raise ValueError(f"a task is a mapping with {', '.join(f.name for f in fields(Task))}, not {data!r}")
-    data = dict(data)
-    known = [f.name for f in fields(Task) if f.name != "models"] + list(_SHARED)
-    if unknown := [key for key in data if key not in known]:
-        raise ValueError(f"Task has no field {unknown[0]!r}; it has: {', '.join(known)}")
-    shared = {key: data.pop(key) for key in _SHARED if key in data}
-    changes = data.pop("configurations", None) or [{}]
-    if not isinstance(changes, list):
-        raise ValueError(f"configurations is a list of what each changes, not {changes!r}")
-    configurations = [_configuration(shared, c) for c in changes]
-    library = object_library([folder] if folder else [])
-    used = [p["model"] for c in configurations for p in c.get("objects", {}).values() if "model" in p]
-    if unknown := [name for name in used if not isinstance(name, str) or name not in library]:
-        raise ValueError(f"no object model {unknown[0]!r}; known: {', '.join(library)}")
-    models = {name: library[name] for name in sorted(set(used))}
-    task = Task.from_dict({**data, "configurations": configurations, "models": models})
+        raise ValueError(f"a task is a mapping with {', '.join(known)}, not {shown(data)}")
+    check_fields("Task", data, [*known, *SHARED])
+    shared = {key: data[key] for key in SHARED if key in data}
+    own = {key: data[key] for key in data if key not in (*SHARED, "configurations")}
+    names = [f.name for f in fields(Configuration)]
+    configurations = configurations_of(shared, data.get("configurations"), names)
+    models = _models_of(configurations, folder)
+    task = Task.from_dict({**own, "configurations": configurations, "models": models})
     _check_content(task)
     return task
 
 
+def _models_of(configurations: list[dict[str, Any]], folder: Path | None) -> dict[str, ObjectModel]:
+    """The object models that the configurations use, by name."""
+    library = object_library([folder] if folder else [])
+    used = [p["model"] for c in configurations for p in c.get("objects", {}).values() if "model" in p]
+    if unknown := [name for name in used if not isinstance(name, str) or name not in library]:
+        told = listed(dict.fromkeys(map(shown, unknown)))
+        raise ValueError(f"no object model {told}; known: {listed(library)}")
+    return {name: library[name] for name in sorted(set(used))}
+
+
 def _check_content(task: Task) -> None:
-    """ValueError for what a task may not leave out."""
-    for name in ("name", "id"):
-        if not getattr(task, name).strip():
-            raise ValueError(f"the task's {name} is empty")
+    """ValueError for what a task may not leave out, and for names of objects that it does not have."""
     for index, configuration in enumerate(task.configurations):
-        if not any(placement.movable for placement in configuration.objects.values()):
+        objects = configuration.objects
+        if reserved := [name for name in objects if name in RESERVED_NAMES]:
+            raise ValueError(f"an object cannot be called {reserved[0]!r}; taken: {', '.join(RESERVED_NAMES)}")
+        if not any(placement.movable for placement in objects.values()):
             raise ValueError(f"configuration {index} has nothing that can be moved; `movable: true` is the default")
         if not configuration.stages:
-            raise ValueError(f"configuration {index} has no stages; a stage has a goal and programs")
-
-
-def _configuration(shared: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
-    """One configuration's fields: what is shared, what it changes, its values filled in."""
-    if not isinstance(change, Mapping):
-        raise ValueError(f"a configuration is a mapping of what it changes, not {change!r}")
-    known = [*(f.name for f in fields(Configuration)), "values"]
-    if unknown := [key for key in change if key not in known]:
-        raise ValueError(f"Configuration has no field {unknown[0]!r}; it has: {', '.join(known)}")
-    for key, content in ((k, part[k]) for part in (shared, change) for k in ("objects", "values") if k in part):
-        if not isinstance(content, Mapping):
-            raise ValueError(f"{key} is a mapping from names, not {content!r}")
-    objects = shared.get("objects", {})
-    changes = change.get("objects", {})
-    for name, fields_of in {**objects, **changes}.items():
-        if not isinstance(fields_of, Mapping):
-            raise ValueError(f"object {name!r} is a mapping with model and position_m, not {fields_of!r}")
-    if unknown := [n for n in changes if n not in objects]:
-        raise ValueError(f"a configuration changes {unknown[0]!r}; the task's objects are: {', '.join(objects)}")
-    merged = {**shared, **change}
-    values = {**shared.get("values", {}), **change.get("values", {})}
-    merged.pop("values", None)
-    for key in [k for k in ("instruction", "stages") if k in merged]:
-        merged[key] = _filled(merged[key], values)
-    if objects:
-        merged["objects"] = {name: {**fields_of, **changes.get(name, {})} for name, fields_of in objects.items()}
-    return merged
-
-
-def _filled(content: Any, values: Mapping[str, Any]) -> Any:
-    """The content with `$name` replaced: by the value itself where it is the whole text, else by its text."""
-    if isinstance(content, Mapping):
-        return {key: _filled(item, values) for key, item in content.items()}
-    if isinstance(content, list):
-        return [_filled(item, values) for item in content]
-    if not isinstance(content, str) or "$" not in content:
-        return content
-    if content[1:] in values and content.startswith("$"):
-        return values[content[1:]]
-    try:
-        return Template(content).substitute(values)
-    except KeyError as error:
-        known = ", ".join(map(str, values)) or "none"
-        raise ValueError(f"{error.args[0]!r} has no value in this configuration; values: {known}") from None
-    except ValueError:
-        raise ValueError(
-            f"the text {content!r} has a $ that begins no name: $name stands for a value, $$ for the sign itself"
-        ) from None
+            raise ValueError(f"configuration {index} has no stages; a stage has a goal")
+        goals = [stage.goal for stage in configuration.stages]
+        if unknown := [name for goal in goals for name in (goal.object, goal.relative_to) if name not in objects]:
+            raise ValueError(f"a goal names the object {shown(unknown[0])}; the task's objects are: {listed(objects)}")

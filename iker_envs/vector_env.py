@@ -1,12 +1,13 @@
 """`gymnasium.vector.VectorEnv` over N worlds: what `gym.make_vec("IKER-...-v0", num_envs=512)` gives.
 
 Same-step autoreset by default: an observation after the end of an episode is the next one's first, and
-`info["final_obs"]` (N, obs) holds the last one (the current observation in unfinished rows). Arrays are fresh at every
-step. World i depends on its own seed only (seed + i), not on how many worlds there are.
+`info["final_obs"]` (N, obs) holds the last one (the current observation in unfinished rows). `info` has gymnasium's
+layout: beside every array a mask `_name` (N,) of the worlds that it is of, and `final_info` at the ends of episodes.
+Arrays are fresh at every step. World i depends on its own seed only (seed + i), not on how many worlds there are.
 
-A push made with the same `free` as `gym.make` (there "all", here "near" by default) equals the single form seeded with
-seed + i for 32 episodes, after which a world repeats its starts. A carry begins with one of 4 grasps that its world
-made once, where the single form grasps anew: those agree in distribution only.
+World i equals, to the last bit, the single form that is made with the same arguments and seeded with seed + i. Drawing
+a start costs as much as stepping many ticks, and a grasp 26 ticks of all worlds: for training, `iker_envs.TRAINING` has
+the arguments that keep a few of both per world.
 """
 
 from __future__ import annotations
@@ -23,8 +24,10 @@ from gymnasium.vector.utils import batch_space
 from iker_envs.contract import as_contract, check_whole
 from iker_envs.measure import Errors
 from iker_envs.scene import Goal
-from iker_envs.stage.making import check_configuration, check_options, episode_time, make_source, make_stage
+from iker_envs.stage.making import check_configuration, check_options, make_config, make_source
 from iker_envs.stage.snapshot import Snapshot
+from iker_envs.stage.stage import Stage
+from iker_envs.task import Task
 
 _OPTIONS = ("configuration", "goals", "reset_mask")
 
@@ -36,8 +39,6 @@ class StageVectorEnv(Snapshot, VectorEnv):
         num_envs: N.
         autoreset_mode: "same_step", "next_step" or "disabled" (then `reset(options={"reset_mask": (N,) bool})`).
         random_first_age: start the first episodes at a random age, so that worlds are not in phase while training.
-        rewards: fields of RewardConfig to change.
-        num_threads: CPU threads of the physics, 0 for all cores.
         render_mode: None alone; `gym.make` draws pictures, of one world.
 
     `reset(options={"goals": ...})` gives every world a goal of its own for its episodes from then on: N Goals (or their
@@ -50,22 +51,19 @@ class StageVectorEnv(Snapshot, VectorEnv):
     def __init__(
         self,
         num_envs: int = 1,
-        task: str | None = None,
+        task: str | Path | Mapping[str, Any] | Task | None = None,
         scene: Any = None,
         goal: Any = None,
         randomisation: Any = None,
         *,
         stage_index: int = 0,
-        observation: str = "keypoints",
-        episode_s: float | None = None,
-        free: str = "near",
         autoreset_mode: str | AutoresetMode = "same_step",
         random_first_age: bool = False,
-        rewards: Mapping[str, float] | None = None,
-        num_threads: int = 0,
         render_mode: str | None = None,
+        **config: Any,
     ) -> None:
-        self._arguments = {name: value for name, value in locals().items() if name not in ("self", "__class__")}
+        own = {"stage_index": stage_index, "autoreset_mode": autoreset_mode, "random_first_age": random_first_age}
+        Snapshot.__init__(self, num_envs, task, scene, goal, randomisation, **own, **config)
         if render_mode is not None:
             raise ValueError(
                 f"many worlds at once draw no pictures: render_mode is None, not {render_mode!r}; "
@@ -76,50 +74,49 @@ class StageVectorEnv(Snapshot, VectorEnv):
         self.autoreset_mode = _autoreset_mode(autoreset_mode)
         self.metadata = {**self.metadata, "autoreset_mode": self.autoreset_mode}
         self.task, self.source, self.randomisation = make_source(task, scene, goal, randomisation, stage_index)
-        self.worlds = make_stage(
-            self.source,
-            self.num_envs,
-            self.randomisation,
-            observation=observation,
-            episode_s=episode_time(episode_s, self.task),
-            free=free,
-            rewards=rewards,
-            num_threads=num_threads,
-        )
+        stage_config = make_config(self.source, self.task, **config)
+        self._worlds = Stage(self.source, self.num_envs, stage_config, self.randomisation)
         spec = self.worlds.config.spec
         bound = spec.observation_bound()
         self.single_observation_space = spaces.Box(-bound, bound, dtype=np.float32)
         self.single_action_space = spaces.Box(-1.0, 1.0, (spec.action_dim,), np.float32)
-        self.observation_space = batch_space(self.single_observation_space, num_envs)
-        self.action_space = batch_space(self.single_action_space, num_envs)
-        self._done = np.zeros(num_envs, dtype=bool)
+        self.observation_space = batch_space(self.single_observation_space, self.num_envs)
+        self.action_space = batch_space(self.single_action_space, self.num_envs)
+        self._done = np.zeros(self.num_envs, dtype=bool)
         self._configuration: list[int | None] = [None] * self.num_envs
 
-    def reset(self, *, seed: int | Sequence[int] | None = None, options: Mapping[str, Any] | None = None):
+    def _spec_arguments(self, kwargs: Mapping[str, Any]) -> dict[str, Any]:
+        """Without the limit in ticks: `make_vec` gives it again, from `spec.max_episode_steps`."""
+        return {name: value for name, value in kwargs.items() if name != "max_episode_steps"}
+
+    def reset(
+        self, *, seed: int | Sequence[int | None] | None = None, options: Mapping[str, Any] | None = None
+    ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         """Begin episodes in all worlds, or in those of `options["reset_mask"]`; seed an int or one per world.
 
-        A world's goal holds until another is given, its configuration until its next `reset`; worlds outside the mask
-        keep both. The first reset is of all worlds.
+        A world whose seed is None goes on with the generator that it has. A world's goal holds until another is given,
+        its configuration until its next `reset`; worlds outside the mask keep both. The first reset is of all worlds.
         """
         options = check_options(options, _OPTIONS)
         mask = _mask(options.get("reset_mask", np.ones(self.num_envs, dtype=bool)), self.num_envs)
-        if not self.worlds.rngs and not mask.all():
+        is_first = not self.worlds.rngs
+        if is_first and not mask.all():
             raise ValueError("the first reset is of all worlds; call reset() without options['reset_mask'] once before")
         check_configuration(options.get("configuration"), self.source)
-        seeds = self._seeds(seed) if seed is not None or not self.worlds.rngs else None
+        seeds = self._seeds(seed)
         if "goals" in options:
             self._give_goals(options["goals"], np.flatnonzero(mask))
-        if seed is not None:  # `np_random_seed` tells the first world's
+        if mask[0] and seeds[0] is not None:  # `np_random_seed` tells the first world's
             super().reset(seed=seeds[0])
-        if seeds is not None:
-            self.worlds.seed(seeds, mask if self.worlds.rngs else None)
+        reseeded = [w for w in np.flatnonzero(mask) if is_first or seeds[w] is not None]
+        self.worlds.seed(np.array(reseeded, dtype=int), [seeds[w] for w in reseeded])
         for world in np.flatnonzero(mask):
             self._configuration[world] = options.get("configuration")
         self._reset(mask)
         if self.random_first_age and mask.all():
             ages = [rng.integers(self.worlds.config.max_steps) for rng in self.worlds.rngs]
-            self.worlds.step_count[:] = ages
-        return self.worlds.observe(), {}
+            self.worlds.episode.step_count[:] = ages
+        return self.worlds.observe(), _with_masks({"is_success": self.worlds.errors().success & mask}, mask)
 
     def _give_goals(self, goals: Any, worlds: np.ndarray) -> None:
         if goals is None:
@@ -141,14 +138,15 @@ class StageVectorEnv(Snapshot, VectorEnv):
             return Goal.from_dict(given)
         return None if goal is None else as_contract(Goal, goal)
 
-    def _seeds(self, seed: int | Sequence[int] | None) -> list[int]:
+    def _seeds(self, seed: int | Sequence[int | None] | None) -> list[int | None]:
+        """One seed per world; None where none is given."""
         if seed is None:
-            return [int(s) for s in np.random.SeedSequence().generate_state(self.num_envs)]
+            return [None] * self.num_envs
         if not isinstance(seed, (Sequence, np.ndarray)) or isinstance(seed, str):
             return [check_whole("seed", seed, 0) + i for i in range(self.num_envs)]
         if len(seed) != self.num_envs:
             raise ValueError(f"{len(seed)} seeds were given for {self.num_envs} worlds; give one int or one per world")
-        return [check_whole("each seed", s, 0) for s in seed]
+        return [None if s is None else check_whole("each seed", s, 0) for s in seed]
 
     def _reset(self, mask: np.ndarray) -> None:
         worlds = np.flatnonzero(mask)
@@ -157,29 +155,41 @@ class StageVectorEnv(Snapshot, VectorEnv):
             self.worlds.reset(np.array(alike), configuration)
         self._done = self._done & ~mask
 
-    def step(self, actions):
-        """One tick of 0.1 s in all worlds; actions (N, 6) in [-1, 1]."""
+    def step(
+        self, actions: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, np.ndarray | dict]]:
+        """One tick of 0.1 s in all worlds; actions (N, 6) in [-1, 1].
+
+        ValueError with autoreset "disabled" while a world that has ended was not reset.
+        """
         self._check_ready("step")
         actions = self._check_action(actions, f"actions are {self.action_space.shape}")
+        if self.autoreset_mode == AutoresetMode.DISABLED and self._done.any():
+            ended = ", ".join(map(str, np.flatnonzero(self._done)))
+            raise ValueError(
+                f"episodes ended in the worlds {ended}; call reset() with options['reset_mask'] of them first"
+            )
         fresh = self._done if self.autoreset_mode == AutoresetMode.NEXT_STEP else np.zeros(self.num_envs, dtype=bool)
         rows, lost, errors = self.worlds.step(np.where(fresh[:, None], 0.0, actions))
         if fresh.any():  # next_step mode: this step is spent on the reset of worlds that had ended
             self._reset(fresh.copy())
             errors = self.worlds.errors()
         terminated = lost & ~fresh
-        truncated = (self.worlds.step_count >= self.worlds.config.max_steps) & ~fresh
-        reward = sum(rows.values())
-        info = {f"reward/{name}": np.where(fresh, 0.0, value) for name, value in rows.items()}
-        info |= {"is_success": errors.success, "is_success_strict": errors.strict, "goal_error_m": errors.goal_m}
-        observation = self.worlds.observe()
+        truncated = (self.worlds.episode.step_count >= self.worlds.config.max_steps) & ~fresh
+        reward = np.where(fresh, 0.0, sum(rows.values()))
+        values = {f"reward/{name}": np.where(fresh, 0.0, value) for name, value in rows.items()}
+        values |= {"is_success_strict": errors.strict, "goal_error_m": errors.goal_m}
+        arrays = _with_masks(values, ~fresh) | _with_masks({"is_success": errors.success}, np.ones_like(fresh))
+        info: dict[str, np.ndarray | dict] = {**arrays}
         self._done = terminated | truncated
+        observation = self.worlds.observe()
         if self.autoreset_mode == AutoresetMode.SAME_STEP:
-            info["final_obs"] = observation.copy()
-            info["_final_obs"] = self._done.copy()
+            info |= _with_masks({"final_obs": observation.copy()}, self._done)
             if self._done.any():
+                info |= _final_info(arrays, self._done)
                 self._reset(self._done.copy())
                 observation = self.worlds.observe()
-        return observation, np.where(fresh, 0.0, reward), terminated, truncated, info
+        return observation, reward, terminated, truncated, info
 
     def finish(self) -> Errors:
         """Open all hands, retreat, wait until still and measure: Errors with (N,) arrays."""
@@ -195,20 +205,41 @@ class StageVectorEnv(Snapshot, VectorEnv):
         self._close_worlds()
 
 
+def _with_masks(values: Mapping[str, np.ndarray], mask: np.ndarray) -> dict[str, np.ndarray]:
+    """Rows (N, ...) by name, each beside `_name` (N,) bool: the worlds that have it, as gymnasium tells them."""
+    info = {}
+    for name, value in values.items():
+        info[name] = value
+        info[f"_{name}"] = mask.copy()
+    return info
+
+
+def _final_info(arrays: Mapping[str, np.ndarray], ended: np.ndarray) -> dict[str, np.ndarray | dict]:
+    """gymnasium's "final_info": what `arrays` say of the worlds that ended (N,), and zeros for the other ones."""
+    names = [name for name in arrays if not name.startswith("_")]
+    values = {name: np.where(ended, arrays[name], np.zeros_like(arrays[name])) for name in names}
+    return {"final_info": _with_masks(values, ended), "_final_info": ended.copy()}
+
+
 def _mask(value: Any, num_envs: int) -> np.ndarray:
+    """The chosen worlds (N,) bool; ValueError if it is no such mask or chooses none."""
     try:
         mask = np.asarray(value)
     except ValueError:  # rows of different lengths
         mask = np.array(None)
     if mask.shape != (num_envs,) or mask.dtype != bool:
         raise ValueError(f"options['reset_mask'] is ({num_envs},) bool, not {mask.dtype} {mask.shape}")
+    if not mask.any():
+        raise ValueError("options['reset_mask'] chooses no world; give a mask with at least one True, or none")
     return mask
 
 
 def _autoreset_mode(value: str | AutoresetMode) -> AutoresetMode:
-    modes = {mode.name.lower(): mode for mode in AutoresetMode}
+    """The mode from itself, its word ("same_step") or gymnasium's own ("SameStep")."""
+    words = {mode.name.lower(): mode for mode in AutoresetMode}
     if isinstance(value, AutoresetMode):
         return value
+    modes = words | {mode.value: mode for mode in AutoresetMode}
     if not isinstance(value, str) or value not in modes:
-        raise ValueError(f"autoreset_mode {value!r} is unknown; known: {', '.join(modes)}")
+        raise ValueError(f"autoreset_mode {value!r} is unknown; known: {', '.join(words)}")
     return modes[value]

@@ -9,10 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 from hypothesis import settings
-from scipy.spatial.transform import Rotation
 
 from iker_envs.optics import default_cameras
-from iker_envs.scene import Goal, Image, ObjectModel, Scene, SceneObject, View, upright_pose
+from iker_envs.scene import Goal, Image, ObjectModel, Scene, SceneObject, View, position_and_angles, upright_pose
 
 # Repeatable, and without a time limit per example: a busy machine must not fail a test.
 settings.register_profile("iker", deadline=None, derandomize=True, max_examples=60)
@@ -111,12 +110,9 @@ def program_inputs(blank_view) -> Callable[[Scene], dict[str, dict[str, Any]]]:
     """Scene -> what a program is given under each contract."""
     from iker_agent.seeing.keypoints import select_keypoints
 
-    def six(pose: np.ndarray) -> tuple[float, ...]:
-        return (*pose[:3], *Rotation.from_quat(np.roll(pose[3:], -1)).as_euler("xyz"))
-
     def inputs(scene: Scene) -> dict[str, dict[str, Any]]:
         keypoints = select_keypoints(scene, blank_view(scene)).by_label()
-        return {"keypoints": keypoints, "poses": {o.name: six(o.pose) for o in scene.objects}}
+        return {"keypoints": keypoints, "poses": {o.name: position_and_angles(o.pose) for o in scene.objects}}
 
     return inputs
 

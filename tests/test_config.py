@@ -1,11 +1,12 @@
 """Settings: defaults, then a preset, then the command line; whatever is wrong is said in one sentence."""
 
 import json
-from dataclasses import FrozenInstanceError
+from dataclasses import FrozenInstanceError, replace
 
 import pytest
 
-from iker_agent.config import BACKENDS, LEARNERS, RunConfig, make_config, presets
+from iker_agent.config import BACKENDS, CONTRACTS, LEARNERS, WORLDS, RunConfig, make_config, presets
+from iker_envs.perception import SOURCES
 
 DEFAULTS = RunConfig()
 
@@ -100,7 +101,15 @@ def test_a_wrong_type_is_one_sentence_with_key_and_value(override, key, value):
 
 
 @pytest.mark.parametrize(
-    ("override", "known"), [("learner=sac", LEARNERS), ("vlm=oracle", BACKENDS)], ids=["learner", "vlm"]
+    ("override", "known"),
+    [
+        ("learner=sac", LEARNERS),
+        ("vlm=oracle", BACKENDS),
+        ("world=lab", WORLDS),
+        ("run.contract=joints", CONTRACTS),
+        ("perception.source=rgbd", SOURCES),
+    ],
+    ids=["learner", "vlm", "world", "contract", "perception"],
 )
 def test_an_unknown_name_is_told_with_the_known_ones(override, known):
     with pytest.raises(ValueError, match=f"'{override.split('=')[1]}' is unknown; known: {', '.join(known)}"):
@@ -120,3 +129,15 @@ def test_a_setting_can_neither_be_changed_nor_lost():
     overrides = [f"{a}.{b}={v}" for a in ("run", "goal", "perception", "learn") for b, v in again[a].items()]
     top = {k: v for k, v in again.items() if not isinstance(v, dict)}
     assert make_config(overrides, **top) == config
+
+
+def test_other_defaults_may_lie_below_everything_else():
+    base = RunConfig(learn=replace(DEFAULTS.learn, budget_s=float("inf"), num_envs=512))
+    config = make_config(["learn.num_envs=8"], defaults=base)
+    assert (config.learn.budget_s, config.learn.num_envs) == (float("inf"), 8)
+
+
+@pytest.mark.parametrize("name", ["position_m", "rotation_deg"])
+def test_noise_without_end_is_refused(name):
+    with pytest.raises(ValueError, match="are finite, not inf"):
+        make_config([f"perception.{name}=.inf"])

@@ -22,6 +22,7 @@ from iker_agent.disturb import Disturbance
 from iker_agent.seeing.keypoints import Keypoints
 from iker_agent.vlm.types import Message, Part, Reply, Request
 from iker_envs.contract import Contract
+from iker_envs.perception import Estimate
 from iker_envs.physics.mujoco_model import build_model
 from iker_envs.randomisation import Randomisation
 from iker_envs.scene import (
@@ -65,6 +66,7 @@ def _examples() -> list[Contract]:
         model, thing, camera, scene, image, goal, place, stage, configuration, part,
         Goal("cup", POSE, True, "go", {"1": np.array([1.0, 2, 3])}, POSE),
         Grasp(POSE, 0.06, 0.5),
+        Estimate(POSE, 0.5),
         View({"eye": image}, "eye", {"cup": POSE}),
         Outcome(True, False, 0.01, 0.1, 0.2, 0.0, 0.03, "it fell", 12, {"cup": POSE}),
         Randomisation({"mass": (0.5, 2.0)}),
@@ -203,11 +205,11 @@ def test_missing_fields_are_named(example):
             type(example).from_dict(rest)
 
 
-@every_contract
 @pytest.mark.parametrize("data", [None, 5, "text", [1, 2]])
-def test_what_is_no_mapping_is_refused(example, data):
-    with pytest.raises(ValueError, match=f"{type(example).__name__} is made from a mapping"):
-        type(example).from_dict(data)
+def test_what_is_no_mapping_is_refused(data):
+    for cls in EXAMPLES:
+        with pytest.raises(ValueError, match=f"{cls.__name__} is made from a mapping"):
+            cls.from_dict(data)
 
 
 def _wrong_values(annotation: Any) -> list[Any]:
@@ -229,25 +231,18 @@ def _wrong_values(annotation: Any) -> list[Any]:
     )
 
 
-def _wrong_fields() -> list:
-    cases = []
-    for cls in EXAMPLES:
-        hints = typing.get_type_hints(cls)
-        for f in dataclasses.fields(cls):
-            cases += [
-                pytest.param(cls, f.name, w, id=f"{cls.__name__}.{f.name}-{w}") for w in _wrong_values(hints[f.name])
-            ]
-    return cases
-
-
-@pytest.mark.parametrize(("cls", "name", "wrong"), _wrong_fields())
-def test_a_field_of_another_type_gives_one_sentence(cls, name, wrong):
-    with pytest.raises(ValueError) as caught:
-        cls.from_dict({**EXAMPLES[cls].to_dict(), name: wrong})
-    sentence = str(caught.value)
-    assert "\n" not in sentence and len(sentence) < 300
-    inner = [c.__name__ for c in EXAMPLES if c.__name__ in str(typing.get_type_hints(cls)[name])]
-    assert f"{cls.__name__}.{name}" in sentence or any(n in sentence for n in inner) or repr(name) in sentence, sentence
+@every_contract
+def test_a_field_of_another_type_gives_one_sentence(example):
+    cls = type(example)
+    hints = typing.get_type_hints(cls)
+    wrong = [(f.name, value) for f in dataclasses.fields(cls) for value in _wrong_values(hints[f.name])]
+    assert wrong
+    for name, value in wrong:
+        with pytest.raises(ValueError) as caught:
+            cls.from_dict({**example.to_dict(), name: value})
+        sentence = str(caught.value)
+        assert "\n" not in sentence and len(sentence) < 300
+        assert f"{cls.__name__}.{name}" in sentence or repr(name) in sentence, sentence
 
 
 @pytest.mark.parametrize("text", ["", "@@@", "AAAA"])
@@ -277,7 +272,7 @@ ROOM = {
     "query_camera": "eye",
 }
 MEANINGLESS = [
-    (ObjectModel, CUP, "name", " ", "not empty"),
+    (ObjectModel, CUP, "name", " ", "is empty; a name has"),
     (ObjectModel, CUP, "size_m", [0, 1, 1], "above 0"),
     (ObjectModel, CUP, "mass_kg", -1.0, "at least 0"),
     (ObjectModel, CUP, "mass_kg", float("nan"), "not nan"),

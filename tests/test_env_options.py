@@ -126,7 +126,7 @@ def test_a_goal_that_cannot_be_grasped_is_an_outcome_with_a_reason(ready):
 
 
 def test_a_look_leaves_the_hand_out_of_a_new_world():
-    env = gym.make("IKER-ShoePlace-v0", free="all").unwrapped
+    env = gym.make("IKER-ShoePlace-v0").unwrapped
     observation, _ = env.reset(seed=3, options={"look": True, "configuration": 0})
     assert observation[9] == pytest.approx(0.045, abs=0.005), "the shoe stands on the table"
     assert observation[2] > 0.3 and np.linalg.norm(observation[:3] - observation[7:10]) > 0.2
@@ -183,11 +183,11 @@ BAD_OPTIONS = {
 def test_bad_options_are_told_in_one_sentence_and_change_nothing(ready, options, words):
     before = poses(ready)
     goal = ready.goal
-    count = ready.worlds.step_count[0]
+    count = ready.worlds.episode.step_count[0]
     with pytest.raises(ValueError, match=words) as caught:
         ready.reset(options=options)
     assert "\n" not in str(caught.value)
-    assert ready.goal is goal and ready.worlds.step_count[0] == count
+    assert ready.goal is goal and ready.worlds.episode.step_count[0] == count
     for name, pose in poses(ready).items():
         np.testing.assert_array_equal(pose, before[name])
     assert ready.finish().object_poses.keys() == before.keys()

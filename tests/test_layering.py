@@ -15,29 +15,32 @@ PACKAGES = ("iker_envs", "iker_agent", "real_env", "cfg")
 # A name is a module of the package, or a room with all its modules.
 FLOORS = {
     "iker_envs": (
-        ("env", "vector_env"),
+        ("env", "vector_env", "user_tasks"),
         ("stage",),
         ("pictures",),
         ("physics",),
         ("perception", "judging"),
         ("planning",),
         ("world", "task"),
+        ("task_file",),
         ("objects",),
         ("sim", "spec", "measure", "optics"),
         ("randomisation", "rewards", "scene", "reach"),
         ("contract", "geometry"),
+        ("documents",),
     ),
     "iker_agent": (
+        ("__main__",),
         ("cli",),
         ("commands",),
         ("loop", "authoring", "experiments"),
         ("asking",),
         ("seeing",),
         ("records",),
-        ("disturb", "learners", "backends"),
+        ("plan", "worlds", "disturb", "learners", "backends"),
         ("execute", "config", "prompt_kinds"),
         ("learning", "vlm", "program"),
-        ("limits",),
+        ("atomic", "limits", "plain_text"),
     ),
 }
 # What a robot machine may use: contracts, numbers, formulas and plans; no engine, no environment, no trainer.

@@ -46,7 +46,7 @@ def test_a_network_policy_survives_its_file(tmp_path, observation):
 
 
 def test_a_waypoint_policy_survives_its_file(tmp_path, stage):
-    policy = WaypointLearner().learn(*stage)
+    policy = WaypointLearner().learn(*stage).policy
     policy.save(tmp_path / "policy.safetensors")
     assert load_policy(tmp_path / "policy.safetensors", Spec()).parameters == policy.parameters
 
@@ -136,7 +136,7 @@ def test_the_same_seed_gives_the_same_first_updates(stage):
     weights = []
     for _ in range(2):
         config = PPOConfig(num_envs=16, horizon=8, max_steps=16 * 8 * 2, budget_s=1e9, warm_start=False)
-        policy = PPOLearner(config).learn(*stage, seed=5)
+        policy = PPOLearner(config).learn(*stage, seed=5).policy
         weights.append(policy.network.mean.weight.detach().clone())
     assert torch.equal(*weights)
 
@@ -145,6 +145,6 @@ def test_the_same_seed_gives_the_same_first_updates(stage):
 def test_a_minute_of_ppo_beats_its_own_start_clearly(stage):
     scene, goal = stage
     start = evaluate(fresh_policy(Spec()), num_envs=64, scene=scene, goal=goal)
-    policy = PPOLearner(PPOConfig(budget_s=60.0, warm_start=False)).learn(scene, goal, seed=0)
+    policy = PPOLearner(PPOConfig(budget_s=60.0, warm_start=False)).learn(scene, goal, seed=0).policy
     after = evaluate(policy, num_envs=64, scene=scene, goal=goal, seed=1)
     assert after.interval[0] > start.interval[1] + 0.2, (start, after)

@@ -99,7 +99,7 @@ def test_done_at_once_is_not_success_while_the_task_is_not_done(tmp_path):
         (PUSH.format(x=0, y=0, z=0.5), "above what is under it"),
         (PUSH.format(x=0.0, y=-2.0, z=0), "out of its reach"),
         (PUSH.format(x=0.02, y=-0.27, z=0), "inside right_shoe"),
-        ("import os\ndef get_interaction_data(k):\n    return\n", "import of os is not allowed"),
+        ("import os\ndef get_interaction_data(k):\n    return os.getcwd()\n", "import of os is not allowed"),
     ],
 )
 def test_a_bad_program_ends_in_one_sentence_and_a_readable_folder(tmp_path, program, words):
@@ -188,7 +188,7 @@ def test_interrupting_leaves_a_readable_folder(tmp_path):
         time.sleep(0.2)
     process.send_signal(signal.SIGINT)
     printed, _ = process.communicate(timeout=120)
-    assert process.returncode == 1 and "interrupted" in printed and "Traceback" not in printed
+    assert process.returncode == -signal.SIGINT and "interrupted" in printed and "Traceback" not in printed
     record = json.loads((tmp_path / "run" / "run.json").read_text())
     assert record["reason"] == "interrupted" and record["success"] is False
     assert "interrupted" in (tmp_path / "run" / "report.html").read_text(encoding="utf-8").lower()

@@ -1,7 +1,9 @@
 """Two measures of success: nonsense that the paper's lenient one accepts never passes the strict one."""
 
+import array_api_strict
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -20,7 +22,7 @@ def at(shift=(0.0, 0, 0), rotvec=(0.0, 0, 0), other=ELSEWHERE):
     offset = np.concatenate([np.array(shift, dtype=float), quaternion_from_rotvec(np.array(rotvec, dtype=float))])
     poses = np.array([[other, pose_compose(TARGET, offset)]])
     start = np.array([[ELSEWHERE, upright_pose([0.3, 0.0, 0.045])]])
-    return measure(poses, 1, start, TARGET[None], KEYPOINTS)
+    return measure(poses, np.array([1]), start, TARGET[None], KEYPOINTS)
 
 
 def test_at_the_target_nothing_is_wrong():
@@ -36,9 +38,8 @@ def test_keypoint_error_by_hand():
     targets = np.array([[TARGET[:3] + p for p in KEYPOINTS]])
     turned = keypoint_error(upright_pose(TARGET[:3], np.pi / 2)[None], KEYPOINTS, targets)
     assert turned[0] == pytest.approx(np.sqrt(2) * (0.14 + 0.05) / 2)
-    assert measure(quarter[None, None], 0, quarter[None, None], TARGET[None], KEYPOINTS).goal_m[0] == pytest.approx(
-        np.sqrt(2) * 0.095
-    )
+    errors = measure(quarter[None, None], np.array([0]), quarter[None, None], TARGET[None], KEYPOINTS)
+    assert errors.goal_m[0] == pytest.approx(np.sqrt(2) * 0.095)
 
 
 def test_a_shoe_on_its_side_fools_the_papers_measure_only():
@@ -92,8 +93,21 @@ def test_another_object_must_stay(moved, strict):
 
 def test_worlds_are_measured_apart():
     poses = np.stack([np.array([ELSEWHERE, TARGET]), np.array([ELSEWHERE, ELSEWHERE])])
-    errors = measure(poses, 1, poses, np.stack([TARGET, TARGET]), KEYPOINTS)
+    errors = measure(poses, np.array([1, 1]), poses, np.stack([TARGET, TARGET]), KEYPOINTS)
     assert errors.strict.tolist() == [True, False] and errors.success.tolist() == [True, False]
+
+
+@pytest.mark.parametrize(
+    "to", [np.asarray, array_api_strict.asarray, torch.as_tensor], ids=["numpy", "strict", "torch"]
+)
+def test_every_world_is_measured_on_an_object_of_its_own(to):
+    away = upright_pose([0.3, 0.3, 0.15])  # 10 cm above where it began
+    poses = np.array([[TARGET, away, ELSEWHERE], [away, ELSEWHERE, TARGET]])
+    start = np.tile(np.array([ELSEWHERE, ELSEWHERE, ELSEWHERE]), (2, 1, 1))
+    targets = np.array([TARGET, TARGET])
+    errors = measure(to(poses), to(np.array([0, 2])), to(start), to(targets), to(np.array(KEYPOINTS)))
+    np.testing.assert_allclose(np.asarray(errors.goal_m), [0.0, 0.0], atol=1e-7)
+    np.testing.assert_allclose(np.asarray(errors.others_m), [0.1, 0.1])
 
 
 def test_an_outcome_tells_both_errors():

@@ -14,20 +14,25 @@ from iker_agent.cli import app
 
 PAGE = (Path(__file__).resolve().parent.parent / "docs" / "new-task.md").read_text(encoding="utf-8")
 FILES = re.findall(r"`(my-tasks/[\w.]+)`[^`]*?:\n\n```\w+\n(.*?)```", PAGE, re.S)
+ENVIRONMENT = re.search(r"`(gym\.make\(.*?\))`", PAGE)[1]
 COMMANDS = re.findall(r"```bash\n(.*?)```", PAGE, re.S)
 
 
+@pytest.mark.slow
 def test_the_walk_through_works_outside_the_checkout(tmp_path):
-    assert [name for name, _ in FILES] == [
-        f"my-tasks/{n}" for n in ("toy_house.obj", "objects.yaml", "house_on_tray.yaml")
-    ]
-    install, use, remove = COMMANDS
+    names = ("toy_house.obj", "objects.yaml", "house_on_tray.yaml", "house_on_tray.yaml")
+    assert [name for name, _ in FILES] == [f"my-tasks/{name}" for name in names]
+    install, look, use, remove = COMMANDS
     (tmp_path / "my-tasks").mkdir()
     assert "mkdir my-tasks" in install
-    for name, text in FILES:
+    *without_programs, (task, programs) = FILES
+    for name, text in without_programs:
         (tmp_path / name).write_text(text)
+    (tmp_path / "programs").write_text(programs)
+    make = f"import gymnasium as gym; {ENVIRONMENT}.close()"
+    add = f"python -c '{make}'\ncat programs >> {task}\n"
     script = tmp_path / "walk.sh"
-    script.write_text("set -e\n" + use + remove + "test ! -e my-tasks\n! iker check house_on_tray\n")
+    script.write_text("set -e\n" + look + add + use + remove + "test ! -e my-tasks\n! iker check house_on_tray\n")
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     done = subprocess.run(
         ["bash", str(script)], cwd=tmp_path, env={**os.environ, "PATH": path}, capture_output=True, text=True

@@ -320,6 +320,8 @@ def test_a_server_without_keys_gets_none(monkeypatch):
         ({"base_url": "http:///v1"}, "no address"),
         ({"temperature": float("nan")}, "temperature must be a finite number, not nan"),
         ({"timeout_s": float("inf")}, "timeout_s must be positive"),
+        ({"timeout_s": 1e12}, "timeout_s is at most 86400 s"),
+        ({"max_usd": float("nan")}, "cannot be negative or without end, not nan"),
         ({"base_url": "http://me:secret@host/v1"}, "user name, a password"),
         ({"key_env": KEY}, "name of the environment variable"),
         ({"token_param": "most"}, "known: auto, max_tokens"),

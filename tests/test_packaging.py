@@ -45,6 +45,7 @@ def test_wheel_holds_code_and_data(wheel):
                 assert f"{package}/{path.relative_to(ROOT / folder)}" in names
 
 
+@pytest.mark.slow
 def test_wheel_runs_the_loop_in_an_empty_folder(wheel, tmp_path):
     site = tmp_path / "site"
     empty = tmp_path / "empty"

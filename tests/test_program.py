@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from program_here import run_here
 from scipy.spatial.transform import Rotation
 
 from iker_agent.program import ProgramResult, extract_program, run_program
@@ -20,10 +21,20 @@ SHOE = REPLIES["scenes"]["shoe"]["keypoints"]
 HEAD = "def get_interaction_data(keypoint_coordinates):\n    kp = keypoint_coordinates\n"
 
 
-def run(body: str, returns: str = "'shoe', ['5'], True, kp", **limits) -> ProgramResult:
-    """Runs a function with that body; its first line is line 3."""
+def program(body: str, returns: str = "'shoe', ['5'], True, kp") -> str:
+    """A function with that body; its first line is line 3."""
     lines = "".join(f"    {line}\n" for line in body.splitlines())
-    return run_program(f"{HEAD}{lines}    return {returns}\n", SHOE, **{"timeout_s": 60.0, **limits})
+    return f"{HEAD}{lines}    return {returns}\n"
+
+
+def run(body: str, returns: str = "'shoe', ['5'], True, kp", check_targets: bool = True) -> ProgramResult:
+    """Runs such a function in this process."""
+    return run_here(program(body, returns), SHOE, check_targets=check_targets)
+
+
+def run_isolated(body: str, returns: str = "'shoe', ['5'], True, kp", **limits) -> ProgramResult:
+    """Runs such a function in a process of its own."""
+    return run_program(program(body, returns), SHOE, **{"timeout_s": 60.0, **limits})
 
 
 # ------------------------------------------------------------------ replies as they come
@@ -33,8 +44,16 @@ def run(body: str, returns: str = "'shoe', ['5'], True, kp", **limits) -> Progra
 def test_reply(reply):
     keypoints = REPLIES["scenes"][reply["scene"]]["keypoints"]
     code, _ = extract_program(reply["reply"])
-    result = run_program(code, keypoints)
-    expected = reply["expect"]
+    check_reply(run_here(code, keypoints), keypoints, reply["expect"])
+
+
+@pytest.mark.parametrize("reply", REPLIES["replies"][::4], ids=[reply["name"] for reply in REPLIES["replies"][::4]])
+def test_reply_in_a_process_of_its_own(reply):
+    keypoints = REPLIES["scenes"][reply["scene"]]["keypoints"]
+    check_reply(run_program(extract_program(reply["reply"])[0], keypoints), keypoints, reply["expect"])
+
+
+def check_reply(result: ProgramResult, keypoints: dict, expected: dict) -> None:
     assert result.status == ("done" if expected["done"] else "ok"), result.message
     if expected["done"]:
         assert result.targets == {} and result.indices == ()
@@ -49,7 +68,7 @@ def test_reply(reply):
 
 
 def test_result_holds_plain_values_and_goes_through_json():
-    result = run("kp['5'] = np.float32(0.9) * kp['5']\nprint('moving', 5)")
+    result = run_isolated("kp['5'] = np.float32(0.9) * kp['5']\nprint('moving', 5)")
     assert all(type(x) is float for row in result.targets.values() for x in row)
     assert result.message == "" and result.printed == "moving 5\n" and result.seconds > 0
     again = ProgramResult.from_dict(json.loads(json.dumps(result.to_dict())))
@@ -62,10 +81,10 @@ def test_result_holds_plain_values_and_goes_through_json():
 
 @pytest.mark.skipif(sys.platform != "linux", reason="seccomp is Linux")
 def test_layers_on_linux():
-    assert run("kp['5'] = kp['5'] + 0.1").layers == ("language", "process", "rlimit", "seccomp")
-    assert run("while True:\n    pass", cpu_s=1).layers == ("language", "process", "rlimit", "seccomp")
-    assert run("import os").layers == ("language", "process")
-    assert run("#" * 20_000).layers == ("language",)
+    assert run_isolated("kp['5'] = kp['5'] + 0.1").layers == ("language", "process", "rlimit", "seccomp")
+    assert run_isolated("while True:\n    pass", cpu_s=1).layers == ("language", "process", "rlimit", "seccomp")
+    assert run_isolated("import os\nos.getcwd()").layers == ("language", "process")
+    assert run_isolated("#" * 20_000).layers == ("language",)
 
 
 def test_callers_keypoints_stay_as_they_are():
@@ -78,7 +97,7 @@ def test_callers_keypoints_stay_as_they_are():
 def test_results_repeat_exactly():
     """Sets of text iterate in an order that depends on the hash seed; sums depend on the order."""
     body = "total = sum(kp[k] * 0.03 for k in set(kp))\nkp['5'] = total"
-    first, second = (run(body, "'shoe', {'5', '6', '10'}, True, kp", check_targets=False) for _ in range(2))
+    first, second = (run_isolated(body, "'shoe', {'5', '6', '10'}, True, kp", check_targets=False) for _ in range(2))
     assert first.targets == second.targets
     assert first.indices == second.indices == ("5", "6", "10")
 
@@ -86,7 +105,7 @@ def test_results_repeat_exactly():
 def test_calls_in_parallel():
     bodies = [f"kp['5'] = kp['5'] * 0 + {i / 10}" for i in range(6)]
     with ThreadPoolExecutor(3) as pool:
-        results = list(pool.map(run, bodies))
+        results = list(pool.map(run_isolated, bodies))
     assert [result.targets["5"][0] for result in results] == [0, 0.1, 0.2, 0.3, 0.4, 0.5]
 
 
@@ -161,7 +180,11 @@ def test_object_names_are_printable(name, read):
         ("x = 1\nx = 'x' * 10**12", "limit", "line 4: the program needs too much memory"),
         ("kp['5'] = kp['5'] * float('nan')", "invalid", "the target of keypoint 5 is not finite: (nan, nan, nan)"),
         ("kp['99'] = kp['5']", "invalid", "unknown keypoint '99'; there are '1', '2', '3'"),
-        ("import random", "refused", "line 3: import of random is not allowed; numpy and math are"),
+        (
+            "import random\nx = random.random()",
+            "refused",
+            "line 3: import of random is not allowed; numpy and math are",
+        ),
         ("x = np.random.rand(3)", "refused", "line 3: the attribute random is not available to programs; compute"),
         ("x = 1\ny = (", "refused", "line 4: syntax error: '(' was never closed"),
         ("break", "refused", "line 3: syntax error: 'break' outside loop"),
@@ -170,7 +193,7 @@ def test_object_names_are_printable(name, read):
     ],
 )
 def test_mistake(body, status, message):
-    result = run(body, cpu_s=1)
+    result = run_isolated(body, cpu_s=1) if status == "limit" else run(body)
     assert (result.status, result.message[: len(message)]) == (status, message)
     assert result.targets == {} and not result.message.endswith(".")
 
@@ -185,24 +208,24 @@ def test_mistake(body, status, message):
     ],
 )
 def test_wrong_signature_is_refused(signature):
-    result = run_program(f"{signature}\n    return None\n", SHOE)
+    result = run_here(f"{signature}\n    return None\n", SHOE)
     assert result.status == "refused" and "get_interaction_data" in result.message
 
 
 def test_a_megabyte_of_printing_is_cut():
-    result = run("kp['5'] += 0.1\nfor _ in range(10**4):\n    print('x' * 100)")
+    result = run_isolated("kp['5'] += 0.1\nfor _ in range(10**4):\n    print('x' * 100)")
     assert result.status == "ok" and len(result.printed) == 4000
     assert "the printed text was cut" in result.warnings
 
 
 def test_printing_before_an_error_is_kept():
-    result = run("print('half way', end='!')\n1 / 0")
+    result = run_isolated("print('half way', end='!')\n1 / 0")
     assert result.status == "error" and result.printed == "half way!"
 
 
 def test_endings_without_result_do_not_raise():
-    assert run("kp['5'] += 0.1", timeout_s=1e-3).status == "limit"
-    assert run("x = [0] * 10**6", memory_mb=1).status == "limit"
+    assert run_isolated("kp['5'] += 0.1", timeout_s=1e-3).status == "limit"
+    assert run_isolated("x = [0] * 10**6", memory_mb=1).status == "limit"
 
 
 @pytest.mark.parametrize(
@@ -302,7 +325,7 @@ def test_statements_outside_the_function():
         + "    kp['5'] += 0.1\n    return 's', ['5'], True, kp\n"
     )
     code += "result = get_interaction_data({'5': np.zeros(3)})\nif __name__ == '__main__':\n    import os\n"
-    result = run_program(code, SHOE)
+    result = run_here(code, SHOE)
     assert result.status == "ok" and result.printed == ""
     assert [w.split(":")[0] for w in result.warnings] == ["line 3", "line 8", "line 9"]
 
@@ -334,7 +357,6 @@ FRAGMENTS = st.sampled_from(
         "])",
         "(",
         ")",
-        "while True:\n",
         "pass",
         "kp['5'] += 0.1\n",
         "\x00",
@@ -343,10 +365,18 @@ FRAGMENTS = st.sampled_from(
 )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.one_of(st.text(max_size=200), st.lists(FRAGMENTS, max_size=12).map("".join)))
 def test_any_text_gives_a_result(code):
-    result = run_program(code, SHOE, cpu_s=1, timeout_s=60.0)
+    check_any(run_here(code, SHOE), code)
+
+
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.lists(FRAGMENTS | st.just("while True:\n"), max_size=12).map("".join))
+def test_any_text_gives_a_result_in_a_process_of_its_own(code):
+    check_any(run_program(code, SHOE, cpu_s=1, timeout_s=60.0), code)
+
+
+def check_any(result: ProgramResult, code: str) -> None:
     assert result.status in ("ok", "done", "refused", "error", "limit", "invalid")
     if "def get_interaction_data" not in code:
         assert result.status == "refused"

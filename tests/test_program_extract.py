@@ -153,9 +153,25 @@ def test_any_reply(reply, contract):
 
 
 @pytest.mark.parametrize(
-    "piece", ["<think>", "</think>", "```\n", "`" * 50, "x[", "x[]:", "def get_interaction_data(x):\n", " \n", "a:"]
+    "piece",
+    [
+        "<think>",
+        "</think>",
+        "```\n",
+        "`" * 50,
+        "x[",
+        "x[]:",
+        "def get_interaction_data(x):\n",
+        " \n",
+        "a:",
+        " ",
+        ": ",
+        "1 ",
+        "</answer>",
+        "<br>",
+    ],
 )
 def test_long_replies_are_read_in_linear_time(piece):
     """A quadratic reader would not come back from these within the patience of any test runner."""
-    extract_program(piece * 300_000)
-    extract_program("def get_interaction_data(x):\n    return\n" + piece * 300_000)
+    extract_program(piece * 100_000)
+    extract_program("def get_interaction_data(x):\n    return\n" + piece * 100_000)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from program_here import run_here
 
 from iker_agent.program import ProgramResult, run_program
 
@@ -11,7 +12,7 @@ POSE_HEAD = "def get_final_poses(object_poses):\n    p = object_poses\n"
 
 
 def run_poses(body: str) -> ProgramResult:
-    return run_program(POSE_HEAD + "".join(f"    {line}\n" for line in body.splitlines()), POSES, "poses")
+    return run_here(POSE_HEAD + "".join(f"    {line}\n" for line in body.splitlines()), POSES, "poses")
 
 
 @pytest.mark.parametrize(

@@ -5,9 +5,8 @@ from __future__ import annotations
 import re
 
 import pytest
+from program_here import run_here
 from test_program import HEAD, SHOE, run
-
-from iker_agent.program import run_program
 
 
 @pytest.mark.parametrize(
@@ -20,7 +19,7 @@ def test_done(returns):
 
 @pytest.mark.parametrize("body", ["pass", "...", '"""Moves the shoe."""', "kp = dict(k)\n    kp['5'] = kp['5'] + 0.1"])
 def test_a_program_that_falls_off_its_end_is_not_done(body):
-    result = run_program(f"def get_interaction_data(k):\n    {body}\n", SHOE)
+    result = run_here(f"def get_interaction_data(k):\n    {body}\n", SHOE)
     assert result.status == "invalid"
     assert result.message == "the program ends without a return; return None if the instruction is fulfilled"
 
@@ -93,7 +92,7 @@ def test_near_keypoints_may_not_collapse():
     near = {"1": (0.5, 0.0, 0.1), "2": (0.54, 0.0, 0.1)}
     for shift, status in ((0.04, "invalid"), (0.015, "ok")):
         code = f"{HEAD}    kp['2'][0] -= {shift}\n    return 'cube', ['1', '2'], False, kp\n"
-        assert run_program(code, near).status == status
+        assert run_here(code, near).status == status
 
 
 def test_unmoved_keypoints_of_other_objects_are_read():

@@ -8,7 +8,7 @@ from importlib.resources import files
 import numpy as np
 import pytest
 
-from iker_agent.asking.ask import NoAnswer, Terms, ask
+from iker_agent.asking.ask import NoAnswer, Requirements, ask
 from iker_agent.asking.prompts import Turn, build_request, object_poses
 from iker_agent.config import make_config
 from iker_agent.loop import run_task
@@ -136,7 +136,7 @@ def test_the_repair_dialogue_grows_by_one_reason_each_time(tmp_path, seen):
     )
     vlm = Scripted(*steps)
     told = []
-    answer = ask(vlm, build(seen, "multi_stage"), seen, Terms("Tidy up"), Folder(tmp_path), told.append)
+    answer = ask(vlm, build(seen, "multi_stage"), seen, Requirements("Tidy up"), Folder(tmp_path), told.append)
     assert answer.goal.object == "left_shoe" and answer.answers == 5
     assert answer.refusals == told and [len(r.messages) for r in vlm.requests] == [1, 3, 5, 7, 9]
     for reason, words in zip(
@@ -151,21 +151,21 @@ def test_done_in_a_reply_that_may_be_cut_is_asked_again(tmp_path, seen):
     cut = "I would push it.\n```python\ndef get_interaction_data(kp):\n    return"
     vlm = Scripted(cut, cut + "\n```")
     told = []
-    assert ask(vlm, build(seen, "multi_stage"), seen, Terms(), Folder(tmp_path), told.append).goal is None
+    assert ask(vlm, build(seen, "multi_stage"), seen, Requirements(), Folder(tmp_path), told.append).goal is None
     assert told == ["the program says done, but the code block is not closed: the reply may be cut"]
 
 
 def test_the_program_that_is_left_is_that_of_the_reply_that_is_left(tmp_path, seen):
     vlm = Scripted(PUSH.format(dy=9, extra="pass"), "no code")
     with pytest.raises(NoAnswer):
-        ask(vlm, build(seen, "multi_stage"), seen, Terms(repairs=1), Folder(tmp_path))
+        ask(vlm, build(seen, "multi_stage"), seen, Requirements(repairs=1), Folder(tmp_path))
     assert (tmp_path / "reply.md").read_text() == "no code" and not (tmp_path / "program.py").exists()
 
 
 def test_after_the_last_repair_there_is_a_clear_end(tmp_path, seen):
     vlm = Scripted(*[VLMEmpty("the reply has no text")] * 5)
     with pytest.raises(NoAnswer, match="no usable program after 5 answers: the reply has no text") as end:
-        ask(vlm, build(seen, "multi_stage"), seen, Terms(), Folder(tmp_path))
+        ask(vlm, build(seen, "multi_stage"), seen, Requirements(), Folder(tmp_path))
     assert len(end.value.refusals) == 5 and not (tmp_path / "goal.json").exists()
 
 
@@ -173,10 +173,12 @@ def test_what_was_read_generously_is_noted(tmp_path, seen):
     two = PUSH.replace('"left shoe", ["5", "6", "7", "8"]', '"left shoe", ["5", "6"]').replace(
         'for k in ["5", "6", "7", "8"]', 'for k in ["5", "6"]'
     )
-    answer = ask(Scripted(two.format(dy=0, extra="pass")), build(seen, "multi_stage"), seen, Terms(), Folder(tmp_path))
+    answer = ask(
+        Scripted(two.format(dy=0, extra="pass")), build(seen, "multi_stage"), seen, Requirements(), Folder(tmp_path)
+    )
     assert any("only 2 of the keypoints of left_shoe" in note for note in answer.notes)
     bent = PUSH.format(dy=0, extra="kp['5'] = kp['5'] + np.array([0.03, 0, 0])")
-    answer = ask(Scripted(bent), build(seen, "multi_stage"), seen, Terms(), Folder(tmp_path))
+    answer = ask(Scripted(bent), build(seen, "multi_stage"), seen, Requirements(), Folder(tmp_path))
     assert any("cm off a rigid motion; the nearest one is used" in note for note in answer.notes)
 
 

@@ -4,44 +4,46 @@ import numpy as np
 import pytest
 
 from iker_envs.physics.transfer import deepest_contact
-from iker_envs.randomisation import DEFAULT_RANGES, OPTIONAL_RANGES, ROWS, Randomisation, as_randomisation
+from iker_envs.randomisation import DEFAULT_RANGES, OPTIONAL_RANGES, QUANTITIES, Randomisation, as_randomisation
 from iker_envs.scene import Goal, upright_pose
 from iker_envs.stage.starts import FixedStart
 
 RANGES = {**DEFAULT_RANGES, **OPTIONAL_RANGES}
-NOMINAL = {name: 1.0 if row.operation == "scale" else 0.0 for name, row in ROWS.items()}
+NOMINAL = {name: 1.0 if row.operation == "scale" else 0.0 for name, row in QUANTITIES.items()}
 
 
 def test_every_row_says_what_it_is():
-    assert set(RANGES) == set(ROWS) and not set(DEFAULT_RANGES) & set(OPTIONAL_RANGES)
-    assert set(Randomisation().ranges) == set(DEFAULT_RANGES) and set(Randomisation.all().ranges) == set(ROWS)
-    for row in ROWS.values():
+    assert set(RANGES) == set(QUANTITIES) and not set(DEFAULT_RANGES) & set(OPTIONAL_RANGES)
+    assert set(Randomisation().ranges) == set(DEFAULT_RANGES) and set(Randomisation.all().ranges) == set(QUANTITIES)
+    for row in QUANTITIES.values():
         assert row.operation in ("scale", "add") and row.size in (1, 2, 3) and row.meaning
         assert (row.unit == "") == (row.operation == "scale")
 
 
-@pytest.mark.parametrize("name", ROWS)
+@pytest.mark.parametrize("name", QUANTITIES)
 def test_default_ranges_hold_the_nominal_value(name):
     low, high = Randomisation.all().ranges[name]
     assert low <= NOMINAL[name] <= high and low < high
 
 
-@pytest.mark.parametrize("name", ROWS)
+@pytest.mark.parametrize("name", QUANTITIES)
 def test_draws_fill_their_range_and_no_more(name, rng):
     low, high = RANGES[name]
     drawn = Randomisation.all().draw(name, rng, 2000)
-    assert drawn.shape == (2000, ROWS[name].size)
+    assert drawn.shape == (2000, QUANTITIES[name].size)
     assert drawn.min() >= low and drawn.max() <= high
     for column in drawn.T:  # every component of its own
         assert np.ptp(column) > 0.98 * (high - low)
         assert column.mean() == pytest.approx((low + high) / 2, abs=0.05 * (high - low))
-    if ROWS[name].size > 1:
+    if QUANTITIES[name].size > 1:
         assert abs(np.corrcoef(drawn.T)[0, 1]) < 0.1
 
 
-@pytest.mark.parametrize("name", ROWS)
+@pytest.mark.parametrize("name", QUANTITIES)
 def test_rows_that_are_absent_are_nominal(name, rng):
-    np.testing.assert_array_equal(Randomisation.off().draw(name, rng, 3), np.full((3, ROWS[name].size), NOMINAL[name]))
+    np.testing.assert_array_equal(
+        Randomisation.off().draw(name, rng, 3), np.full((3, QUANTITIES[name].size), NOMINAL[name])
+    )
     only = Randomisation.all().only(name)
     assert list(only.ranges) == [name] and np.ptp(only.draw(name, rng, 10)) > 0
 
@@ -75,7 +77,7 @@ def test_a_range_beyond_what_can_be_is_refused(name, bad):
 def test_an_unknown_row_names_the_known_ones():
     with pytest.raises(ValueError, match="'colour' cannot be randomised; can be: friction, mass") as caught:
         Randomisation({"colour": (0, 1)})
-    assert all(name in str(caught.value) for name in ROWS)
+    assert all(name in str(caught.value) for name in QUANTITIES)
 
 
 @pytest.mark.parametrize("bad", [(1.0, 0.5), (0.5,), (0.5, 1.0, 2.0), (0.5, np.nan), (-np.inf, 1.0), 0.7])
@@ -105,7 +107,7 @@ def test_what_an_environment_takes(tmp_path):
 def test_ranges_are_scaled_where_they_are_given(tmp_path):
     for form in ({"ranges": "all", "scale": 0.5}, {"ranges": Randomisation.all().ranges, "scale": 0.5}):
         np.testing.assert_allclose(as_randomisation(form).ranges["mass"], [0.85, 1.2])
-        assert set(as_randomisation(form).ranges) == set(ROWS)
+        assert set(as_randomisation(form).ranges) == set(QUANTITIES)
     file = tmp_path / "half.yaml"
     file.write_text("scale: 0.5\n")
     assert as_randomisation(str(file)).to_dict() == Randomisation().scaled(0.5).to_dict()

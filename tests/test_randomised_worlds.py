@@ -1,4 +1,4 @@
-"""Every row of the randomisation measurably changes what it names: nothing when off, more when scaled."""
+"""In an environment every randomised quantity changes what it names: nothing when off, more when scaled."""
 
 from __future__ import annotations
 
@@ -11,98 +11,11 @@ import pytest
 import iker_envs  # noqa: F401 (registers the environments)
 from iker_envs.geometry import heading_angle, pose_compose, pose_inverse, quaternion_rotate
 from iker_envs.optics import default_cameras
-from iker_envs.physics.mujoco_sim import MujocoSim
-from iker_envs.randomisation import DEFAULT_RANGES, OPTIONAL_RANGES, ROWS, Randomisation
-from iker_envs.scene import HOME_GRIPPER_QUATERNION, Goal, ObjectModel, Scene, SceneObject, upright_pose
-from iker_envs.sim import Variant, WorldReset
+from iker_envs.randomisation import DEFAULT_RANGES, OPTIONAL_RANGES, QUANTITIES, Randomisation
+from iker_envs.scene import Goal, ObjectModel, Scene, SceneObject, upright_pose
 
-BOX = ObjectModel("box", "box", np.array([0.28, 0.20, 0.11]), 0.6, friction=0.5)
-RACK = ObjectModel("rack", "rack", np.array([0.28, 0.64, 0.10]))
-BOX_ON_RACK = upright_pose([0.5, 0.0, 0.155])
 WORLDS = 12
 
-
-# -- what physics is given shows in how things move --------------------------------------------------------------------
-
-
-def worlds_of(what: str, values, *, at, rack: bool = False) -> MujocoSim:
-    """A box in two worlds that differ in one quantity."""
-    furniture = (SceneObject(RACK, upright_pose([0.5, 0.0, 0.05]), movable=False),) if rack else ()
-    scene = Scene((*furniture, SceneObject(BOX, upright_pose(at))), default_cameras(), np.array([[0.2] * 3, [0.7] * 3]))
-    sim = MujocoSim(scene, 2, num_threads=1)
-    sim.randomize(what, np.arange(2), np.asarray(values, dtype=float)[:, None])
-    closed = np.zeros(2)
-    hand = np.tile([0.0, 0, 1.0, *HOME_GRIPPER_QUATERNION], (2, 1))
-    sim.reset(np.arange(2), WorldReset(hand, closed, np.tile(upright_pose(at), (2, 1, 1)), closed))
-    return sim
-
-
-def height_after(sim: MujocoSim, seconds: float) -> np.ndarray:
-    hand = np.tile([0.0, 0, 1.0, *HOME_GRIPPER_QUATERNION], (2, 1))
-    sim.step(hand, np.zeros(2), round(seconds / sim.substep_s))
-    return sim.state().object_pose[:, 0, 2]
-
-
-def test_friction_shortens_a_slide():
-    sim = worlds_of("friction", [0.3, 0.6], at=[0.45, 0, 0.055])
-    height_after(sim, 0.2)
-    state = sim.get_state()
-    state["state"]["qvel"][:, 0] = 0.6
-    sim.set_state(state)
-    height_after(sim, 1.0)
-    slid = sim.state().object_pose[:, 0, 0] - 0.45
-    assert slid[0] / slid[1] == pytest.approx(2.0, rel=0.15)
-
-
-def test_the_centre_of_mass_decides_what_tips_over():
-    sim = worlds_of("com_offset", [[0, -0.02, 0], [0, 0.02, 0]], at=[0.5, 0.32, 0.156], rack=True)
-    stays, falls = height_after(sim, 1.0)
-    assert stays == pytest.approx(0.155, abs=0.003) and falls < 0.12
-
-
-@pytest.mark.parametrize("sizes", [(1.0,), (1.0, 1.05)])
-def test_a_high_centre_of_mass_loses_no_contacts(sizes):
-    scene = Scene(
-        (SceneObject(RACK, upright_pose([0.5, 0.0, 0.05]), movable=False), SceneObject(BOX, BOX_ON_RACK)),
-        default_cameras(),
-        np.array([[0.2] * 3, [0.7] * 3]),
-    )
-    sim = MujocoSim([Variant(scene, "box", size) for size in sizes], 2, num_threads=1)
-    for what, values in (("geometry", [0, 0]), ("com_offset", [[[0, 0, 0.01]], [[0, 0, -0.01]]])):
-        sim.randomize(what, np.arange(2), np.asarray(values))
-    closed = np.zeros(2)
-    hand = np.tile([0.0, 0, 1.0, *HOME_GRIPPER_QUATERNION], (2, 1))
-    sim.reset(np.arange(2), WorldReset(hand, closed, np.tile(BOX_ON_RACK, (2, 1, 1)), closed))
-    assert height_after(sim, 0.5) == pytest.approx(BOX_ON_RACK[2], abs=0.001)
-
-
-def test_restitution_bounces():
-    sim = worlds_of("restitution", [0.2, 1.0], at=[0.45, 0, 0.155])
-    rebound = np.zeros(2)
-    height_after(sim, 0.16)  # landed
-    for _ in range(20):
-        rebound = np.maximum(rebound, height_after(sim, 0.01) - 0.055)
-    assert rebound[0] > 0.01 > rebound[1]
-
-
-def test_compliance_sinks_deeper():
-    sim = worlds_of("compliance", [0.02, 0.10], at=[0.45, 0, 0.056])
-    hard, soft = 0.055 - height_after(sim, 2.0)
-    assert soft > 3 * max(hard, 1e-6) and soft < 0.01
-
-
-def test_contacts_are_never_softer_than_is_stable():
-    sim = worlds_of("compliance", [0.001, 0.02], at=[0.45, 0, 0.10])
-    first, second = height_after(sim, 1.0)
-    assert first == second
-
-
-def test_an_unknown_quantity_names_the_known_ones():
-    with pytest.raises(ValueError, match="'colour' cannot be randomised here; can be: geometry, friction, mass"):
-        worlds_of("colour", [0, 1], at=[0.45, 0, 0.1])
-
-
-# -- rows of an environment --------------------------------------------------------------------------------------------
 
 SHOE = ObjectModel("shoe", "shoe", np.array([0.28, 0.10, 0.09]), 0.3)
 SCENE = Scene(
@@ -180,7 +93,9 @@ def _field(name: str) -> Callable:
 
 MEASURES: dict[str, Callable] = {
     **{name: _field(name) for name in ("friction", "mass", "com_offset", "compliance", "restitution")},
-    "geometry_scale": lambda env: np.linalg.norm(env.worlds.local_m[:, 0] - env.worlds.local_m[:, 1], axis=-1),
+    "geometry_scale": lambda env: np.linalg.norm(
+        env.worlds.episode.local_m[:, 0] - env.worlds.episode.local_m[:, 1], axis=-1
+    ),
     "object_position": lambda env: _shoe(env)[:, :2],
     "object_yaw": lambda env: heading_angle(_shoe(env)[:, 3:], upright_pose([0, 0, 0])[3:]),
     "gripper_position": lambda env: env.worlds.state.gripper_pose[:, :3],
@@ -195,7 +110,7 @@ MEASURES: dict[str, Callable] = {
 RANGES = {**DEFAULT_RANGES, **OPTIONAL_RANGES}
 
 
-@pytest.mark.parametrize("row", ROWS)
+@pytest.mark.parametrize("row", QUANTITIES)
 def test_a_row_changes_what_it_names_and_only_when_it_is_on(row):
     grasp = row.startswith("grasp_")
     spread = [
@@ -230,9 +145,9 @@ def test_a_larger_shoe_stands_higher_and_its_target_with_it():
     env.reset(seed=0)
     for _ in range(5):
         env.step(np.zeros((WORLDS, 6)))
-    length = np.linalg.norm(env.worlds.local_m[:, 0] - env.worlds.local_m[:, 1], axis=-1)
+    length = np.linalg.norm(env.worlds.episode.local_m[:, 0] - env.worlds.episode.local_m[:, 1], axis=-1)
     heights = 0.045 * length / 0.28
     assert len(np.unique(np.round(length, 6))) >= 4, "of 5 sizes"
     np.testing.assert_allclose(_shoe(env)[:, 2], heights, atol=0.001)
-    np.testing.assert_allclose(env.worlds.target_pose[:, 2], heights, atol=1e-9)
+    np.testing.assert_allclose(env.worlds.episode.target_pose[:, 2], heights, atol=1e-9)
     env.close()

@@ -55,6 +55,8 @@ def solve(position: np.ndarray, rotation: np.ndarray, rng: np.random.Generator, 
     found = np.zeros(len(position), dtype=bool)
     for _ in range(tries):
         left = np.flatnonzero(~found)
+        if not len(left):
+            break
         q = rng.uniform(np.maximum(LOW, -np.pi), np.minimum(HIGH, np.pi), (len(left), 7))
         q[:, 0] = np.arctan2(position[left, 1], position[left, 0]) + rng.normal(0.0, 0.5, len(left))
         for _ in range(iterations):

@@ -12,13 +12,13 @@ from PIL import Image
 
 from iker_agent.asking.prompts import REPAIR
 from iker_agent.learning.curve import draw_curve
-from iker_agent.learning.progress import Row, write_metrics
+from iker_agent.learning.progress import TrainingRow, write_metrics
 from iker_agent.records.report import write_report
 
 PROGRAM = 'import numpy as np\n\ndef get_interaction_data(kp):\n    # the box\n    return "box", ["1"], False, kp\n'
-ROW = Row(
-    **{f.name: 0.5 for f in dataclasses.fields(Row)} | {"steps": 8192, "seconds": 12.0, "goal_error_m": 0.0421},
-)
+_HALVES = {f.name: 0.5 for f in dataclasses.fields(TrainingRow)}
+_KNOWN = {"steps": 8192, "seconds": 12.0, "goal_error_m": 0.0421, "rewards": {"distance": 0.5}}
+ROW = TrainingRow(**_HALVES | _KNOWN)
 STAGE_FILES = (
     "marked.png",
     "poses.json",
@@ -197,11 +197,10 @@ def test_the_verdict_says_why(tmp_path: Path, facts: dict, verdict: str) -> None
 
 def test_refusals_and_the_problem_of_a_stage_that_was_not_carried_out(tmp_path: Path) -> None:
     problem = "no usable program after 3 answers: box is too wide"
-    _run(tmp_path, [_record(1, action="", object="", problem=problem, goal_error_m=None, success_strict=False)])
-    stage = _look(tmp_path, 1)
-    (stage / "goal.json").unlink()
-    asked = [REPAIR.format(reason=reason) for reason in ("box would tip over", "2 < 3 keypoints are listed")]
-    (stage / "prompt.md").write_text("Rules\n\n<!-- user -->\n\n" + "\n\n".join(asked), encoding="utf-8")
+    refusals = ["box would tip over", "2 < 3 keypoints are listed"]
+    undone = {"action": "", "object": "", "goal_error_m": None, "success_strict": False}
+    _run(tmp_path, [_record(1, problem=problem, refusals=refusals, **undone)])
+    (_look(tmp_path, 1) / "goal.json").unlink()
     page = _page(tmp_path)
     words = _words(page)
     assert "Not carried out No usable program after 3 answers: box is too wide." in words

@@ -12,7 +12,6 @@ from gymnasium.envs.registration import EnvSpec
 
 import iker_envs
 from iker_envs.geometry import pose_apply
-from iker_envs.pictures.viewer import RenderModes
 from iker_envs.randomisation import Randomisation
 from iker_envs.scene import Goal, upright_pose
 
@@ -133,7 +132,7 @@ def test_every_world_may_have_a_goal_of_its_own(worlds, form):
         form
     ]
     observation, _ = worlds.reset(seed=0, options={"goals": given, "configuration": 0})
-    local = worlds.worlds.local_m[0]
+    local = worlds.worlds.episode.local_m[0]
     wanted = np.array([pose_apply(pose, local) for pose in POSES])
     np.testing.assert_allclose(targets(observation), wanted, atol=1e-6)
     for step in range(6):  # over the end of an episode
@@ -147,8 +146,8 @@ def test_goals_of_other_objects_are_measured_on_those(worlds):
     goals = [Goal(name, upright_pose([0.45, y, 0.045])) for name, y in (("left_shoe", 0.0), ("right_shoe", -0.2)) * 2]
     observation, _ = worlds.reset(seed=0, options={"goals": goals})
     objects = worlds.worlds.sim.objects
-    assert [objects[k] for k in worlds.worlds.object_index] == ["left_shoe", "right_shoe"] * 2
-    true = worlds.worlds.state.object_pose[np.arange(4), worlds.worlds.object_index, :3]
+    assert [objects[k] for k in worlds.worlds.episode.object_index] == ["left_shoe", "right_shoe"] * 2
+    true = worlds.worlds.state.object_pose[np.arange(4), worlds.worlds.episode.object_index, :3]
     np.testing.assert_allclose(observation[:, 7:10], true, atol=0.006)
     keypoints = observation[:, 14:26].reshape(-1, 4, 3)
     error = np.linalg.norm(keypoints - targets(observation), axis=-1).mean(axis=-1)
@@ -171,7 +170,9 @@ def test_a_grasp_task_takes_goals_too():
     observation, _ = env.reset(seed=0, options={"goals": poses})
     np.testing.assert_allclose(targets(observation).mean(axis=1), poses[:, :3], atol=1e-6)
     observation, _ = env.reset(options={"goals": None})
-    own = [env.worlds.source.task.goal(0, env.worlds.scene_now(w), env.worlds.configuration[w]) for w in range(2)]
+    own = [
+        env.worlds.source.task.goal(0, env.worlds.scene_now(w), env.worlds.episode.configuration[w]) for w in range(2)
+    ]
     np.testing.assert_allclose(targets(observation).mean(axis=1), [g.target_pose[:3] for g in own], atol=1e-3)
     env.close()
 
@@ -179,7 +180,7 @@ def test_a_grasp_task_takes_goals_too():
 def test_a_hand_that_holds_one_object_takes_no_goal_of_another():
     env = gym.make_vec("IKER-ShoeRack-v0", num_envs=1, stage_index=1, free="all")
     env.reset(seed=0)
-    held = env.worlds.goals[0]
+    held = env.worlds.episode.goals[0]
     other = next(name for name in env.worlds.sim.free if name != held.object)
     with pytest.raises(ValueError, match=f"'{other}', but the hand begins with '{held.object}'"):
         env.reset(options={"goals": [Goal(other, held.target_pose, grasp=True)]})
@@ -199,7 +200,7 @@ def test_what_is_no_state_of_this_environment_is_refused(worlds, state):
     np.testing.assert_array_equal(worlds.worlds.observe(), before)
 
 
-OTHERS = [{"randomisation": "off"}, {"free": "all"}, {"observation": "pose"}, {"episode_s": 1.0}]
+OTHERS = [{"randomisation": "off"}, {"free": "near"}, {"observation": "pose"}, {"episode_s": 1.0}, {"start_bank": 2}]
 
 
 @pytest.mark.parametrize("arguments", [*OTHERS, {"rewards": {"bonus": 1.0}}], ids=str)
@@ -232,13 +233,11 @@ def damaged(state, *path):
 
 
 DAMAGES = {
-    "part": (("stage", "sensing", None), "state lacks 'sensing'; it has: fingerprint, .*"),
-    "goals": (("stage", "goals", None), "state lacks 'goals'; it has: fingerprint, .*"),
-    "unknown part": (("stage", "arrays", "age", 1), "arrays has an unknown 'age'; it has: object_index, .*"),
-    "array": (("stage", "arrays", "step_count", np.zeros(3, dtype=int)), r"step_count is .*\(4,\), not int64 \(3,\)"),
-    "one number": (("stage", "sim", "state", "qpos", 0.0), "qpos is an array of .*not float"),
-    "generator": (("stage", "rngs", [{}] * 4), "rngs are states of PCG64 generators, not {}"),
-    "kept": (("kept", "_done", np.zeros(3, dtype=bool)), r"_done is an array of bool \(4,\)"),
+    "part": (("stage", "sensing", None), "the state is damaged: KeyError.*sensing"),
+    "last part": (("stage", "grasps", None), "the state is damaged: KeyError.*grasps"),
+    "array": (("stage", "sim", "state", "qpos", np.zeros((4, 3))), "the state is damaged: ValueError"),
+    "generator": (("stage", "rngs", [{}] * 4), "the state is damaged: "),
+    "kept": (("kept", "_done", None), r"what get_state\(\) of this form of environment gave"),
 }
 
 
@@ -286,9 +285,6 @@ def test_a_window_needs_a_display(monkeypatch):
     with pytest.raises(RuntimeError, match=r"no display here.*use 'rgb_array'") as caught:
         gym.make("IKER-ShoePush-v0", render_mode="human")
     assert "\n" not in str(caught.value)
-    assert list(RenderModes()) == ["rgb_array"] and "human" in RenderModes() and "ansi" not in RenderModes()
-    monkeypatch.setenv("DISPLAY", ":0")
-    assert list(RenderModes()) == ["human", "rgb_array"]
 
 
 def test_the_window_shows_every_step(monkeypatch):

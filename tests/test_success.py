@@ -92,7 +92,7 @@ def test_welded_neighbours_do_not_make_a_task_easier(num_envs):
     for free in ("near", "all"):
         env = gym.make("IKER-ShoeRack-v0").unwrapped
         env.reset(seed=0)
-        policy = WaypointLearner().learn(env.scene, env.goal)
+        policy = WaypointLearner().learn(env.scene, env.goal).policy
         env.close()
         rates.append(evaluate(policy, num_envs=num_envs, seed=5, task="shoe_rack", free=free).success_rate_strict)
     assert abs(rates[0] - rates[1]) <= 0.03 and rates[0] > 0.7

@@ -19,8 +19,9 @@ from iker_agent.learning.policy_files import load_policy
 from iker_agent.learning.ppo_config import PPOConfig
 from iker_agent.learning.progress import read_metrics
 from iker_agent.learning.scalars import SCALARS
-from iker_agent.learning.task_training import TaskTraining, TrainSettings, read_settings, write_settings
+from iker_agent.learning.task_training import TaskTraining
 from iker_agent.learning.training import Training
+from iker_agent.learning.training_folder import TrainSettings, read_settings, write_settings
 from iker_envs.spec import Spec
 
 UPDATE = 8 * 4  # env steps of an update of TINY

@@ -19,7 +19,8 @@ from iker_envs.physics.mujoco_sim import MujocoSim
 from iker_envs.randomisation import Randomisation, as_randomisation
 from iker_envs.scene import HOME_GRIPPER_QUATERNION, Scene
 from iker_envs.sim import Variant, WorldReset
-from iker_envs.stage.making import make_source, make_stage
+from iker_envs.stage.making import make_config, make_source
+from iker_envs.stage.stage import Stage
 from iker_envs.stage.variants import MAX_VARIANTS, _scales
 from iker_envs.task import load_task, task_folders
 
@@ -134,25 +135,25 @@ def test_configurations_with_different_objects_share_a_vector_environment(mixed_
     env = gym.make_vec("IKER-Stage-v0", num_envs=12, task=mixed_task, num_threads=2)
     observation, _ = env.reset(seed=0)
     stage = env.worlds
-    assert set(stage.configuration) == {0, 1, 2}
-    lengths = np.linalg.norm(stage.local_m[:, 0] - stage.local_m[:, 1], axis=-1)
+    assert set(stage.episode.configuration) == {0, 1, 2}
+    lengths = np.linalg.norm(stage.episode.local_m[:, 0] - stage.episode.local_m[:, 1], axis=-1)
     np.testing.assert_allclose(lengths, 0.28)
-    widths = np.linalg.norm(stage.local_m[:, 2] - stage.local_m[:, 3], axis=-1)
-    np.testing.assert_allclose(widths, np.where(stage.configuration == 1, 0.20, 0.10))
+    widths = np.linalg.norm(stage.episode.local_m[:, 2] - stage.episode.local_m[:, 3], axis=-1)
+    np.testing.assert_allclose(widths, np.where(stage.episode.configuration == 1, 0.20, 0.10))
     seen = np.linalg.norm(observation[:, 20:23] - observation[:, 23:26], axis=-1)
     np.testing.assert_allclose(seen, widths, atol=1e-5)
     rack = np.array([stage.scene_now(w).object("rack").pose[0] for w in range(12)])
-    np.testing.assert_allclose(rack, np.where(stage.configuration == 2, 0.90, 0.85))
+    np.testing.assert_allclose(rack, np.where(stage.episode.configuration == 2, 0.90, 0.85))
     for _ in range(5):
         env.step(np.zeros((12, 6)))
     height = stage.state.object_pose[:, stage.sim.objects.index("left_shoe"), 2]
-    np.testing.assert_allclose(height, np.where(stage.configuration == 1, 0.055, 0.045), atol=0.001)
+    np.testing.assert_allclose(height, np.where(stage.episode.configuration == 1, 0.055, 0.045), atol=0.001)
     env.close()
 
 
 def test_each_configuration_is_the_same_alone_and_among_others(mixed_task):
     actions = np.random.default_rng(0).uniform(-1, 1, (8, 6))
-    many = gym.make_vec("IKER-Stage-v0", num_envs=6, task=mixed_task, free="all")
+    many = gym.make_vec("IKER-Stage-v0", num_envs=6, task=mixed_task)
     together = [many.reset(seed=20)[0], *(many.step(np.tile(a, (6, 1)))[0] for a in actions)]
     for world in range(6):
         alone = gym.make("IKER-Stage-v0", task=mixed_task)
@@ -165,7 +166,7 @@ def test_each_configuration_is_the_same_alone_and_among_others(mixed_task):
 def test_sizes_and_configurations_share_the_variants(mixed_task):
     ranges = as_randomisation({"geometry_scale": [0.9, 1.1]})
     _, source, _ = make_source(mixed_task, None, None, ranges)
-    stage = make_stage(source, 2, ranges)
+    stage = Stage(source, 2, make_config(source), ranges)
     assert len(stage.variants.items) == 10 <= MAX_VARIANTS, "2 sets of objects, 5 sizes"
     assert stage.variants.pick(1, 1.06) == 8 and stage.variants.items[8].scale == pytest.approx(1.05)
     stage.close()

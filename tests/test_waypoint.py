@@ -22,7 +22,7 @@ def chain(name: str, index: int, seed: int) -> list[bool]:
         goal = task.goal(stage, scene, index)
         env = gym.make("IKER-Stage-v0", scene=scene, goal=goal).unwrapped
         env.reset(seed=seed, options={"look": True})
-        solved.append(execute(env, WaypointLearner().learn(scene, goal), goal).outcome.success_strict)
+        solved.append(execute(env, WaypointLearner().learn(scene, goal).policy, goal).outcome.success_strict)
         env.close()
         scene = scene.with_poses({goal.object: goal.target_pose})
     return solved

@@ -1,6 +1,6 @@
 """From a request to a goal that can be trusted: ask, find the program, run it, check its goal, else ask again.
 
-    Request, Look  ->  ask  ->  Answer(goal or done, program, refusals)
+    Request, Look  ->  ask  ->  AcceptedProgram(goal or done, code, refusals)
 
 A reply that cannot be used is answered with one concrete reason, at most `repairs` times; then NoAnswer says so. The
 repair dialogue is dropped once a program is accepted: only that program enters the history.
@@ -15,6 +15,8 @@ from iker_agent.asking.goals import Refusal, check_goal, goal_notes
 from iker_agent.asking.prompts import REPAIR, object_poses
 from iker_agent.program import extract_program, run_program
 from iker_agent.program.extract import CUT
+from iker_agent.program.rows import POSE_ROWS
+from iker_agent.program.signatures import signature_named
 from iker_agent.records.run_folder import Folder
 from iker_agent.seeing.look import Look
 from iker_agent.vlm.errors import Unusable
@@ -23,7 +25,7 @@ from iker_envs.scene import Goal
 
 
 @dataclass(frozen=True)
-class Terms:
+class Requirements:
     """What a program must fulfil, and how often it may be asked for again."""
 
     instruction: str = ""
@@ -33,11 +35,11 @@ class Terms:
 
 
 @dataclass(eq=False)
-class Answer:
+class AcceptedProgram:
     """What came of asking; `goal` is None when the program says done. `refusals` holds one reason per repair turn."""
 
     goal: Goal | None = None
-    program: str = ""
+    code: str = ""
     refusals: list[str] = field(default_factory=list)
     notes: tuple[str, ...] = ()  # what was read generously
 
@@ -60,23 +62,22 @@ def ask(
     vlm: VLM,
     request: Request,
     seen: Look,
-    terms: Terms,
-    stage: Folder,
+    wanted: Requirements,
+    folder: Folder,
     on_refusal: Callable[[str], None] = lambda reason: None,
-) -> Answer:
+) -> AcceptedProgram:
     """Ask until a program is accepted; leaves prompt.md, reply.md, program.py, goal.json.
 
     NoAnswer when all repairs are used; errors of the backend (`Unanswered`) pass through.
     """
     refusals: list[str] = []
-    for _ in range(terms.repairs + 1):
-        stage.text("prompt.md", request.markdown())
-        text, outcome = _reply(vlm, request)
-        stage.text("reply.md", text)
-        (stage.path / "program.py").unlink(missing_ok=True)  # that of the answer before
-        if not isinstance(outcome, Refusal):
-            outcome = judge(text, seen, terms, stage)
-        if isinstance(outcome, Answer):
+    for _ in range(wanted.repairs + 1):
+        folder.text("prompt.md", request.markdown())
+        text, unusable = _reply(vlm, request)
+        folder.text("reply.md", text)
+        (folder.path / "program.py").unlink(missing_ok=True)  # that of the answer before
+        outcome = unusable or read_reply(text, seen, wanted, folder)
+        if isinstance(outcome, AcceptedProgram):
             outcome.refusals = refusals
             return outcome
         refusals.append(outcome.reason)
@@ -92,27 +93,28 @@ def _reply(vlm: VLM, request: Request) -> tuple[str, Refusal | None]:
         return (problem.reply.text if problem.reply else ""), Refusal(str(problem))
 
 
-def judge(text: str, seen: Look, terms: Terms, stage: Folder) -> Answer | Refusal:
+def read_reply(text: str, seen: Look, wanted: Requirements, folder: Folder) -> AcceptedProgram | Refusal:
     """Read one reply: its program, run and checked."""
-    code, warnings = extract_program(text, terms.contract)
+    code, warnings = extract_program(text, wanted.contract)
     if code is None:
         return Refusal(warnings[0])
-    stage.text("program.py", code)
-    result = run_program(code, _inputs(seen, terms.contract), terms.contract, check_targets=terms.project)
+    folder.text("program.py", code)
+    result = run_program(code, _inputs(seen, wanted.contract), wanted.contract, check_targets=wanted.project)
     notes = (*warnings, *result.warnings)
     if result.status == "done":
         if CUT in warnings:
             return Refusal(f"the program says done, but {CUT}")
-        stage.json("goal.json", {"done": True})
-        return Answer(None, code, notes=notes)
+        folder.json("goal.json", {"done": True})
+        return AcceptedProgram(None, code, notes=notes)
     if result.status != "ok":
         return Refusal(result.message)
-    goal = check_goal(result, seen.scene, seen.keypoints, terms.instruction, project=terms.project)
+    goal = check_goal(result, seen.scene, seen.keypoints, wanted.instruction, project=wanted.project)
     if isinstance(goal, Refusal):
         return goal
-    stage.json("goal.json", goal)
-    return Answer(goal, code, notes=(*notes, *goal_notes(goal, seen.keypoints)))
+    folder.json("goal.json", goal)
+    return AcceptedProgram(goal, code, notes=(*notes, *goal_notes(goal, seen.keypoints)))
 
 
 def _inputs(seen: Look, contract: str) -> dict:
-    return seen.keypoints.by_label() if contract == "keypoints" else object_poses(seen.scene)
+    is_pose = signature_named(contract).rows is POSE_ROWS
+    return object_poses(seen.scene) if is_pose else seen.keypoints.by_label()

@@ -12,16 +12,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.spatial.transform import Rotation
 
 from iker_agent.program import ProgramResult
 from iker_agent.seeing.keypoints import Keypoints
-from iker_envs.geometry import fit_rigid, pose_compose, tilt_angle
-from iker_envs.planning.collision import deepest_overlap, object_boxes, scene_boxes, support_height
+from iker_envs.geometry import fit_rigid, pose_compose, rotation_angle, tilt_angle
+from iker_envs.planning.collision import deepest_overlap, lowest_m, object_boxes, scene_boxes, support_height
 from iker_envs.planning.grasps import propose_grasps
 from iker_envs.planning.push import push_height
 from iker_envs.reach import reachable
-from iker_envs.scene import HOME_GRIPPER_QUATERNION, Goal, Scene, SceneObject
+from iker_envs.scene import HOME_GRIPPER_QUATERNION, Goal, Scene, SceneObject, turned_pose
 
 MOVED_M = 0.001
 RIGID_NOTE_M = 0.005  # RMS residual in metres up to which rounding explains it; larger ones are told
@@ -29,6 +28,7 @@ RIGID_REFUSE_M = 0.030  # RMS residual in metres; smaller ones are projected ont
 PUSH_TILT_RAD = np.deg2rad(20.0)
 FLIP_RAD = np.deg2rad(100.0)
 MIN_TRAVEL_M = 0.005
+MIN_TURN_RAD = np.deg2rad(5.0)
 MAX_TRAVEL_M = 1.0
 MAX_SUPPORT_GAP_M = 0.04
 MAX_OVERLAP_M = 0.01
@@ -118,8 +118,7 @@ def _from_poses(result: ProgramResult, scene: Scene):
     if result.object not in scene.movable:
         raise _Refused(f"{result.object!r} is not a movable object; movable: {', '.join(scene.movable)}")
     six = result.targets[result.object]
-    x, y, z, w = Rotation.from_euler("xyz", six[3:]).as_quat(canonical=True)
-    return scene.object(result.object), np.array([*six[:3], w, x, y, z]), {}
+    return scene.object(result.object), turned_pose(np.array(six[:3]), six[3:]), {}
 
 
 def _check_motion(obj: SceneObject, pose: np.ndarray, grasp: bool) -> None:
@@ -129,10 +128,8 @@ def _check_motion(obj: SceneObject, pose: np.ndarray, grasp: bool) -> None:
     if not grasp and tilt > PUSH_TILT_RAD:
         raise _Refused(f"pushing cannot tilt {obj.name} by {np.rad2deg(tilt):.0f} degrees; keep it flat or grasp it")
     travel = float(np.linalg.norm(pose[:3] - obj.pose[:3]))
-    turn = float(
-        (Rotation.from_quat(np.roll(pose[3:], -1)) * Rotation.from_quat(np.roll(obj.pose[3:], -1)).inv()).magnitude()
-    )
-    if travel < MIN_TRAVEL_M and turn < np.deg2rad(5.0):
+    turn_rad = float(rotation_angle(pose[3:], obj.pose[3:]))
+    if travel < MIN_TRAVEL_M and turn_rad < MIN_TURN_RAD:
         raise _Refused(f"{obj.name} would stay where it is; return None if the instruction is fulfilled")
     if travel > MAX_TRAVEL_M:
         raise _Refused(f"{obj.name} would travel {travel:.2f} m, farther than the arm reaches")
@@ -146,17 +143,18 @@ def _check_place(obj: SceneObject, pose: np.ndarray, grasp: bool, scene: Scene) 
             f"(x {low[0]:.2f} to {high[0]:.2f}, y {low[1]:.2f} to {high[1]:.2f} m)"
         )
     boxes = object_boxes(obj.model, pose)
-    bottom = min(b.corners()[:, 2].min() for b in boxes)
-    support = support_height(scene, obj.name, pose[:3], float(bottom) + 0.03)
+    others = scene_boxes(scene, skip=[obj.name])
+    bottom = lowest_m(boxes)
+    support = support_height(others, pose[:2], bottom + 0.03)
     if bottom - support > MAX_SUPPORT_GAP_M:
         hint = "a push keeps it on its surface" if not grasp else "nothing there would hold it"
         raise _Refused(f"{obj.name} would end {100 * (bottom - support):.0f} cm above what is under it; {hint}")
     if bottom < -0.02:
         raise _Refused(f"{obj.name} would end {-100 * bottom:.0f} cm below the table")
     if not grasp:
-        tcp = np.array([*pose[:2], push_height(obj.model, pose), *HOME_GRIPPER_QUATERNION])
+        tcp = np.array([*pose[:2], push_height(boxes), *HOME_GRIPPER_QUATERNION])
         if not bool(reachable(tcp)):
             raise _Refused(f"the arm does not reach {obj.name} at its target (x {pose[0]:.2f}, y {pose[1]:.2f} m)")
-    depth, whom = deepest_overlap(boxes, scene_boxes(scene, skip=[obj.name]))
+    depth, whom = deepest_overlap(boxes, others)
     if depth > MAX_OVERLAP_M:
         raise _Refused(f"the target of {obj.name} is {100 * depth:.1f} cm inside {whom}; leave room between them")

@@ -14,12 +14,13 @@ from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
-from scipy.spatial.transform import Rotation
 
+from iker_agent.program.rows import POSE_ROWS
+from iker_agent.program.signatures import signature_named
 from iker_agent.prompt_kinds import PROMPTS, PromptKind
 from iker_agent.vlm.types import Message, Part, Request
 from iker_envs.measure import reached
-from iker_envs.scene import Outcome, Scene
+from iker_envs.scene import Outcome, Scene, position_and_angles
 
 REPAIR = "Your answer cannot be used: {reason}. Answer again with the whole corrected program in one Python code block."
 
@@ -67,7 +68,7 @@ def build_request(
         parts += _history(history, instruction, outcomes)
     now = f"## Now\n\nInstruction: {instruction}"
     poses = object_poses(scene)
-    if prompt.contract == "poses":
+    if signature_named(prompt.contract).rows is POSE_ROWS:
         now += "\n\nObjects (x, y, z in metres, roll, pitch, yaw in radians):\n\n" + _listed(poses)
     parts += [Part(now), Part(image=marked, image_name=image_name)]
     attachments = {"keypoints": dict(keypoints), "poses": poses, "instruction": instruction}
@@ -95,12 +96,7 @@ def _history(history: Sequence[Turn], instruction: str, outcomes: bool) -> list[
 
 def object_poses(scene: Scene) -> dict[str, tuple[float, ...]]:
     """Object name -> (x, y, z, roll, pitch, yaw) in metres and radians: what the pose contract works on."""
-
-    def six(pose: np.ndarray) -> tuple[float, ...]:
-        euler = Rotation.from_quat(np.roll(pose[3:], -1)).as_euler("xyz")
-        return tuple(float(v) for v in (*pose[:3], *euler))
-
-    return {o.name: six(o.pose) for o in scene.objects}
+    return {o.name: position_and_angles(o.pose) for o in scene.objects}
 
 
 def _listed(poses: Mapping[str, tuple[float, ...]]) -> str:

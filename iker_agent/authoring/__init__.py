@@ -1,1 +1,1 @@
-"""For who writes a task: is it sound, and what does it look like?"""
+"""For authors of tasks: whether a task is sound, and what it looks like."""

@@ -7,15 +7,16 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
-from iker_agent.backends import make_vlm
-from iker_agent.config import CONTRACTS, RunConfig
-from iker_agent.experiments.vlm_bench import Row, Summary, bench, results, summarise
+from iker_agent.backends import make_vlm, told
+from iker_agent.commands.terminal import make_console, show_table
+from iker_agent.config import RunConfig
+from iker_agent.experiments.vlm_bench import BenchRow, Summary, bench, results, summarise
 from iker_agent.learning.evaluate import wilson
-from iker_agent.records.run_folder import Folder, fresh_folder
+from iker_agent.program.signatures import CONTRACTS
+from iker_agent.records.run_folder import Folder, claimed_folder
 from iker_agent.vlm.errors import Unanswered
-from iker_envs.task import load_task, task_names
+from iker_envs.task import Task, load_task, task_names
 
 
 def bench_vlm(config: RunConfig, names: Sequence[str], contract: str, samples: int, out: Path | None) -> bool:
@@ -25,45 +26,54 @@ def bench_vlm(config: RunConfig, names: Sequence[str], contract: str, samples: i
     if samples < 1:
         raise ValueError(f"samples is at least 1, not {samples}")
     tasks = [load_task(name) for name in names or task_names()]
-    make_vlm(config, tasks[0])  # wrong settings leave no folder behind
-    folder = Folder(fresh_folder(out, "bench_vlm"))
-    console = Console(highlight=False)
+    vlm = make_vlm(config, tasks[0])  # wrong settings leave no folder behind
+    with claimed_folder(out, "bench_vlm") as folder:
+        return _asked(tasks, CONTRACTS if contract == "both" else (contract,), samples, config, folder, told(vlm))
+
+
+def _asked(
+    tasks: Sequence[Task],
+    contracts: Sequence[str],
+    samples: int,
+    config: RunConfig,
+    folder: Folder,
+    whom: Sequence[str],
+) -> bool:
+    console = make_console()
+    for line in whom:
+        console.print(escape(line))
     rows = []
     problem = ""
     try:
-        for row in bench(tasks, CONTRACTS if contract == "both" else (contract,), samples, config, folder):
+        for row in bench(tasks, contracts, samples, config, folder):
             rows.append(row)
             if not row.right:
-                console.print(f"[yellow]{escape(_place(row))}[/yellow]: {escape(row.reason)}", soft_wrap=True)
+                console.print(f"[yellow]{escape(_place(row))}[/yellow]: {escape(row.reason)}")
     except Unanswered as error:
         problem = str(error)
-    path = folder.json("results.json", results(rows, config, samples))
-    console.print(table(summarise(rows), config))
+    finally:  # also when interrupted: the questions are paid for
+        path = folder.json("results.json", results(rows, config, samples))
+        console.print(f"results: {escape(str(path))}")
+    show_summary(console, summarise(rows), config)
     if problem:
-        console.print(f"[red]ended after {len(rows)} questions[/red]: {escape(problem)}", soft_wrap=True)
-    console.print(f"results: {escape(str(path))}", soft_wrap=True)
+        console.print(f"[red]ended after {len(rows)} questions[/red]: {escape(problem)}")
     return not problem
 
 
-def _place(row: Row) -> str:
+def _place(row: BenchRow) -> str:
     return f"{row.task} {row.configuration} stage {row.stage} sample {row.sample} ({row.contract})"
 
 
-def table(lines: Sequence[Summary], config: RunConfig) -> Table:
-    """Rates of right targets with 95 % Wilson intervals."""
-    who = config.ask.model or config.vlm
-    shown = Table(title=f"{escape(who)}: targets within 5 cm and 15 degrees of the annotated ones")
-    for name, justify in (("contract", "left"), ("task", "left"), ("asked", "right")):
-        shown.add_column(name, justify=justify)
-    for name in ("first answer", "with repairs"):
-        shown.add_column(name, justify="right")
+def show_summary(console: Console, lines: Sequence[Summary], config: RunConfig) -> None:
+    """Print rates of right targets with 95 % Wilson intervals."""
+    rows = []
     for line in lines:
         rates = (_rate(line.first, line.asked), _rate(line.repaired, line.asked))
-        style = "bold" if line.task == "all" else None
-        shown.add_row(
-            line.contract, escape(line.task), str(line.asked), *rates, style=style, end_section=line.task == "all"
-        )
-    return shown
+        rows.append((line.contract, line.task, str(line.asked), *rates))
+    who = config.ask.model or config.vlm
+    numbers = ("asked", "first answer", "with repairs")
+    title = f"{who}: targets within 5 cm and 15 degrees of the annotated ones"
+    show_table(console, ("contract", "task", *numbers), rows, title=title, right=numbers)
 
 
 def _rate(right: int, asked: int) -> str:

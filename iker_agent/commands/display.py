@@ -7,13 +7,11 @@ from __future__ import annotations
 
 from types import TracebackType
 
-from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn
-from rich.table import Table
 
-from iker_agent.learning.progress import Row
+from iker_agent.commands.terminal import is_plain, make_console, show_table
+from iker_agent.learning.progress import TrainingRow
 from iker_agent.records.record import RunResult, StageRecord
 
 _LOG_EVERY_S = 15.0  # without a terminal, one progress line in so many seconds
@@ -23,10 +21,9 @@ class Screen:
     """Prints a run; use as a context manager so that the progress bar is always cleaned up."""
 
     def __init__(self, budget_s: float) -> None:
-        self.console = Console(highlight=False)
+        self.console = make_console()
         self.budget_s = budget_s
         self._bar: Progress | None = None
-        self._task = None
         self._logged_s = 0.0
 
     def __enter__(self) -> Screen:
@@ -40,13 +37,13 @@ class Screen:
         self._logged_s = 0.0
         self.console.print(f"[bold]stage {number}[/bold]  {escape(text)}")
 
-    def learning(self, row: Row) -> None:
+    def learning(self, row: TrainingRow) -> None:
         """One update of the learner, or its look at a policy that was there before."""
         if not row.steps:
             rate = f"{100 * row.eval_strict:.0f} % strict success in fresh copies"
             self.console.print(f"  tried a ready policy: {rate}", soft_wrap=True)
             return
-        if not self.console.is_terminal:
+        if is_plain(self.console):
             if row.seconds - self._logged_s >= _LOG_EVERY_S:
                 self._logged_s = row.seconds
                 self.console.print(f"  learning: {_numbers(row)}", soft_wrap=True)
@@ -54,10 +51,10 @@ class Screen:
         if self._bar is None:
             columns = (TextColumn(" "), BarColumn(12), TextColumn("{task.fields[numbers]}"))
             self._bar = Progress(*columns, console=self.console, transient=True)
-            self._task = self._bar.add_task("", total=1.0, numbers="")
+            self._bar.add_task("", total=1.0, numbers="")
             self._bar.start()
         used = row.seconds / max(row.seconds + row.seconds_left, 1e-9)
-        self._bar.update(self._task, completed=used, numbers=_numbers(row))
+        self._bar.update(self._bar.task_ids[0], completed=used, numbers=_numbers(row))
 
     def _stop(self) -> None:
         if self._bar is not None:
@@ -86,35 +83,23 @@ class Screen:
     def closing(self, result: RunResult, report: str) -> None:
         """The table of all stages and where the report is."""
         end = "task done" if result.success else f"task not done: {result.reason or 'not where it should be'}"
-        table = Table(box=SIMPLE_HEAD, title=escape(end), padding=(0, 1, 0, 0))
-        for name, justify in _COLUMNS:
-            table.add_column(name, justify=justify, no_wrap=name != "action")
-        for row in summary_rows(result):
-            table.add_row(*map(escape, row))
-        self.console.print(table)
+        numbers = [heading for heading in _COLUMNS if heading not in ("action", "success")]
+        show_table(self.console, _COLUMNS, summary_rows(result), title=end, right=numbers)
         self.console.print(f"{result.seconds:.0f} s in all; report: {escape(report)}", soft_wrap=True)
 
 
-_COLUMNS = (
-    ("stage", "right"),
-    ("action", "left"),
-    ("tries", "right"),
-    ("env\nsteps", "right"),
-    ("seconds", "right"),
-    ("keypoint\nerror", "right"),
-    ("strict\nsuccess", "left"),
-)
+_COLUMNS = ("stage", "action", "tries", "steps", "seconds", "keypoints", "success")
 
 
 def summary_rows(result: RunResult) -> list[tuple[str, ...]]:
-    """One row per action, its tries put together: stages, action, tries, env steps, seconds, error in cm, success."""
+    """One row per action, its tries put together; `keypoints` is their error, `success` the strict one."""
     groups: list[list[StageRecord]] = []
     for stage in result.stages:
         if groups and groups[-1][0].action == stage.action and not groups[-1][-1].ok:
             groups[-1].append(stage)
         else:
             groups.append([stage])
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for tries in groups:
         last = tries[-1]
         number = f"{tries[0].number}-{last.number}" if len(tries) > 1 else str(last.number)
@@ -126,7 +111,7 @@ def summary_rows(result: RunResult) -> list[tuple[str, ...]]:
     return rows
 
 
-def _numbers(row: Row) -> str:
+def _numbers(row: TrainingRow) -> str:
     rates = f"success {100 * row.success:.0f} % (strict {100 * row.success_strict:.0f} %)"
     left = f"{row.seconds_left / 60:.1f} min" if row.seconds_left > 90 else f"{row.seconds_left:.0f} s"
     return f"{row.steps / 1000:,.0f} k steps, {rates}, {row.steps_per_s:,.0f}/s, {left} left"

@@ -5,24 +5,25 @@ config  ->  look  ->  ask (without repair turns)  ->  Query(folder, prompt, repl
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 from rich.console import Console
 from rich.markup import escape
-from rich.syntax import Syntax
 
-from iker_agent.asking.ask import Answer, NoAnswer, Terms, ask
+from iker_agent.asking.ask import AcceptedProgram, NoAnswer, Requirements, ask
 from iker_agent.asking.prompts import build_request
-from iker_agent.backends import make_vlm, recorded
+from iker_agent.backends import make_vlm, recorded, told
+from iker_agent.commands.terminal import show_code, show_text
 from iker_agent.config import RunConfig
-from iker_agent.disturb import chosen_task
-from iker_agent.loop import make_world
+from iker_agent.plan import Plan, make_plan
 from iker_agent.prompt_kinds import prompt_kind
-from iker_agent.records.run_folder import Folder, fresh_folder
-from iker_agent.seeing.look import look
+from iker_agent.records.run_folder import Folder, claimed_folder
+from iker_agent.seeing.look import Look, look
 from iker_agent.vlm.errors import Unanswered
+from iker_agent.vlm.types import VLM
+from iker_agent.worlds import make_world, pose_estimator
 from iker_envs.scene import Goal
 
 
@@ -31,8 +32,9 @@ class Query:
     """What came of a question: the files are in `folder`; `problem` says why there is no answer."""
 
     folder: Path
-    answer: Answer | None
+    answer: AcceptedProgram | None
     problem: str = ""
+    told: Sequence[str] = ()  # whom it went to
 
     def text(self, name: str) -> str:
         """A file of the folder, empty if it was not written."""
@@ -42,34 +44,46 @@ class Query:
 
 def query(config: RunConfig, out: Path | None) -> Query:
     """Look at the start of a task and ask once."""
-    task = chosen_task(config)
-    instruction = config.instruction or task.configuration(config.configuration).instruction
-    backend = make_vlm(config, task)
-    folder = Folder(fresh_folder(out, f"{task.name}_query"))
+    plan = make_plan(config)
+    backend = make_vlm(config, plan.task)
+    with claimed_folder(out, f"{plan.task.name}_query") as folder:
+        return _answered(plan, backend, folder)
+
+
+def _answered(plan: Plan, backend: VLM, folder: Folder) -> Query:
+    config = plan.config
     vlm = recorded(config, backend, folder.path / "vlm")
-    env = make_world(task, "" if config.disturb else config.task)
-    try:
-        env.reset(seed=config.seed, options={"configuration": config.configuration, "look": True})
-        seen = look(env, config.perception, np.random.default_rng([config.seed, 1]), folder, config.run.contract)
-    finally:
-        env.close()
+    seen = _look(plan, folder)
     prompt = prompt_kind(config.prompt, config.run.contract)
-    request = build_request(instruction, seen.marked, seen.keypoints.by_label(), seen.scene, prompt=prompt)
-    terms = Terms(instruction, config.run.contract, config.goal.project, repairs=0)
+    request = build_request(plan.instruction, seen.marked, seen.keypoints.by_label(), seen.scene, prompt=prompt)
+    wanted = Requirements(plan.instruction, config.run.contract, config.goal.project, repairs=0)
     try:
-        return Query(folder.path, ask(vlm, request, seen, terms, folder))
+        return Query(folder.path, ask(vlm, request, seen, wanted, folder), told=told(backend))
     except (NoAnswer, Unanswered) as problem:
-        return Query(folder.path, None, str(problem))
+        return Query(folder.path, None, str(problem), told(backend))
+
+
+def _look(plan: Plan, folder: Folder) -> Look:
+    """The first look of a run of the plan."""
+    config = plan.config
+    world = make_world(config, plan.task)
+    try:
+        world.reset(seed=config.seed, options={"configuration": plan.configuration, "look": True})
+        return look(world, pose_estimator(config), folder, config.run.contract)
+    finally:
+        world.close()
 
 
 def show(result: Query, console: Console) -> None:
     """Print the marked image's path, the prompt, the reply, the program and the goal."""
     console.print(f"[bold]marked image[/bold]  {escape(str(result.folder / 'marked.png'))}", soft_wrap=True)
+    for line in result.told:
+        console.print(escape(line), soft_wrap=True)
     for title, name in (("prompt", "prompt.md"), ("reply", "reply.md")):
         console.rule(title)
-        console.print(result.text(name) or "nothing", markup=False, soft_wrap=True)
+        show_text(console, result.text(name) or "nothing")
     console.rule("program")
-    console.print(Syntax(result.text("program.py"), "python", background_color="default", word_wrap=True))
+    show_code(console, result.text("program.py"))
     console.rule("goal")
     console.print(_verdict(result), soft_wrap=True)
 

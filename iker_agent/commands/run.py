@@ -1,31 +1,35 @@
 """What `iker run` and `iker replay` do once their settings are put together.
 
-start_run(config, out)       ->  run folder with report, exit code
+start_run(config, out)       ->  run folder with report; was the task done?
 replay_run(folder, out)      ->  the run again from its record, goals compared bit by bit
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
 from rich.markup import escape
 
-from iker_agent.backends import make_vlm
+from iker_agent.backends import make_vlm, told
 from iker_agent.commands.display import Screen
+from iker_agent.commands.ending import need
 from iker_agent.config import RunConfig, make_config
-from iker_agent.disturb import chosen_task
-from iker_agent.learners import Learner, make_learner
+from iker_agent.learners import make_learner
+from iker_agent.learning.learner import Learned, Learner
 from iker_agent.learning.policy_files import load_policy
-from iker_agent.loop import run_task
+from iker_agent.loop import carry_out
+from iker_agent.plain_text import echo
+from iker_agent.plan import Plan, make_plan
 from iker_agent.records.record import RunResult
 from iker_agent.records.report import write_report
-from iker_agent.records.run_folder import Folder, fresh_folder
+from iker_agent.records.run_folder import Folder, claimed_folder
 from iker_agent.vlm.replay import Replay
 from iker_agent.vlm.types import VLM
+from iker_envs.documents import RECORD_LIMITS, read_document
 from iker_envs.randomisation import as_randomisation
 from iker_envs.scene import Goal, Scene
 from iker_envs.spec import spec_of
@@ -33,27 +37,38 @@ from iker_envs.spec import spec_of
 
 def start_run(config: RunConfig, out: Path | None) -> bool:
     """Run a task into a fresh folder with a report; True if it is done."""
-    task = chosen_task(config)
-    task.configuration(config.configuration)
+    plan = make_plan(config)
     as_randomisation(config.randomisation)
-    vlm = make_vlm(config, task)  # wrong settings leave no folder behind
-    folder = Folder(fresh_folder(out, task.name))
-    result = _run(config, folder, vlm)
-    return result is not None and result.success
+    need(*(("torch", "skrl") if config.learner == "ppo" else ()))
+    need(*(("imageio_ffmpeg",) if config.run.video else ()))
+    vlm = make_vlm(config, plan.task)  # wrong settings leave no folder behind
+    with claimed_folder(out, plan.task.name) as folder:
+        return _carry_out(plan, folder, vlm).success
 
 
-def _run(config: RunConfig, folder: Folder, vlm: VLM, learner: Learner | None = None) -> RunResult | None:
-    instruction = config.instruction or chosen_task(config).configuration(config.configuration).instruction
-    with Screen(config.learn.budget_s) as screen:
-        screen.console.print(f"[bold]{escape(instruction)}[/bold]")
+def _carry_out(plan: Plan, folder: Folder, vlm: VLM, learner: Learner | None = None) -> RunResult:
+    """Run and report; a run that is interrupted or breaks off leaves its report before the exception goes on."""
+    with Screen(plan.config.learn.budget_s) as screen:
         try:
-            result = run_task(config, folder, screen, vlm, learner)
-        except KeyboardInterrupt:
-            write_report(folder.path)
-            screen.note(f"interrupted; what was done so far is in {folder.path}")
-            return None
-        screen.closing(result, str(write_report(folder.path)))
+            screen.console.print(f"[bold]{escape(plan.instruction)}[/bold]")
+            for line in told(vlm):
+                screen.note(line)
+            result = carry_out(plan, folder, screen, vlm, learner)
+            screen.closing(result, str(write_report(folder.path)))
+        except BaseException as end:  # is raised again; Ctrl-C is no Exception
+            if _left_readable(folder) and not isinstance(end, BrokenPipeError):
+                echo(f"what was done so far is in {folder.path}", err=True)
+            raise
     return result
+
+
+def _left_readable(folder: Folder) -> bool:
+    """Give a run that cannot go on a report of what was done; False if nothing was."""
+    if not (folder.path / "run.json").exists():
+        return False
+    with suppress(OSError):  # a full disk: the report may be what does not fit, all else is there
+        write_report(folder.path)
+    return True
 
 
 @dataclass(frozen=True)
@@ -71,18 +86,17 @@ class Comparison:
         return bool(self.equal) and not self.different
 
 
-def replay_run(run: Path, out: Path | None) -> Comparison | None:
-    """Execute a recorded run again, with its answers and policies; None if it is interrupted.
+def replay_run(run: Path, out: Path | None) -> Comparison:
+    """Execute a recorded run again, with its answers and policies.
 
     No model is asked and nothing is trained, except in stages whose policy is not in the run folder. ValueError if the
     folder does not hold a recorded run.
     """
-    config = recorded_config(run)
+    plan = make_plan(recorded_config(run))
     vlm = Replay(run, "order")
-    learner = _StoredPolicies(run, config)
-    folder = Folder(fresh_folder(out, f"{run.resolve().name}_replay"))
-    if _run(config, folder, vlm, learner) is None:
-        return None
+    learner = _StoredPolicies(run, plan.config)
+    with claimed_folder(out, f"{run.resolve().name}_replay") as folder:
+        _carry_out(plan, folder, vlm, learner)
     names = sorted(p.parent.name for p in run.glob("stage_*/goal.json"))
     same = [n for n in names if _content(run / n / "goal.json") == _content(folder.path / n / "goal.json")]
     different = [n for n in names if n not in same]
@@ -95,11 +109,11 @@ def _content(path: Path) -> bytes | None:
 
 def recorded_config(run: Path) -> RunConfig:
     """The settings in run.json of a run folder; ValueError if there are none."""
+    if not (run / "run.json").exists():
+        raise ValueError(f"{str(run)!r} is not a run folder: it has no run.json")
     try:
-        config = _known(json.loads((run / "run.json").read_text(encoding="utf-8"))["config"], RunConfig())
-    except (FileNotFoundError, NotADirectoryError):
-        raise ValueError(f"{str(run)!r} is not a run folder: it has no run.json") from None
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):  # no JSON, or JSON of another form
+        config = _known(read_document(run / "run.json", RECORD_LIMITS)["config"], RunConfig())
+    except (ValueError, KeyError, TypeError, AttributeError):  # no JSON, or JSON of another form
         raise ValueError(f"run.json of {str(run)!r} cannot be read") from None
     return make_config((), "", **config)
 
@@ -119,14 +133,14 @@ class _StoredPolicies:
 
     def __init__(self, run: Path, config: RunConfig) -> None:
         self.run = run
-        self.first_seed = config.seed
         self.otherwise = make_learner(config)
-        self.trained = []
+        self.trained: list[str] = []
 
-    def __call__(self, scene: Scene, goal: Goal, init, seed: int, report) -> Any:
-        stage = f"stage_{seed - self.first_seed:02d}"  # a stage learns with the run's seed plus its number
-        path = self.run / stage / "policy.safetensors"
+    def learn(self, scene: Scene, goal: Goal, *, stage: int = 1, **rest: Any) -> Learned:
+        """The policy of the run's own stage `stage`; where there is none, it is learned again."""
+        name = f"stage_{stage:02d}"
+        path = self.run / name / "policy.safetensors"
         if path.is_file():
-            return load_policy(path, spec_of(scene)), []
-        self.trained.append(stage)
-        return self.otherwise(scene, goal, init, seed, report)
+            return Learned(load_policy(path, spec_of(scene)))
+        self.trained.append(name)
+        return self.otherwise.learn(scene, goal, stage=stage, **rest)

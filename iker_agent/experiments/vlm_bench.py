@@ -1,6 +1,6 @@
 """`iker bench vlm`: how often does a model's program put the target where the task's annotation has it?
 
-    tasks x arrangements x stages x samples  ->  look, ask, check  ->  Row  ->  table with Wilson intervals, JSON
+    tasks x arrangements x stages x samples  ->  look, ask, check  ->  BenchRow  ->  table with Wilson intervals, JSON
 
 Nothing is learned and nothing moves: every stage begins as if those before it had gone perfectly, with their annotated
 programs as history. The last question of each arrangement shows the finished task; the right answer is done. A target
@@ -15,10 +15,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 
-import gymnasium as gym
 import numpy as np
 
-from iker_agent.asking.ask import Answer, NoAnswer, Terms, ask
+from iker_agent.asking.ask import AcceptedProgram, NoAnswer, Requirements, ask
 from iker_agent.asking.prompts import Turn, build_request
 from iker_agent.backends import make_vlm, recorded
 from iker_agent.config import RunConfig
@@ -29,7 +28,8 @@ from iker_agent.seeing.look import see
 from iker_agent.vlm.budget import Budget
 from iker_envs.geometry import pose_apply, rotation_angle
 from iker_envs.measure import keypoint_error
-from iker_envs.scene import Goal, Scene, View
+from iker_envs.pictures.still import still_view
+from iker_envs.scene import Scene
 from iker_envs.spec import Spec
 from iker_envs.task import Task
 
@@ -38,7 +38,7 @@ NEAR_RAD = float(np.deg2rad(15.0))
 
 
 @dataclass(frozen=True)
-class Row:
+class BenchRow:
     """One question and what came of it; errors are None where no target was given."""
 
     task: str
@@ -70,7 +70,7 @@ class Summary:
 
 
 def bench(tasks: Sequence[Task], contracts: Sequence[str], samples: int, config: RunConfig, folder: Folder):
-    """Yield a Row per question; everything that was asked and answered is left in the folder."""
+    """Yield a BenchRow per question; everything that was asked and answered is left in the folder."""
     shared = None if config.vlm == "annotated" else Budget(make_vlm(config, tasks[0]), config.ask)
     for contract in contracts:
         for task in tasks:
@@ -81,14 +81,14 @@ def bench(tasks: Sequence[Task], contracts: Sequence[str], samples: int, config:
                     yield from _questions(task, chosen, sample, vlm, folder)
 
 
-def _questions(task: Task, config: RunConfig, sample: int, vlm, folder: Folder) -> Iterator[Row]:
+def _questions(task: Task, config: RunConfig, sample: int, vlm, folder: Folder) -> Iterator[BenchRow]:
     index = config.configuration
     contract = config.run.contract
     scene = task.sample(np.random.default_rng([config.seed, sample]), index)
     stages = task.configuration(index).stages
     history: list[Turn] = []
     for number in range(1, len(stages) + 2):
-        seen = see(scene, _view(scene), contract)
+        seen = see(scene, still_view(scene), contract)
         name = f"{task.name}_{index}_stage{number}_sample{sample}_{contract}"
         place = Folder(folder.path / name)
         place.image("marked.png", seen.marked)
@@ -101,39 +101,28 @@ def _questions(task: Task, config: RunConfig, sample: int, vlm, folder: Folder) 
             prompt=prompt_kind(config.prompt, contract),
             outcomes=False,
         )
-        terms = Terms("", contract, config.goal.project, config.run.repairs)
-        row = Row(task.name, index, number, sample, contract, right=False, answers=0)
+        wanted = Requirements("", contract, config.goal.project, config.run.repairs)
+        row = BenchRow(task.name, index, number, sample, contract, right=False, answers=0)
         try:
-            answer = ask(vlm, request, seen, terms, place)
+            accepted = ask(vlm, request, seen, wanted, place)
         except NoAnswer as problem:
             yield replace(row, answers=len(problem.refusals), reason=problem.refusals[-1])
         else:
-            yield _judged(row, answer, task, scene)
+            yield _scored(row, accepted, task, scene)
         if number <= len(stages):
             history.append(Turn(seen.marked, f"../{name}/marked.png", stages[number - 1].programs.get(contract, "")))
             goal = task.goal(number - 1, scene, index)
             scene = scene.with_poses({goal.object: goal.target_pose})
 
 
-def _view(scene: Scene) -> View:
-    still = Goal(scene.movable[0], scene.object(scene.movable[0]).pose)
-    asked = tuple(c for c in scene.cameras if c.name == scene.query_camera)  # no other picture is needed
-    env = gym.make("IKER-Stage-v0", scene=replace(scene, cameras=asked), goal=still, randomisation="off").unwrapped
-    try:
-        env.reset(seed=0, options={"look": True})
-        return env.view()
-    finally:
-        env.close()
-
-
-def _judged(row: Row, answer: Answer, task: Task, scene: Scene) -> Row:
+def _scored(row: BenchRow, accepted: AcceptedProgram, task: Task, scene: Scene) -> BenchRow:
     """The row with its verdict: any stage that is still to come may be chosen, tasks leave the order open."""
-    row = replace(row, answers=answer.answers)
+    row = replace(row, answers=accepted.answers)
     stages = task.configuration(row.configuration).stages
-    if answer.goal is None:
+    if accepted.goal is None:
         done = row.stage > len(stages)
         return replace(row, right=done, reason="" if done else "said done too early")
-    goal = answer.goal
+    goal = accepted.goal
     goals = [task.goal(k, scene, row.configuration) for k in range(row.stage - 1, len(stages))]
     wanted = next((g for g in goals if g.object == goal.object), None)
     if wanted is None:
@@ -147,7 +136,7 @@ def _judged(row: Row, answer: Answer, task: Task, scene: Scene) -> Row:
     return replace(row, right=right, error_m=error, error_deg=float(np.rad2deg(angle)), reason=reason)
 
 
-def summarise(rows: Sequence[Row]) -> list[Summary]:
+def summarise(rows: Sequence[BenchRow]) -> list[Summary]:
     """One line per contract and task, then one over all tasks of the contract."""
     lines = []
     for contract in dict.fromkeys(r.contract for r in rows):
@@ -158,7 +147,7 @@ def summarise(rows: Sequence[Row]) -> list[Summary]:
     return lines
 
 
-def results(rows: Sequence[Row], config: RunConfig, samples: int) -> dict:
+def results(rows: Sequence[BenchRow], config: RunConfig, samples: int) -> dict:
     """results.json: what was asked of whom, the summary with intervals, every row."""
     settings = config.to_dict()
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]

@@ -4,6 +4,9 @@
 
 Truncated episodes bootstrap from the observation that ended them, not from the one after the reset; after every update
 `facts` says how far it went.
+
+Three fields of skrl's PPO are used that have no public name (skrl 2.1): `_current_next_observations`, from which the
+next rollout goes on, and `_observation_preprocessor` and `_value_preprocessor`, the normalisers that it has made.
 """
 
 from __future__ import annotations
@@ -20,17 +23,18 @@ from skrl.resources.schedulers.torch import KLAdaptiveLR
 
 from iker_agent.learning.network import ActorCritic, Normaliser
 from iker_agent.learning.ppo_config import PPOConfig
-from iker_envs.vector_env import StageVectorEnv
+from iker_agent.learning.training_worlds import TrainingWorlds
 
-_MIN_LOG_STD = -3.0
-_MAX_LOG_STD = 0.0
+DEVICE = "cpu"  # physics and network are small and share memory
+_MIN_LOG_STD = -3.0  # of the actions: a standard deviation of 0.05
+_MAX_LOG_STD = 0.0  # of 1
 
 
 class _Model(GaussianMixin, DeterministicMixin, Model):
     """skrl's view of ActorCritic: policy and value share one trunk."""
 
     def __init__(self, network: ActorCritic, observation_space, action_space) -> None:
-        Model.__init__(self, observation_space=observation_space, action_space=action_space, device="cpu")
+        Model.__init__(self, observation_space=observation_space, action_space=action_space, device=DEVICE)
         GaussianMixin.__init__(self, role="policy", min_log_std=_MIN_LOG_STD, max_log_std=_MAX_LOG_STD)
         DeterministicMixin.__init__(self, role="value")
         self.network = network
@@ -60,6 +64,11 @@ class FinalObservationPPO(PPO):
 
     facts = UpdateFacts(math.nan, math.nan, math.nan)
 
+    @property
+    def value_normaliser(self) -> torch.nn.Module:
+        """Running mean and standard deviation of the returns."""
+        return self._value_preprocessor
+
     def record_transition(self, *, next_observations, infos, **rest) -> None:
         """As skrl's, with `infos["final_obs"]` in place of the observation after the reset for the bootstrap only."""
         super().record_transition(next_observations=infos["final_obs"], infos=infos, **rest)
@@ -67,13 +76,13 @@ class FinalObservationPPO(PPO):
 
     def update(self, *, timestep: int, timesteps: int) -> None:
         """As skrl's, then `facts`."""
-        values = self.memory.get_tensor_by_name("values").clone()  # skrl normalises them in place
+        values = self.memory.get_tensor_by_name("values").clone()  # skrl normalises those in the memory in place
         super().update(timestep=timestep, timesteps=timesteps)
         with torch.no_grad():
             self.facts = UpdateFacts(self._kl(), self._entropy(), self._explained_variance(values))
 
     def _kl(self) -> float:
-        """Schulman's estimate of the divergence, never negative, over the whole rollout."""
+        """Mean of r - 1 - log r over the rollout, r the ratio of the probabilities; never negative (Schulman 2020)."""
         seen, taken, before = (self._rollout_of(name) for name in ("observations", "actions", "log_prob"))
         inputs = {"observations": self._observation_preprocessor(seen), "taken_actions": taken}
         ratio = self.policy.act(inputs, role="policy")[1]["log_prob"] - before
@@ -93,7 +102,7 @@ class FinalObservationPPO(PPO):
 
 
 def make_agent(
-    network: ActorCritic, normaliser: Normaliser, env: StageVectorEnv, config: PPOConfig
+    network: ActorCritic, normaliser: Normaliser, env: TrainingWorlds, config: PPOConfig
 ) -> FinalObservationPPO:
     """skrl's agent around our network and normaliser."""
     cfg = PPO_CFG()
@@ -110,19 +119,20 @@ def make_agent(
         "max_lr": config.max_learning_rate,
     }
     cfg.ratio_clip = config.ratio_clip
-    cfg.value_clip = 0.0
+    cfg.value_clip = 0.0  # none
     cfg.value_loss_scale = config.value_loss
     cfg.grad_norm_clip = config.max_grad_norm
     cfg.time_limit_bootstrap = True
     cfg.observation_preprocessor = lambda: normaliser
     cfg.value_preprocessor = RunningStandardScaler
-    cfg.value_preprocessor_kwargs = {"size": 1, "device": "cpu"}
-    cfg.experiment.write_interval = cfg.experiment.checkpoint_interval = 0
+    cfg.value_preprocessor_kwargs = {"size": 1, "device": DEVICE}
+    cfg.experiment.write_interval = 0  # scalars.py and checkpoint.py do both
+    cfg.experiment.checkpoint_interval = 0
     spaces = {"observation_space": env.single_observation_space, "action_space": env.single_action_space}
     model = _Model(network, **spaces)
-    memory = RandomMemory(memory_size=config.horizon, num_envs=env.num_envs, device="cpu")
+    memory = RandomMemory(memory_size=config.horizon, num_envs=env.num_envs, device=DEVICE)
     models = {"policy": model, "value": model}
-    agent = FinalObservationPPO(models=models, memory=memory, cfg=cfg, device="cpu", **spaces)
+    agent = FinalObservationPPO(models=models, memory=memory, cfg=cfg, device=DEVICE, **spaces)
     agent.init()
     agent.enable_training_mode(True)
     return agent

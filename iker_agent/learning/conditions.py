@@ -4,17 +4,19 @@
     "on" | "off" | "shifted" | a file   ->  conditions            ->  Randomisation, seed
 
 The shifted world is one that no policy was trained in: every range half as wide again, larger pose noise, and late
-observations where the simulator knows that row. What a task's file fixes (where objects start) is as in training.
+observations. What a task's file fixes (where objects start) is as in training.
 """
 
 from __future__ import annotations
 
-from iker_agent.learning.distributed import seed_for
-from iker_envs.randomisation import ROWS, Randomisation, as_randomisation
+import numpy as np
 
-SHIFT = 1.5  # factor on all ranges
+from iker_agent.learning.distributed import seed_for
+from iker_envs.randomisation import Randomisation, as_randomisation
+
+SHIFT = 1.5  # factor on the width of all ranges
 SHIFTED_NOISE = {"observation_position": (-0.005, 0.005), "observation_rotation": (-0.0349, 0.0349)}  # 5 mm, 2 degrees
-SHIFTED_LATENCY = {"observation_latency": (1.0, 1.0)}  # one step; used once iker_envs.randomisation.ROWS has the row
+SHIFTED_LATENCY = {"observation_latency": (1.0, 1.0)}  # ticks
 _SHIFTED_SEED = 7  # the shifted world has its own seed: no start, mass or friction is met in both
 
 
@@ -22,9 +24,8 @@ def conditions(randomisation: str, seed: int) -> tuple[Randomisation, int]:
     """The randomisation of an evaluation, and the seed of its worlds."""
     if randomisation != "shifted":
         return as_randomisation(randomisation), seed
-    late = {name: limits for name, limits in SHIFTED_LATENCY.items() if name in ROWS}
-    ranges = {**Randomisation().scaled(SHIFT).ranges, **SHIFTED_NOISE, **late}
-    return Randomisation(ranges), seed_for(seed, _SHIFTED_SEED)
+    added = {name: np.array(low_high) for name, low_high in {**SHIFTED_NOISE, **SHIFTED_LATENCY}.items()}
+    return Randomisation({**Randomisation().scaled(SHIFT).ranges, **added}), seed_for(seed, _SHIFTED_SEED)
 
 
 def parse_configurations(text: str, count: int) -> list[int]:

@@ -13,14 +13,15 @@ from dataclasses import asdict, dataclass
 from math import sqrt
 from typing import Any
 
-import gymnasium as gym
 import numpy as np
 
-import iker_envs  # noqa: F401 (registers the environments)
 from iker_agent.learning.distributed import seed_for
 from iker_agent.learning.policy import Policy
+from iker_agent.learning.training_worlds import make_worlds
 from iker_envs.measure import Errors
 from iker_envs.vector_env import StageVectorEnv
+
+_Z_95 = 1.959964  # the standard normal distribution has 95 % within so many standard deviations
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ def wilson(successes: int, trials: int) -> tuple[float, float]:
     """95 % score interval of a proportion."""
     if trials == 0:
         return 0.0, 1.0
-    z = 1.959964
+    z = _Z_95
     p = successes / trials
     centre = p + z * z / (2 * trials)
     spread = z * sqrt(p * (1 - p) / trials + z * z / (4 * trials * trials))
@@ -103,16 +104,22 @@ def evaluate_task(
 
 def make_copies(num_envs: int, **make: Any) -> StageVectorEnv:
     """A vector environment for evaluation: episodes do not start anew by themselves."""
-    return gym.make_vec("IKER-Stage-v0", num_envs=num_envs, autoreset_mode="disabled", **make)
+    return make_worlds(num_envs, autoreset_mode="disabled", **make)
 
 
 def run_episodes(env: StageVectorEnv, policy: Policy, seed: int, configuration: int | None) -> np.ndarray:
-    """One episode in every world, `finish()` included: (N, 3) of success, strict success, keypoint error in metres."""
+    """One episode in every world, `finish()` included: (N, 3) of success, strict success, keypoint error in metres.
+
+    A world in which the policy gives an action that is not finite has failed; its hand stays where it is in that tick.
+    """
     observation, _ = env.reset(seed=seed, options={"configuration": configuration})
     lost = ~env.worlds.grasped if env.worlds.goal.grasp else np.zeros(env.num_envs, dtype=bool)
-    for _ in range(env.worlds.config.max_steps):
-        observation, _, terminated, _, _ = env.step(policy.act(observation))
-        lost = lost | terminated
+    for _ in range(env.worlds.config.max_steps):  # the worlds themselves: those that are lost wait for the others
+        actions = policy.act(observation).astype(np.float64)
+        broken = ~np.all(np.isfinite(actions), axis=-1)
+        _, lost_now, _ = env.worlds.step(np.where(broken[:, None], 0.0, actions))
+        observation = env.worlds.observe()
+        lost = lost | lost_now | broken
     errors: Errors = env.finish()
     return np.stack([errors.success & ~lost, errors.strict & ~lost, errors.goal_m], axis=-1).astype(float)
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import gymnasium as gym
 import numpy as np
 from gymnasium.vector.utils import batch_space
 
@@ -17,13 +16,14 @@ from iker_agent.learning.evaluate import evaluate
 from iker_agent.learning.network import NetworkPolicy
 from iker_agent.learning.shipped import Stages
 from iker_agent.learning.training import Judge
+from iker_agent.learning.training_worlds import TrainingWorlds, make_worlds
 from iker_envs.vector_env import StageVectorEnv
 
 
 class Mixture:
-    """Vector environments in a row, rows of one behind those of the other; `stage` is the first one's.
+    """Several vector environments as one, the worlds of the first coming first.
 
-    What training needs of a vector environment, no more.
+    A TrainingWorlds whose `worlds` are those of the first one.
     """
 
     def __init__(self, envs: Sequence[StageVectorEnv]) -> None:
@@ -42,10 +42,14 @@ class Mixture:
         return np.concatenate(parts), {}
 
     def step(self, actions: np.ndarray):
-        """One tick everywhere; actions (N, 6)."""
+        """One tick everywhere; actions (N, 6). The info is without "final_info", which only some parts may have."""
         shares = np.split(actions, self._ends)
         *columns, infos = zip(*(env.step(share) for env, share in zip(self.envs, shares, strict=True)), strict=True)
-        info = {name: np.concatenate([part[name] for part in infos]) for name in infos[0]}
+        info = {
+            name: np.concatenate([part[name] for part in infos])
+            for name in infos[0]
+            if name.lstrip("_") != "final_info"
+        }
         return *map(np.concatenate, columns), info
 
     def close(self) -> None:
@@ -54,8 +58,8 @@ class Mixture:
             env.close()
 
 
-def make_mixture(stages: Stages, num_envs: int, **make: Any) -> StageVectorEnv | Mixture:
-    """Training worlds, as equally many of every stage as goes; ValueError where one policy cannot serve all."""
+def make_mixture(stages: Stages, num_envs: int, **make: Any) -> TrainingWorlds:
+    """Training worlds, shared out evenly among the stages; ValueError if one policy cannot serve all of them."""
     shares = [num_envs // len(stages) + (index < num_envs % len(stages)) for index in range(len(stages))]
     envs = [_worlds(stage, share, make) for stage, share in zip(stages, shares, strict=True)]
     specs = {env.worlds.config.spec for env in envs}
@@ -68,11 +72,11 @@ def make_mixture(stages: Stages, num_envs: int, **make: Any) -> StageVectorEnv |
 
 def _worlds(stage: tuple[str, int], num_envs: int, make: dict[str, Any]) -> StageVectorEnv:
     name, index = stage
-    return gym.make_vec("IKER-Stage-v0", num_envs=num_envs, task=name, stage_index=index, random_first_age=True, **make)
+    return make_worlds(num_envs, task=name, stage_index=index, random_first_age=True, **make)
 
 
 def mixture_judge(stages: Stages, num_envs: int, **make: Any) -> Judge:
-    """Judges a policy by its mean deterministic strict success on fresh copies, as many of every stage."""
+    """Judges a policy by its deterministic strict success on fresh copies, the mean over the stages."""
 
     def judge(policy: NetworkPolicy, seed: int) -> float:
         share = max(1, num_envs // len(stages))

@@ -17,24 +17,30 @@ import torch
 from torch import nn
 
 from iker_agent.learning.policy import save_policy
-from iker_envs.spec import NUM_KEYPOINTS, Spec
+from iker_agent.learning.stored import shown
+from iker_envs.spec import NUM_KEYPOINTS, ObservedKeypoints, Spec, unpack_observation
 
 HIDDEN = (256, 128, 64)  # paper, Section III-D
 _FINE_M = 0.03  # scale of the saturating copy of the error: the last centimetres stay visible
 _STD_FLOOR = 0.05  # components that hardly vary in training (a fixed target) are not blown up
-_CLIP = 5.0
+_CLIP = 5.0  # standard deviations
+_START_LOG_STD = -0.5  # a standard deviation of 0.61
+_MEAN_GAIN = 0.01  # of the first mean actions: near zero, so that exploration is the noise alone
+_MAX_LAYERS = 8  # of a network in a file, and their width: what is made before its tensors are compared
+_MAX_WIDTH = 1024
 
 
 def features(observation: torch.Tensor, spec: Spec) -> torch.Tensor:
     """The observation (N, obs) and the relative vectors in it, (N, feature_dim)."""
-    gripper = observation[:, :3]
-    if spec.observation == "keypoints":
-        keypoints = observation[:, 14:26]
-        targets = observation[:, 26:38]
+    seen = unpack_observation(spec, observation)
+    gripper = seen.gripper_pose[:, :3]
+    if isinstance(seen, ObservedKeypoints):
+        keypoints = seen.keypoints_m.flatten(1)
+        targets = seen.targets_m.flatten(1)
         near = keypoints - gripper.repeat(1, NUM_KEYPOINTS)
     else:
-        keypoints = observation[:, 7:10]
-        targets = observation[:, 14:17]
+        keypoints = seen.object_pose[:, :3]
+        targets = seen.target_pose[:, :3]
         near = keypoints - gripper
     error = targets - keypoints
     return torch.cat([observation, error, torch.tanh(error / _FINE_M), near], dim=-1)
@@ -47,6 +53,10 @@ def feature_dim(spec: Spec) -> int:
 
 class Normaliser(nn.Module):
     """Running mean and standard deviation of the features; `train=True` updates them (Chan et al. 1979)."""
+
+    mean: torch.Tensor  # (F,) float64, as the variance
+    variance: torch.Tensor
+    count: torch.Tensor  # () float64, rows of features seen
 
     def __init__(self, spec: Spec) -> None:
         super().__init__()
@@ -83,6 +93,7 @@ class ActorCritic(nn.Module):
 
     def __init__(self, inputs: int, actions: int, hidden: tuple[int, ...] = HIDDEN) -> None:
         super().__init__()
+        self.hidden = tuple(hidden)
         layers = []
         width = inputs
         for size in hidden:
@@ -91,8 +102,8 @@ class ActorCritic(nn.Module):
         self.trunk = nn.Sequential(*layers)
         self.mean = nn.Linear(width, actions)
         self.value = nn.Linear(width, 1)
-        self.log_std = nn.Parameter(torch.full((actions,), -0.5))
-        nn.init.orthogonal_(self.mean.weight, 0.01)
+        self.log_std = nn.Parameter(torch.full((actions,), _START_LOG_STD))
+        nn.init.orthogonal_(self.mean.weight, _MEAN_GAIN)
         nn.init.zeros_(self.mean.bias)
 
 
@@ -115,15 +126,43 @@ class NetworkPolicy:
         """Write weights, normaliser, network shape, spec and training facts into one file."""
         arrays = {f"network.{k}": v.detach().numpy() for k, v in self.network.state_dict().items()}
         arrays |= {f"normaliser.{k}": v.numpy() for k, v in self.normaliser.state_dict().items()}
-        header = {**self.header, "hidden": list(HIDDEN)}
+        header = {**self.header, "hidden": list(self.network.hidden)}
         save_policy(path, "network", self.spec, arrays, header)
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, np.ndarray], header: dict[str, Any], spec: Spec) -> NetworkPolicy:
-        """The policy that `save` wrote."""
-        network = ActorCritic(feature_dim(spec), spec.action_dim, tuple(header["hidden"]))
+        """The policy that `save` wrote; ValueError names a field or tensor that is missing or does not fit."""
+        network = ActorCritic(feature_dim(spec), spec.action_dim, _hidden(header))
         normaliser = Normaliser(spec)
-        for module, prefix in ((network, "network."), (normaliser, "normaliser.")):
-            state = {k: torch.from_numpy(arrays[prefix + k].copy()) for k in module.state_dict()}
-            module.load_state_dict(state)
+        modules = {"network.": network, "normaliser.": normaliser}
+        expected = {prefix + k: v for prefix, module in modules.items() for k, v in module.state_dict().items()}
+        if unknown := [name for name in arrays if name not in expected]:
+            raise ValueError(f"the tensor {unknown[0]!r} is unknown")
+        for name, tensor in expected.items():
+            if name not in arrays:
+                raise ValueError(f"the tensor {name!r} is missing")
+            found = torch.from_numpy(arrays[name].copy())
+            if tensor.ndim == 0 and found.shape == (1,):  # a file holds no array without dimensions
+                found = found[0]
+            if found.shape != tensor.shape or found.dtype != tensor.dtype:
+                wanted = f"{tuple(tensor.shape)} of {tensor.dtype}"
+                raise ValueError(f"the tensor {name!r} is {wanted}, not {tuple(found.shape)} of {found.dtype}")
+            tensor.copy_(found)
+        if (normaliser.variance < 0).any() or normaliser.count <= 0:
+            raise ValueError("the tensors 'normaliser.variance' and 'normaliser.count' are at least 0")
         return cls(network, normaliser, header)
+
+
+def _hidden(header: Mapping[str, Any]) -> tuple[int, ...]:
+    """The widths of the hidden layers in a policy's header."""
+    if "hidden" not in header:
+        raise ValueError("the field 'hidden' is missing")
+    widths = header["hidden"]
+    if not isinstance(widths, list) or not 1 <= len(widths) <= _MAX_LAYERS or not all(map(_is_width, widths)):
+        limits = f"1 to {_MAX_LAYERS} whole numbers from 1 to {_MAX_WIDTH}"
+        raise ValueError(f"the field 'hidden' is {limits}, not {shown(widths)}")
+    return tuple(widths)
+
+
+def _is_width(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= _MAX_WIDTH

@@ -17,11 +17,17 @@ from typing import Any, Protocol
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 
+from iker_agent.limits import Unusable
 from iker_envs.spec import Spec
 
 FORMAT = "iker-policy-1"
+MAX_BYTES = 64_000_000  # of a policy file; those of this package have a third of a megabyte
+
+
+class PolicyFault(ValueError):
+    """A policy failed at its work; the message says how. Neither the task nor the world is to blame."""
 
 
 class Policy(Protocol):
@@ -39,19 +45,24 @@ class Policy(Protocol):
 
 
 def save_policy(path: str | Path, kind: str, spec: Spec, arrays: Mapping[str, np.ndarray], header: Mapping[str, Any]):
-    """Write arrays and a JSON-able header as one policy file."""
+    """Write arrays and a JSON-able header as one policy file; OSError if it cannot be written."""
     content = {"format": FORMAT, "kind": kind, "spec_hash": spec.spec_hash(), "spec": asdict(spec), **header}
     tensors = {name: np.ascontiguousarray(value) for name, value in arrays.items()}
-    save_file(tensors, str(path), metadata={"iker": json.dumps(content)})
+    Path(path).write_bytes(save(tensors, metadata={"iker": json.dumps(content)}))
 
 
 def read_policy(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """Header and arrays of a policy file; ValueError if it cannot be read."""
-    if not path.exists():
+    """Header and arrays of a policy file; Unusable if it cannot be read, ValueError if there is none."""
+    if not path.is_file():
         raise ValueError(f"the policy file {str(path)!r} does not exist")
+    if path.stat().st_size > MAX_BYTES:
+        raise Unusable(f"{str(path)!r} is no policy file: it has more than {MAX_BYTES // 1_000_000} MB")
     try:
         with safe_open(str(path), framework="numpy") as file:
             header = json.loads((file.metadata() or {}).get("iker", "{}"))
-            return header, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
-    except (SafetensorError, json.JSONDecodeError) as error:
-        raise ValueError(f"{str(path)!r} is not a readable policy file ({error})") from None
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
+    except (SafetensorError, ValueError, TypeError, RecursionError) as error:  # TypeError: numbers that numpy lacks
+        raise Unusable(f"{str(path)!r} is not a readable policy file ({' '.join(str(error).split())})") from None
+    if not isinstance(header, dict):
+        raise Unusable(f"{str(path)!r} is no policy of this project (its header is {type(header).__name__})")
+    return header, arrays

@@ -1,10 +1,19 @@
-"""From a policy file to the policy in it, whatever its kind."""
+"""From a policy file to the policy in it, whatever its kind.
+
+path, spec  ->  load_policy  ->  Policy, or one sentence that names the file and what is wrong in it
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from iker_agent.learning.policy import FORMAT, Policy, read_policy
+from iker_agent.learning.stored import shown, stored_fields
+from iker_agent.limits import Unusable
 from iker_envs.spec import Spec
 
 KINDS = ("network", "waypoint")
@@ -13,19 +22,48 @@ KINDS = ("network", "waypoint")
 def load_policy(path: str | Path, spec: Spec | None = None) -> Policy:
     """Read a policy made for `spec` (default: whichever it was made for).
 
-    ValueError says why a file cannot be used.
+    ValueError if there is no such file, or one for another spec; Unusable if it is damaged.
     """
     header, arrays = read_policy(Path(path))
     if header.get("format") != FORMAT or header.get("kind") not in KINDS:
-        raise ValueError(
-            f"{str(path)!r} is no policy of this project (format {header.get('format')!r}, not {FORMAT!r})"
+        raise Unusable(
+            f"{str(path)!r} is no policy of this project (format {shown(header.get('format'))}, not {FORMAT!r}; "
+            f"kind {shown(header.get('kind'))}, not {' or '.join(KINDS)})"
         )
-    spec = spec or Spec(**header.get("spec", {}))
+    try:
+        own = _own_spec(header)
+    except ValueError as error:
+        raise Unusable(f"{str(path)!r} is damaged: {error}") from None
+    spec = spec or own
     if header["spec_hash"] != spec.spec_hash():
         raise ValueError(
             f"{str(path)!r} was made for spec {header['spec_hash']}, this environment has {spec.spec_hash()}; "
             "train it again or use the observation and action settings it was trained with"
         )
+    try:
+        return _policy(header, arrays, spec)
+    except ValueError as error:
+        raise Unusable(f"{str(path)!r} is damaged: {error}") from None
+
+
+def _own_spec(header: Mapping[str, Any]) -> Spec:
+    """The spec that a policy was made for; ValueError names a field of the header that is missing or wrong."""
+    for name in ("spec", "spec_hash"):
+        if name not in header:
+            raise ValueError(f"the field {name!r} is missing")
+    if not isinstance(header["spec_hash"], str):
+        raise ValueError(f"the field 'spec_hash' is a text, not {shown(header['spec_hash'])}")
+    values = stored_fields(Spec, header["spec"], "spec.")
+    axis = values["approach_axis"]
+    if not isinstance(axis, list) or len(axis) != 3 or not all(isinstance(x, (int, float)) for x in axis):
+        raise ValueError(f"the field 'spec.approach_axis' is three numbers, not {shown(axis)}")
+    return Spec(**values)
+
+
+def _policy(header: dict[str, Any], arrays: Mapping[str, np.ndarray], spec: Spec) -> Policy:
+    for name, values in arrays.items():
+        if not np.all(np.isfinite(values)):
+            raise ValueError(f"the tensor {name!r} holds numbers that are not finite")
     if header["kind"] == "waypoint":
         from iker_agent.learning.waypoint import WaypointPolicy
 

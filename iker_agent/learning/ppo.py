@@ -1,26 +1,25 @@
 """The `ppo` learner of the loop: a policy for one stage, trained in randomised copies of its scene.
 
-    learn(scene, goal, init)  ->  candidates tried as they are  ->  Training  ->  NetworkPolicy
+    learn(scene, goal, init)  ->  candidates tried as they are  ->  Training  ->  Learned(NetworkPolicy, rows)
 
 An earlier policy of the run, or one that is shipped for the family of the stage, is tried before anything is trained.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-import gymnasium as gym
 import torch
 
-import iker_envs  # noqa: F401 (registers the environments)
 from iker_agent.learning.evaluate import evaluate
+from iker_agent.learning.learner import Learned, Report
 from iker_agent.learning.network import NetworkPolicy
+from iker_agent.learning.policy import Policy
 from iker_agent.learning.ppo_config import PPOConfig
-from iker_agent.learning.progress import Row
 from iker_agent.learning.shipped import shipped_for
 from iker_agent.learning.training import Judge, Training
+from iker_agent.learning.training_worlds import make_worlds
 from iker_envs.scene import Goal, Scene
 
 # For a policy that can do the task roughly: at the default 10 per metre, brushing against a neighbour to arrive sooner
@@ -39,23 +38,27 @@ class PPOLearner:
         self,
         scene: Scene,
         goal: Goal,
-        init: NetworkPolicy | None = None,
+        *,
+        stage: int = 1,
+        init: Policy | None = None,
         seed: int = 0,
-        report: Callable[[Row], None] | None = None,
-    ) -> NetworkPolicy:
-        """Train until strict success is good enough or the budget ends; `report` gets a Row per update.
+        report: Report | None = None,
+    ) -> Learned:
+        """Train until strict success is good enough or the budget ends; see `learner.Learner`.
 
-        `init` is an earlier policy to start from; it and the shipped one are tried before anything is trained.
+        `init` and the shipped policy are tried before anything is trained. An `init` that is no network is left out.
         """
         torch.set_num_threads(1)  # two busy pools of threads on few cores slow each other down several times
         kwargs = {"scene": scene, "goal": goal, "randomisation": self.randomisation}
-        candidates = [init, shipped_for(scene, goal)] if self.config.warm_start else [init]
-        candidates = [c for c in candidates if isinstance(c, NetworkPolicy)]
+        ready = [init, shipped_for(scene, goal)] if self.config.warm_start else [init]
+        candidates = [policy for policy in ready if isinstance(policy, NetworkPolicy)]
         make = {"num_threads": self.config.num_threads, "rewards": _WARM_REWARDS if candidates else {}, **kwargs}
-        env = gym.make_vec("IKER-Stage-v0", num_envs=self.config.num_envs, random_first_age=True, **make)
+        env = make_worlds(self.config.num_envs, random_first_age=True, **make)
         try:
             judge = fresh_copies(self.config.eval_envs, make)
-            return Training(env, self.config, judge, seed=seed, report=report, candidates=candidates).run()
+            training = Training(env, self.config, judge, seed=seed, report=report, candidates=candidates)
+            policy = training.run()
+            return Learned(policy, tuple(training.progress.rows))
         finally:
             env.close()
 

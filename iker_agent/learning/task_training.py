@@ -10,88 +10,60 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 
+from iker_agent.atomic import replace_file
 from iker_agent.learning import distributed
-from iker_agent.learning.checkpoint import read_checkpoint, replace_file, write_checkpoint
+from iker_agent.learning.checkpoint import write_checkpoint
 from iker_agent.learning.curve import draw_curve
 from iker_agent.learning.mixture import make_mixture, mixture_judge
 from iker_agent.learning.network import NetworkPolicy
-from iker_agent.learning.ppo_config import PPOConfig
-from iker_agent.learning.progress import Row, write_metrics
-from iker_agent.learning.provenance import stages_facts
+from iker_agent.learning.progress import Report, TrainingRow, write_metrics
 from iker_agent.learning.scalars import Scalars
 from iker_agent.learning.shipped import stages_of
 from iker_agent.learning.training import Training
-from iker_agent.limits import check_seed
-from iker_envs.spec import Spec
+from iker_agent.learning.training_folder import CHECKPOINT, TrainSettings, read_state, write_settings
+from iker_agent.limits import Unusable
 
-CHECKPOINT = "checkpoint.pt"
-CONFIG = "config.yaml"
 POLICY = "policy.safetensors"
 METRICS = "metrics.csv"
 CURVE = "curve.png"
 
 
-@dataclass(frozen=True)
-class TrainSettings:
-    """What `iker train` depends on, beside the code."""
-
-    task: str  # or a family
-    observation: str = "keypoints"
-    randomisation: Any = "on"  # on, off or ranges by row
-    seed: int = 0
-    learn: PPOConfig = field(default_factory=PPOConfig)
-
-    def __post_init__(self) -> None:
-        Spec(observation=self.observation)  # it names the known ones
-        check_seed(self.seed)
-
-
-def write_settings(folder: Path, settings: TrainSettings) -> None:
-    """config.yaml: the settings, and the facts of the task they were used on."""
-    content = {**asdict(settings), "facts": stages_facts(stages_of(settings.task), settings.observation)}
-    replace_file(folder / CONFIG, lambda path: path.write_text(yaml.safe_dump(content, sort_keys=False), "utf-8"))
-
-
-def read_settings(folder: Path) -> tuple[TrainSettings, dict[str, Any]]:
-    """The settings and facts of a training folder; ValueError if it is none."""
-    path = folder / CONFIG
-    if not path.exists():
-        raise ValueError(f"{str(folder)!r} is no training folder: it has no {CONFIG}")
-    content = yaml.safe_load(path.read_text("utf-8"))
-    facts = content.pop("facts")
-    return TrainSettings(**{**content, "learn": PPOConfig(**content["learn"])}), facts
-
-
 class TaskTraining:
     """A run of `iker train`; only process 0 writes."""
 
-    def __init__(
-        self, settings: TrainSettings, folder: Path, *, resume: bool, report: Callable[[Row], None] | None = None
-    ) -> None:
+    def __init__(self, settings: TrainSettings, folder: Path, *, resume: bool, report: Report | None = None) -> None:
         self.settings = settings
         self.folder = folder
         self.resume = resume
         self.report = report
         self.interrupted = False
-        self._saved_s = 0.0
+        self.signals: list[int] = []  # those that asked for the end
+        self._saved_s = 0.0  # when the last checkpoint was written, on the monotonic clock
+        self._saved_steps = 0  # what it holds
         self._scalars: Scalars | None = None
 
     def run(self) -> NetworkPolicy:
-        """Train, or go on training; Ctrl-C and SIGTERM end it after the update under way, with everything saved."""
+        """Train, or go on training; Ctrl-C and SIGTERM end it after the update under way, with everything saved.
+
+        Unusable if the folder has nothing to go on from, or cannot be written into; nothing is left half-written.
+        """
+        state = read_state(self.folder) if self.resume else None
+        try:
+            return self._run(state)
+        except OSError as error:
+            raise Unusable(self._unwritten(error)) from None
+
+    def _run(self, state: Mapping[str, Any] | None) -> NetworkPolicy:
         torch.set_num_threads(1)  # as in ppo.py
         learn = self.settings.learn
         make = self._make()
-        path = self.folder / CHECKPOINT
-        state = read_checkpoint(path) if self.resume and path.exists() else None  # it may have ended before the first
         stages = stages_of(self.settings.task)
         env = make_mixture(stages, learn.num_envs, **make)
         try:
@@ -105,10 +77,27 @@ class TaskTraining:
             )
             training.policy.header |= {"task": self.settings.task, "randomisation": self.settings.randomisation}
             if state:
-                training.restore(state)
+                self._restore(training, state)
             return self._train(training)
         finally:
             env.close()
+
+    def _restore(self, training: Training, state: Mapping[str, Any]) -> None:
+        try:
+            training.restore(state)
+        except ValueError as error:
+            raise Unusable(f"{str(self.folder / CHECKPOINT)!r} is damaged: {error}") from None
+        self._saved_steps = training.progress.steps
+
+    def _unwritten(self, error: OSError) -> str:
+        """What is there when a file could not be written, in words."""
+        if self._saved_steps:
+            there = f"the training is there as it was after {self._saved_steps:,} steps: make room, then go on with "
+            there += f"iker train --resume {self.folder}"
+        else:
+            there = "nothing of this training has been saved"
+        where = f"{str(error.filename)!r} cannot be written" if error.filename else "the training cannot be written"
+        return f"{where}: {error.strerror or error}; {there}"
 
     def _make(self) -> dict[str, Any]:
         s = self.settings
@@ -118,9 +107,10 @@ class TaskTraining:
 
     def _train(self, training: Training) -> NetworkPolicy:
         if distributed.rank() == 0:
+            write_settings(self.folder, self.settings)
             self._scalars = Scalars(self.folder, training.progress.steps)
         self._saved_s = time.monotonic()
-        with stopped_by_signals(training):
+        with stopped_by_signals(training) as self.signals:
             policy = training.run()
         self.interrupted = training.stopping
         if self._scalars:
@@ -128,7 +118,7 @@ class TaskTraining:
             self._scalars.close()
         return policy
 
-    def _heard(self, row: Row) -> None:
+    def _heard(self, row: TrainingRow) -> None:
         if self._scalars:
             self._scalars.add(row)
             if self.report:
@@ -148,25 +138,30 @@ class TaskTraining:
         replace_file(self.folder / METRICS, lambda path: write_metrics(path, rows))
         replace_file(self.folder / CURVE, lambda path: draw_curve(path, rows))
         self._saved_s = time.monotonic()
+        self._saved_steps = training.progress.steps
 
 
 @contextmanager
-def stopped_by_signals(training: Training) -> Iterator[None]:
+def stopped_by_signals(training: Training) -> Iterator[list[int]]:
     """Inside, the first Ctrl-C or SIGTERM asks the run to stop; a second one interrupts it as usual.
 
-    A signal that is ignored (of a job in the background) stays ignored.
+    Gives a list to which the number of the signal is added. A signal that is ignored (of a job in the background)
+    stays ignored.
     """
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     before = {number: handler for number, handler in before.items() if handler not in (signal.SIG_IGN, None)}
 
+    came: list[int] = []
+
     def ask(number: int, _: object) -> None:
+        came.append(number)
         training.stopping = True
-        signal.signal(number, before[number])
+        signal.signal(number, before[signal.Signals(number)])
 
     for number in before:
         signal.signal(number, ask)
     try:
-        yield
+        yield came
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -19,12 +19,17 @@ from iker_agent.learning import distributed
 from iker_agent.learning.agent import make_agent
 from iker_agent.learning.network import ActorCritic, NetworkPolicy, Normaliser, feature_dim
 from iker_agent.learning.ppo_config import PPOConfig
-from iker_agent.learning.progress import Progress, Row
+from iker_agent.learning.progress import Progress, Report, TrainingRow
+from iker_agent.learning.training_worlds import TrainingWorlds
 from iker_envs.spec import Spec
-from iker_envs.vector_env import StageVectorEnv
 
+# What a checkpoint holds; `state` writes these parts and `restore` reads them.
+PARTS = ("network", "normaliser", "frozen", "value_normaliser", "optimiser", "torch_rng", "progress", "num_evals")
 Judge = Callable[[NetworkPolicy, int], float]  # (policy, seed) -> deterministic strict success on fresh copies
 _NORMALISER_LOOKS = 16  # noisy copies of the first observations that the normaliser sees
+_LOOK_NOISE = 0.1  # standard deviation of that noise, metres or parts of a quaternion
+_SEED_STRIDE = 1_000_003  # a prime between the seeds of evaluations, so that those of two trainings rarely meet
+_NUM_LOOKS = 2  # batches of fresh copies that must all be good enough
 _WARM_LOG_STD = -1.2  # a policy that is trained further explores at least so much
 _WORTH_A_LOOK = 0.25  # evaluate only when exploring success is at most so far below the goal
 
@@ -34,12 +39,12 @@ class Training:
 
     def __init__(
         self,
-        env: StageVectorEnv,
+        env: TrainingWorlds,
         config: PPOConfig,
         judge: Judge,
         *,
         seed: int = 0,
-        report: Callable[[Row], None] | None = None,
+        report: Report | None = None,
         candidates: Sequence[NetworkPolicy] = (),
         after_update: Callable[[Training], None] | None = None,
     ) -> None:
@@ -89,19 +94,19 @@ class Training:
         """New episodes in all worlds; their observations (N, obs)."""
         return torch.from_numpy(self.env.reset(seed=seed)[0])
 
-    def rollout_and_update(self, observation: torch.Tensor) -> tuple[torch.Tensor, Row]:
-        """`horizon` ticks and one update from the observations (N, obs); the latest ones and the diary's row."""
+    def rollout_and_update(self, observation: torch.Tensor) -> tuple[torch.Tensor, TrainingRow]:
+        """`horizon` ticks and one update from the observations (N, obs); the latest ones and the new row of the log."""
         for _ in range(self.config.horizon):
             observation = self._step(observation)
-        distributed.average_buffers(self.policy.normaliser, self.agent._value_preprocessor)
+        distributed.average_buffers(self.policy.normaliser, self.agent.value_normaliser)
         return observation, self.progress.log(self.agent)
 
     def _step(self, observation: torch.Tensor) -> torch.Tensor:
         with torch.no_grad():
             actions, _ = self.agent.act(observation, None, timestep=self._tick, timesteps=0)
-        after, reward, terminated, truncated, info = self.env.step(actions.numpy())
+        next_observation, reward, terminated, truncated, info = self.env.step(actions.numpy())
         self.progress.observe(reward, terminated, truncated, info)
-        after = torch.from_numpy(after)
+        after = torch.from_numpy(next_observation)
         column = lambda x, kind: torch.as_tensor(x, dtype=kind)[:, None]  # noqa: E731
         self.agent.record_transition(
             observations=observation,
@@ -122,7 +127,7 @@ class Training:
 
     def _warm_up_normaliser(self, observation: torch.Tensor) -> None:
         """See the range of observations once before the first update; log probabilities stay comparable then."""
-        noise = np.random.default_rng(self.seed).normal(0.0, 0.1, size=(_NORMALISER_LOOKS, *observation.shape))
+        noise = np.random.default_rng(self.seed).normal(0.0, _LOOK_NOISE, size=(_NORMALISER_LOOKS, *observation.shape))
         bound = self.env.worlds.config.spec.observation_bound()
         for batch in noise:
             seen = np.clip(observation.numpy() + batch, -bound, bound)
@@ -152,7 +157,7 @@ class Training:
         self.policy.normaliser.load_state_dict(policy.normaliser.state_dict())
         self.policy.normaliser.frozen = True
 
-    def _worth_a_look(self, row: Row) -> bool:
+    def _worth_a_look(self, row: TrainingRow) -> bool:
         due = time.monotonic() - self._last_eval > self.config.eval_every_s
         near = row.success_strict > self.config.stop_success - _WORTH_A_LOOK
         return distributed.rank() == 0 and due and near
@@ -160,9 +165,9 @@ class Training:
     def _good_enough(self) -> bool:
         """Deterministic strict success on two fresh batches of copies; a good look is confirmed by the second."""
         self._last_rate = 1.0
-        for _ in range(2):
+        for _ in range(_NUM_LOOKS):
             self._num_evals += 1
-            rate = self.judge(self.policy, self.seed + 1_000_003 * self._num_evals)
+            rate = self.judge(self.policy, self.seed + _SEED_STRIDE * self._num_evals)
             self.progress.evaluated(rate)
             self._last_rate = min(self._last_rate, rate)
             if rate < self.config.stop_success:
@@ -191,7 +196,7 @@ class Training:
             "network": self.policy.network.state_dict(),
             "normaliser": self.policy.normaliser.state_dict(),
             "frozen": self.policy.normaliser.frozen,
-            "value_normaliser": self.agent._value_preprocessor.state_dict(),
+            "value_normaliser": self.agent.value_normaliser.state_dict(),
             "optimiser": self.agent.optimizer.state_dict(),  # the learning rate is in it
             "torch_rng": torch.get_rng_state(),
             "progress": self.progress.state(),
@@ -199,20 +204,43 @@ class Training:
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Go on from an earlier `state`; the worlds begin new episodes."""
-        self.policy.network.load_state_dict(state["network"])
-        self.policy.normaliser.load_state_dict(state["normaliser"])
-        self.policy.normaliser.frozen = state["frozen"]
-        self.agent._value_preprocessor.load_state_dict(state["value_normaliser"])
-        self.agent.optimizer.load_state_dict(state["optimiser"])
-        self.progress.restore(state["progress"])
-        self._num_evals = state["num_evals"]
-        torch.set_rng_state(state["torch_rng"])
+        """Go on from an earlier `state`; the worlds begin new episodes. ValueError names a part that does not fit."""
+        readers: dict[str, Callable[[Any], object]] = {
+            "network": self._restore_network,
+            "normaliser": self.policy.normaliser.load_state_dict,
+            "frozen": self._restore_frozen,
+            "value_normaliser": self.agent.value_normaliser.load_state_dict,
+            "optimiser": self.agent.optimizer.load_state_dict,
+            "progress": self.progress.restore,
+            "num_evals": self._restore_num_evals,
+            "torch_rng": torch.set_rng_state,
+        }
+        for part, read in readers.items():
+            try:
+                read(state[part])
+            except Exception as error:  # a damaged part provokes whatever it likes in torch's readers and ours
+                reason = (str(error).splitlines() or [type(error).__name__])[0]
+                raise ValueError(f"its part {part!r} does not fit ({reason.rstrip(':')})") from None
         if distributed.rank():
             torch.manual_seed(distributed.seed_for(self.seed, distributed.rank(), self.progress.steps))
 
+    def _restore_network(self, state: Mapping[str, torch.Tensor]) -> None:
+        self.policy.network.load_state_dict(state)
+        if not all(values.isfinite().all() for values in self.policy.network.parameters()):
+            raise ValueError("it holds numbers that are not finite")
 
-def goal_header(env: StageVectorEnv) -> dict:
+    def _restore_frozen(self, frozen: bool) -> None:
+        if not isinstance(frozen, bool):
+            raise ValueError(f"it is true or false, not {frozen!r}")
+        self.policy.normaliser.frozen = frozen
+
+    def _restore_num_evals(self, count: int) -> None:
+        if not isinstance(count, int):
+            raise ValueError(f"it is a whole number, not {count!r}")
+        self._num_evals = count
+
+
+def goal_header(env: TrainingWorlds) -> dict:
     """What a policy file says about its goal."""
     goal = env.worlds.goal
     return {"object": goal.object, "grasp": goal.grasp, "target_pose": goal.target_pose.tolist()}

@@ -1,6 +1,7 @@
 """Runs one program, in a process of its own that is thrown away afterwards. Started as a file, never imported.
 
-In: one JSON object on standard input: code, function, rows (label -> numbers), width, cpu_s, memory_mb, numpy_folder.
+In: one JSON object on standard input: code, function, vocabulary, rows (label -> numbers), cpu_s, memory_mb,
+numpy_folder.
 Out: JSON lines on what was standard output: {"layers": [...]} before the program starts, then one answer:
 {"status": "returned", "value": ...} or {"status": "refused" | "error" | "limit" | "invalid", "message": ...}; when
 processor time runs out, the interpreter's stack dump instead. Loads the standard library, numpy and the files beside
@@ -19,20 +20,22 @@ def main() -> None:
     job = json.loads(sys.stdin.buffer.read())
     channel = _take_over_descriptors()
     # A bare package around this folder: its files can be loaded without iker_agent/__init__.py and what that loads.
+    # It is made here, at run time, so type checkers cannot find it.
     package = types.ModuleType("sandbox")
     package.__path__ = [os.path.dirname(os.path.abspath(__file__))]
     sys.modules["sandbox"] = package
     sys.path.append(job["numpy_folder"])
 
-    from sandbox.language import Refused, admit
+    from sandbox.language import Refused, admit  # type: ignore[import-not-found]
+    from sandbox.vocabulary import Vocabulary  # type: ignore[import-not-found]
 
     try:
-        program = admit(job["code"], job["function"])
+        program = admit(job["code"], job["function"], Vocabulary.from_dict(job["vocabulary"]))
     except Refused as refusal:
         _send(channel, status="refused", message=str(refusal))
         return
 
-    from sandbox.execution import execute
+    from sandbox.execution import execute  # type: ignore[import-not-found]
 
     _send(channel, **execute(program, job, lambda layers: _send(channel, layers=layers), channel))
 

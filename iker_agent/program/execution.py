@@ -16,12 +16,16 @@ from typing import Any
 
 import numpy as np
 
-from .facades import Printer, program_globals, warm_up
-from .language import FACADE, FELL_OFF, FILENAME, Admitted
+from .facades import Facades, Printer
+from .language import FILENAME, Admitted
 from .lockdown import lock_down
+from .numpy_facade import warm_up
+from .rewriting import FACADE, FELL_OFF
 from .serialise import TooLarge, to_plain
+from .steady import without_addresses
+from .vocabulary import Vocabulary
 
-_RECURSION_LIMIT = 200
+_RECURSION_LIMIT = 400
 _MAX_EXCEPTION_TEXT = 1_000
 _RESERVE_BYTES = 4 * 2**20  # given back when a program has taken all memory, so that the answer can be written
 
@@ -30,10 +34,8 @@ Answer = dict[str, Any]
 
 
 def execute(program: Admitted, job: Job, tell_layers: Callable[[list[str]], None], channel: int) -> Answer:
-    """Runs `program` on the rows of `job`; the answer as JSON data. `channel` takes the dump of a time-out."""
-    printer = Printer()
-    scope = program_globals(printer)
-    rows = {label: np.array(row, dtype=float) for label, row in job["rows"].items()}
+    """Runs `program` on the rows of `job` and locks the process before; `channel` takes the dump of a time-out."""
+    facades = Facades(Vocabulary.from_dict(job["vocabulary"]), program.imported)
     warnings.simplefilter("ignore")
     np.seterr(all="ignore")  # a NaN is found in the result
     warm_up()
@@ -41,30 +43,47 @@ def execute(program: Admitted, job: Job, tell_layers: Callable[[list[str]], None
         faulthandler.register(signal.SIGXCPU, file=channel, all_threads=False, chain=True)
     reserve = bytearray(_RESERVE_BYTES)
     tell_layers(lock_down(job["cpu_s"], job["memory_mb"]))
-    answer = _run(program, job["function"], scope, rows, reserve)
-    return {"warnings": [*program.warnings, *_printing(printer)], "printed": printer.text, **answer}
+    sys.setrecursionlimit(_RECURSION_LIMIT)
+    return perform(program, facades, job, reserve)
 
 
-def _run(
-    program: Admitted, function: str, scope: dict[str, Any], rows: dict[str, np.ndarray], reserve: bytearray
-) -> Answer:
+def perform(program: Admitted, facades: Facades, job: Job, reserve: bytearray) -> Answer:
+    """The answer of a program: of the program as it is written, unless its examples fail or make no difference."""
+    answer, line = _run(program, facades, job, reserve)
+    if program.bare is None:
+        return answer
+    fails_in_example = any(first <= line <= last for first, last in program.examples)
+    bare, _ = _run(program.bare, facades, job, reserve)
+    same = all(answer.get(key) == bare.get(key) for key in ("status", "message", "value", "argument"))
+    return bare if fails_in_example or same else answer
+
+
+def _run(program: Admitted, facades: Facades, job: Job, reserve: bytearray) -> tuple[Answer, int]:
+    """The answer, and the line outside of functions at which the program failed, 0 if it did not."""
     try:
-        code = compile(program.tree, FILENAME, "exec")
+        code = compile(program.tree, FILENAME, "exec", dont_inherit=True)
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        return {"status": "refused", "message": _refusal(error)}
+        return {"status": "refused", "message": _refusal(error), "warnings": [], "printed": ""}, 0
+    printer = Printer()
+    scope = facades.scope(printer)
+    rows = {label: np.array(row, dtype=float) for label, row in job["rows"].items()}
+    line = 0
     try:
-        return _told(_call(code, function, scope, rows), scope, rows)
+        answer = _told(_call(code, job["function"], scope, rows), scope, rows)
     except TooLarge as error:
-        return {"status": "invalid", "message": str(error)}
+        answer = {"status": "invalid", "message": str(error)}
     except MemoryError as error:
         reserve.clear()
-        return {"status": "limit", "message": _at_line(error) + "the program needs too much memory"}
+        line = _module_line(error)
+        answer = {"status": "limit", "message": _at_line(error) + "the program needs too much memory"}
     except Exception as error:  # whatever a program may raise
-        return {"status": "error", "message": f"{_at_line(error)}{_text(error)}"}
+        line = _module_line(error)
+        answer = {"status": "error", "message": f"{_at_line(error)}{_text(error)}"}
+    told = {"warnings": [*program.warnings, *_printing(printer)], "printed": printer.text}
+    return {**told, **answer}, line
 
 
 def _call(code: CodeType, function: str, scope: dict[str, Any], rows: dict[str, np.ndarray]) -> Any:
-    sys.setrecursionlimit(_RECURSION_LIMIT)
     exec(code, scope)
     if not isinstance(scope.get(function), FunctionType):
         raise TypeError(f"{function} is not a function any more at the end of the program")
@@ -78,7 +97,7 @@ def _told(value: Any, scope: dict[str, Any], rows: dict[str, np.ndarray]) -> Ans
         return {"status": "invalid", "message": message}
     answer = {"status": "returned", "value": to_plain(value)}
     first = value[0] if type(value) in (list, tuple) and value else value
-    if first is None or type(first) in (bool, np.bool_):
+    if first is None or type(first) in (bool, np.bool_, str, dict):
         answer["argument"] = to_plain(rows)
     return answer
 
@@ -90,20 +109,31 @@ def _refusal(error: BaseException) -> str:
     return f"the program cannot be compiled: {type(error).__name__}"
 
 
-def _at_line(error: BaseException) -> str:
-    """ "line 14: " for the innermost frame of the program itself."""
-    line = None
+def _program_frames(error: BaseException) -> list[tuple[str, int]]:
+    """Name and line of the program's own frames, outermost first."""
+    frames = []
     frame = error.__traceback__
     while frame is not None:
         if frame.tb_frame.f_code.co_filename == FILENAME:
-            line = frame.tb_lineno
+            frames.append((frame.tb_frame.f_code.co_name, frame.tb_lineno))
         frame = frame.tb_next
-    return f"line {line}: " if line else ""
+    return frames
+
+
+def _at_line(error: BaseException) -> str:
+    """ "line 14: " for the innermost frame of the program itself."""
+    frames = _program_frames(error)
+    return f"line {frames[-1][1]}: " if frames else ""
+
+
+def _module_line(error: BaseException) -> int:
+    """The line of the statement outside of all functions that led to the error; 0 if the function was called."""
+    return next((line for name, line in _program_frames(error) if name == "<module>"), 0)
 
 
 def _text(error: BaseException) -> str:
     try:
-        text = str(error)[:_MAX_EXCEPTION_TEXT]
+        text = without_addresses(str(error)[:_MAX_EXCEPTION_TEXT])
     except Exception:  # the program chose the arguments: too long an int, too deep a list
         text = "(its text cannot be shown)"
     return f"{type(error).__name__}: {text}" if text.strip() else type(error).__name__

@@ -1,4 +1,4 @@
-"""What running a program gives: the frozen `ProgramResult`, and the cleaning of text that a program wrote.
+"""What running a program gives: the frozen `ProgramResult`.
 
 In: fields found by `runner` and `answer`. Out: a value that can go into prompts, logs and a run folder as it is:
 plain Python numbers and printable text only.
@@ -11,8 +11,7 @@ from typing import Any, Literal, get_args
 
 Status = Literal["ok", "done", "refused", "error", "limit", "invalid"]
 
-MAX_MESSAGE = 400  # characters; an exception's text may be anything
-MAX_PRINTED = 4_000
+MAX_PRINTED = 4_000  # characters of a program's own output
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,20 +57,6 @@ class ProgramResult:
             raise ValueError(f"unknown fields {unknown}; a ProgramResult has {[f.name for f in fields(cls)]}")
         if data.get("status") not in get_args(Status):
             raise ValueError(f"status {data.get('status')!r} is not one of {get_args(Status)}")
-        tuples = {k: tuple(v) if isinstance(v, list) else v for k, v in data.items()}
-        return cls(**{**tuples, "targets": {k: tuple(v) for k, v in data.get("targets", {}).items()}})
-
-
-def clean_line(text: str, limit: int = MAX_MESSAGE) -> str:
-    """`text` as one printable line of at most `limit` characters: no control codes, no lone surrogates."""
-    line = " ".join("".join(c if c.isprintable() else " " for c in _encodable(text[: 4 * limit])).split())
-    return line if len(line) <= limit else line[: limit - 3] + "..."
-
-
-def clean_block(text: str, limit: int = MAX_PRINTED) -> str:
-    """Like `clean_line`, but line breaks stay."""
-    return "".join(c if c.isprintable() or c == "\n" else " " for c in _encodable(text[:limit]))
-
-
-def _encodable(text: str) -> str:
-    return text.encode("utf-8", "replace").decode("utf-8")
+        values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in data.items()}
+        values["targets"] = {k: tuple(v) for k, v in data.get("targets", {}).items()}
+        return cls(**values)

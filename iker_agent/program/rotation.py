@@ -19,12 +19,17 @@ _AXES = "xyz"
 
 
 class Rotation:
-    """A proper rotation of 3-space, kept as a (3, 3) matrix that maps vectors by `matrix @ vector`."""
+    """A proper rotation of 3-space, kept as a (3, 3) matrix that maps vectors by `matrix @ vector`.
 
-    __slots__ = ("_matrix",)
+    What scipy calls a stack is possible with a single rotation in it, as from_euler("xyz", [[a, b, c]]) makes it: its
+    results have one more axis in front.
+    """
 
-    def __init__(self, matrix: Array) -> None:
+    __slots__ = ("_matrix", "_stacked")
+
+    def __init__(self, matrix: Array, stacked: bool = False) -> None:
         self._matrix = matrix
+        self._stacked = stacked
 
     @classmethod
     def identity(cls) -> Rotation:
@@ -34,14 +39,34 @@ class Rotation:
     def from_euler(cls, seq: str, angles: ArrayLike, degrees: bool = False) -> Rotation:
         """Angles about the axes of `seq`, one to three of "xyz" (extrinsic) or "XYZ" (intrinsic)."""
         axes = _axes(seq)
-        values = np.atleast_1d(np.asarray(angles, dtype=float))
-        if values.shape != (len(axes),):
+        values = np.asarray(angles, dtype=float)
+        stacked = values.ndim == 2
+        if values.size != len(axes) or values.shape[:-1] not in ((), (1,)):
             raise ValueError(f"from_euler needs {len(axes)} angles for {seq!r}, one rotation at a time")
+        values = values.ravel()
         matrix = np.eye(3)
         for axis, angle in zip(axes, np.radians(values) if degrees else values, strict=True):
             turn = _about(axis, float(angle))
             matrix = matrix @ turn if seq.isupper() else turn @ matrix
-        return cls(matrix)
+        return cls(matrix, stacked)
+
+    @classmethod
+    def align_vectors(cls, a: ArrayLike, b: ArrayLike, weights: ArrayLike | None = None) -> tuple[Rotation, float]:
+        """The rotation that best turns the vectors b (N, 3) onto a (N, 3), and the root of the summed squared errors.
+
+        Kabsch 1976; a single pair of vectors is turned the shortest way.
+        """
+        goals = np.atleast_2d(np.asarray(a, dtype=float))
+        starts = np.atleast_2d(np.asarray(b, dtype=float))
+        if goals.shape != starts.shape or goals.shape[1:] != (3,) or not np.isfinite([goals, starts]).all():
+            raise ValueError(f"align_vectors needs two equal arrays of shape (N, 3), got {goals.shape}, {starts.shape}")
+        weight = np.ones(len(goals)) if weights is None else _shaped(weights, (len(goals),), "align_vectors")
+        u, _, vt = np.linalg.svd((weight[:, None] * goals).T @ starts)
+        matrix = u @ np.diag([1.0, 1.0, np.linalg.det(u @ vt)]) @ vt
+        if len(goals) == 1:
+            matrix = _shortest_turn(starts[0], goals[0])
+        errors = weight * np.sum((goals - starts @ matrix.T) ** 2, axis=1)
+        return cls(matrix), float(np.sqrt(errors.sum()))
 
     @classmethod
     def from_matrix(cls, matrix: ArrayLike) -> Rotation:
@@ -71,11 +96,32 @@ class Rotation:
         skew = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
         return cls(np.eye(3) + 2 * w * skew + 2 * skew @ skew)
 
+    @property
+    def single(self) -> bool:
+        return not self._stacked
+
+    def __getitem__(self, index: Any) -> Rotation:
+        if not self._stacked:
+            raise TypeError("a single rotation has no items")
+        return Rotation(np.array([self._matrix])[index])
+
+    def __len__(self) -> int:
+        if not self._stacked:
+            raise TypeError("a single rotation has no length")
+        return 1
+
+    def _told(self, values: Array) -> Array:
+        return values[None] if self._stacked else values
+
     def as_matrix(self) -> Array:
-        return self._matrix.copy()
+        return self._told(self._matrix.copy())
 
     def as_quat(self) -> Array:
-        """(4,) in the order x, y, z, w, the largest component taken first (Shepperd 1978)."""
+        """(4,) in the order x, y, z, w."""
+        return self._told(self._quaternion())
+
+    def _quaternion(self) -> Array:
+        """The largest component is taken first (Shepperd 1978)."""
         m = self._matrix
         diagonal = [m[0, 0], m[1, 1], m[2, 2], np.trace(m)]
         i = int(np.argmax(diagonal))
@@ -93,34 +139,45 @@ class Rotation:
 
     def as_rotvec(self, degrees: bool = False) -> Array:
         """(3,), its length between 0 and pi."""
-        quat = self.as_quat()
+        vector = self._rotation_vector()
+        return self._told(np.degrees(vector) if degrees else vector)
+
+    def _rotation_vector(self) -> Array:
+        quat = self._quaternion()
         quat = -quat if quat[3] < 0 else quat
         sine = float(np.linalg.norm(quat[:3]))
         angle = 2 * math.atan2(sine, quat[3])
-        vector = quat[:3] * (angle / sine if sine > 1e-12 else 2.0)
-        return np.degrees(vector) if degrees else vector
+        return quat[:3] * (angle / sine if sine > 1e-12 else 2.0)
 
     def as_euler(self, seq: str, degrees: bool = False) -> Array:
         """Three angles (3,) for `seq`, the third one zero in gimbal lock."""
-        axes = _axes(seq, (3,))
+        i, j, k = _axes(seq, (3,))
         # Intrinsic angles are the negative extrinsic angles of the inverse.
-        angles = -_extrinsic(self._matrix.T, *axes, -1) if seq.isupper() else _extrinsic(self._matrix, *axes, 1)
-        return np.degrees(angles) if degrees else angles
+        angles = -_extrinsic(self._matrix.T, i, j, k, -1) if seq.isupper() else _extrinsic(self._matrix, i, j, k, 1)
+        return self._told(np.degrees(angles) if degrees else angles)
 
     def apply(self, vectors: ArrayLike, inverse: bool = False) -> Array:
         """Rotates one vector (3,) or many (N, 3)."""
         points = np.asarray(vectors, dtype=float)
-        return points @ (self._matrix if inverse else self._matrix.T)
+        turned = points @ (self._matrix if inverse else self._matrix.T)
+        return np.atleast_2d(turned) if self._stacked else turned
 
     def inv(self) -> Rotation:
-        return Rotation(self._matrix.T.copy())
+        return Rotation(self._matrix.T.copy(), self._stacked)
 
-    def magnitude(self) -> float:
-        return float(np.linalg.norm(self.as_rotvec()))
+    def magnitude(self) -> Any:
+        """The angle, 0 to pi."""
+        angle = float(np.linalg.norm(self._rotation_vector()))
+        return np.array([angle]) if self._stacked else angle
+
+    def __repr__(self) -> str:
+        return f"Rotation.from_matrix({self.as_matrix()!r})"
 
     def __mul__(self, other: Any) -> Rotation:
         """`a * b` rotates by b first."""
-        return Rotation(self._matrix @ other._matrix) if isinstance(other, Rotation) else NotImplemented
+        if not isinstance(other, Rotation):
+            return NotImplemented
+        return Rotation(self._matrix @ other._matrix, self._stacked or other._stacked)
 
 
 def _shaped(value: ArrayLike, shape: tuple[int, ...], where: str) -> Array:
@@ -148,6 +205,19 @@ def _about(axis: int, angle: float) -> Array:
     matrix[j, k] = -s
     matrix[k, j] = s
     return matrix
+
+
+def _shortest_turn(start: Array, goal: Array) -> Array:
+    """The matrix of the smallest rotation that turns one direction into another."""
+    a = start / np.linalg.norm(start)
+    b = goal / np.linalg.norm(goal)
+    axis = np.cross(a, b)
+    sine = float(np.linalg.norm(axis))
+    if sine < 1e-12:  # the same direction, or the opposite one: then about any axis across it
+        axis = np.cross(a, np.eye(3)[np.argmin(np.abs(a))])
+        sine = 0.0
+    axis = axis / np.linalg.norm(axis)
+    return Rotation.from_rotvec(math.atan2(sine, float(a @ b)) * axis).as_matrix()
 
 
 def _extrinsic(matrix: Array, i: int, j: int, k: int, sign: int) -> Array:

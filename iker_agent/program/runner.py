@@ -24,12 +24,13 @@ from typing import Any
 
 import numpy as np
 
-from iker_agent.program.answer import Invalid, read_answer
+from iker_agent.plain_text import clean_block, clean_line
 from iker_agent.program.language import MAX_CHARACTERS
-from iker_agent.program.plausibility import nonsense
-from iker_agent.program.result import ProgramResult, clean_block, clean_line
+from iker_agent.program.result import MAX_PRINTED, ProgramResult, Status
+from iker_agent.program.rows import Rows, read_rows
 from iker_agent.program.serialise import Unreadable, from_plain
-from iker_agent.program.signatures import Contract, Rows, contract_named, read_rows
+from iker_agent.program.signature import Invalid, Signature
+from iker_agent.program.signatures import signature_named
 
 _CHILD = Path(__file__).with_name("child.py")
 _MAX_ANSWER_BYTES = 1_000_000
@@ -78,31 +79,27 @@ def run_program(
         ValueError: the arguments themselves are wrong (contract, keypoints, limits, code that is not text).
     """
     started = time.perf_counter()
-    terms = contract_named(contract)
-    originals = read_rows(keypoints, terms)
+    signature = signature_named(contract)
+    originals = read_rows(keypoints, signature.rows, signature.argument)
     _check_arguments(code, timeout_s, cpu_s, memory_mb)
     if len(code) > MAX_CHARACTERS:
         message = f"the program has {len(code)} characters; at most {MAX_CHARACTERS} are allowed"
         result = ProgramResult("refused", message, layers=("language",))
     else:
-        job = {
-            "code": code,
-            "function": terms.function,
-            "rows": originals,
-            "cpu_s": int(cpu_s),
-            "memory_mb": int(memory_mb),
-            "numpy_folder": str(Path(np.__file__).parents[1]),
-        }
-        result = _judge(_run_child(job, timeout_s), terms, originals, job, timeout_s)
-        if check_targets and result.status == "ok":
-            result = _sensible(result, originals, terms)
+        job = {**job_for(code, signature, originals), "cpu_s": int(cpu_s), "memory_mb": int(memory_mb)}
+        ending = _run_child({**job, "numpy_folder": str(Path(np.__file__).parents[1])}, timeout_s)
+        result = _judge(ending, signature, originals, job, timeout_s, check_targets)
     return replace(result, seconds=time.perf_counter() - started)
 
 
-def _sensible(result: ProgramResult, originals: Rows, terms: Contract) -> ProgramResult:
-    problem = nonsense(result.targets, result.indices or (result.object,), originals, terms)
-    told = {"printed": result.printed, "warnings": result.warnings, "layers": result.layers}
-    return ProgramResult("invalid", problem, **told) if problem else result
+def job_for(code: str, signature: Signature, originals: Rows) -> dict[str, Any]:
+    """What the program's process is told, as JSON data."""
+    return {
+        "code": code,
+        "function": signature.function,
+        "vocabulary": signature.vocabulary.to_dict(),
+        "rows": originals,
+    }
 
 
 def _check_arguments(code: Any, timeout_s: Any, cpu_s: Any, memory_mb: Any) -> None:
@@ -145,6 +142,7 @@ def _environment() -> dict[str, str]:
 
 
 def _converse(process: subprocess.Popen[bytes], message: bytes, timeout_s: float) -> _Ending:
+    assert process.stdin is not None and process.stdout is not None  # pipes, as _run_child asks for
     expired = threading.Event()
 
     def expire() -> None:
@@ -180,27 +178,40 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
 # ------------------------------------------------------------------------ the answer
 
 
-def _judge(ending: _Ending, terms: Contract, originals: Rows, job: dict[str, Any], timeout_s: float) -> ProgramResult:
+def _judge(
+    ending: _Ending,
+    signature: Signature,
+    originals: Rows,
+    job: dict[str, Any],
+    timeout_s: float,
+    check_targets: bool,
+) -> ProgramResult:
     lines = ending.output.split(b"\n")
     records = [record for record in map(_read_record, lines) if record is not None]
     layers = ("language", "process", *_layers(records))
     if len(ending.output) > _MAX_ANSWER_BYTES:
         return ProgramResult("limit", "the program's output is too long", layers=layers)
     answer = records[-1] if records else {}
-    returned = answer.get("status") == "returned" and "value" in answer
-    if not returned and answer.get("status") not in _SAID_BY_CHILD:
-        status, message = _unanswered(ending, job, timeout_s)
-        return ProgramResult(status, message, layers=layers)
-    told = {
-        "layers": layers,
-        "printed": clean_block(answer["printed"]) if isinstance(answer.get("printed"), str) else "",
-        "warnings": _texts(answer.get("warnings")),
-    }
-    if returned:
-        return _read_returned(answer, terms, originals, told)
-    return ProgramResult(
-        answer["status"], clean_line(str(answer.get("message"))).rstrip(".") or "no reason was given", **told
-    )
+    if (answer.get("status") == "returned" and "value" in answer) or answer.get("status") in _SAID_BY_CHILD:
+        return read_report(answer, signature, originals, layers, check_targets)
+    status, message = _unanswered(ending, job, timeout_s)
+    return ProgramResult(status, message, layers=layers)
+
+
+def read_report(
+    answer: dict[str, Any],
+    signature: Signature,
+    originals: Rows,
+    layers: tuple[str, ...] = (),
+    check_targets: bool = True,
+) -> ProgramResult:
+    """The result that a program's process has told of; nothing of it is believed unchecked."""
+    printed = clean_block(answer["printed"], MAX_PRINTED) if isinstance(answer.get("printed"), str) else ""
+    told = ProgramResult("error", printed=printed, warnings=_texts(answer.get("warnings")), layers=layers)
+    if answer["status"] == "returned":
+        return _read_returned(answer, signature, originals, told, check_targets)
+    reason = clean_line(str(answer.get("message"))).rstrip(".") or "no reason was given"
+    return replace(told, status=answer["status"], message=reason)
 
 
 def _read_record(line: bytes) -> dict[str, Any] | None:
@@ -221,27 +232,32 @@ def _texts(value: Any) -> tuple[str, ...]:
     return tuple(clean_line(text) for text in texts[:_MAX_WARNINGS])
 
 
-def _read_returned(answer: dict[str, Any], terms: Contract, originals: Rows, told: dict[str, Any]) -> ProgramResult:
+def _read_returned(
+    answer: dict[str, Any], signature: Signature, originals: Rows, told: ProgramResult, check_targets: bool
+) -> ProgramResult:
     try:
-        reading = read_answer(from_plain(answer["value"]), terms, originals, from_plain(answer.get("argument")))
+        reading = signature.read(from_plain(answer["value"]), originals, from_plain(answer.get("argument")))
     except Invalid as error:
-        return ProgramResult("invalid", clean_line(str(error)), **told)
+        return replace(told, status="invalid", message=clean_line(str(error)))
     except Unreadable:
-        return ProgramResult("error", "the program's process gave an answer that cannot be read", **told)
-    told["warnings"] = (*told["warnings"], *reading.warnings)
+        return replace(told, message="the program's process gave an answer that cannot be read")
+    told = replace(told, warnings=(*told.warnings, *reading.warnings))
     if reading.done:
-        return ProgramResult("done", **told)
-    return ProgramResult(
-        "ok",
+        return replace(told, status="done")
+    problem = signature.implausible(reading, originals) if check_targets else ""
+    if problem:
+        return replace(told, status="invalid", message=problem)
+    return replace(
+        told,
+        status="ok",
         object=reading.object,
-        indices=reading.labels if terms.name == "keypoints" else (),
+        indices=reading.indices,
         grasp=reading.grasp,
         targets=reading.targets,
-        **told,
     )
 
 
-def _unanswered(ending: _Ending, job: dict[str, Any], timeout_s: float) -> tuple[str, str]:
+def _unanswered(ending: _Ending, job: dict[str, Any], timeout_s: float) -> tuple[Status, str]:
     """Status and sentence for a child that ended without an answer."""
     if ending.expired:
         return "limit", f"the program took longer than {timeout_s:g} s"

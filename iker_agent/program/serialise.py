@@ -1,13 +1,16 @@
 """A program's returned value as JSON data, and back: what crosses the border between the two processes.
 
-In the child: any Python value -> tagged JSON (`to_plain`), by exact type, bounded in size and depth, never pickled.
+In the child: any Python value -> tagged JSON (`to_plain`), by exact type (named tuples are tuples, iterators lists),
+bounded in size and depth, never pickled.
 In the parent: untrusted JSON -> values of a few harmless kinds (`from_plain`): None, bool, int, float, str, list,
 tuple, `Pairs`, `Unordered`, `Array`, `Other`.
 """
 
 from __future__ import annotations
 
+from collections import Counter, OrderedDict, defaultdict, deque
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -16,8 +19,11 @@ MAX_VALUES = 20_000
 MAX_TEXT = 2_000
 _MAX_DEPTH = 6
 _MAX_INT = 2**63
-_SEQUENCES = {list: "list", tuple: "tuple", set: "set", frozenset: "set", range: "list"}
-_VIEWS = (type({}.keys()), type({}.values()))
+_SEQUENCES: dict[type, str] = {
+    **dict.fromkeys((list, range, deque, type({}.keys()), type({}.values()), type({}.items())), "list"),
+    **dict.fromkeys((set, frozenset), "set"),
+}
+_MAPPINGS = (dict, defaultdict, OrderedDict, Counter)
 
 
 class TooLarge(Exception):
@@ -75,7 +81,7 @@ class _Encoder:
             return value if abs(value) < _MAX_INT else _other(f"integer of {value.bit_length()} bits")
         if kind is str:
             return value if len(value) <= MAX_TEXT else _other(f"text of {len(value)} characters")
-        if kind is dict:
+        if kind in _MAPPINGS:
             self._afford(value)
             return {"dict": [[self.encode(k, depth + 1), self.encode(v, depth + 1)] for k, v in value.items()]}
         if kind is np.ndarray:
@@ -83,9 +89,13 @@ class _Encoder:
         return self._sequence(value, depth)
 
     def _sequence(self, value: Any, depth: int) -> Any:
-        tag = "list" if type(value) in _VIEWS else _SEQUENCES.get(type(value))
+        kind = type(value)
+        tag = "tuple" if issubclass(kind, tuple) else _SEQUENCES.get(kind)
+        if hasattr(kind, "__next__"):
+            tag = "list"
+            value = list(islice(value, self.left + 1))  # an endless one is too large
         if tag is None:
-            return _other(type(value).__name__)
+            return _other(kind.__name__)
         self._afford(value)
         items = [self.encode(item, depth + 1) for item in value]
         return {tag: sorted(items, key=lambda item: (len(repr(item)), repr(item))) if tag == "set" else items}

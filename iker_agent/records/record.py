@@ -1,22 +1,40 @@
-"""What run.json and outcome.json say: plain facts that other programs read."""
+"""What run.json and outcome.json say: plain facts that other programs read.
+
+StageRecord, RunResult  ->  run_record     ->  run.json
+Whereabouts             ->  final_outcome  ->  outcome.json of the run
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Any
 
-from iker_agent.config import RunConfig
-from iker_agent.disturb import load_disturbance
 from iker_agent.learning.curve import draw_curve
 from iker_agent.learning.policy import Policy
-from iker_agent.learning.progress import Row, write_metrics
+from iker_agent.learning.progress import TrainingRow, write_metrics
 from iker_agent.learning.provenance import versions
+from iker_agent.plan import Plan
 from iker_agent.records.run_folder import Folder
 from iker_envs.measure import reached
 from iker_envs.scene import Outcome, Scene
 from iker_envs.spec import spec_of
-from iker_envs.task import Task
+from iker_envs.world import World
+
+
+class Failure(StrEnum):
+    """What of a stage failed, in the order in which a stage goes on."""
+
+    SCENE = "scene"  # no scene that was estimated would rest in simulation
+    BACKEND = "backend"  # nobody answered
+    ANSWER = "answer"  # no program could be used
+    LEARNING = "learning"  # the learner made no policy, or one whose actions are no numbers
+    GRASP = "grasp"  # the hand did not hold the object when the policy began
+    LOST = "lost"  # the object was dropped, tipped over or fell while the policy acted
+    TARGET = "target"  # the object is not where it should be
+    INTERRUPTED = "interrupted"  # somebody stopped the run
+    ERROR = "error"  # the program failed
 
 
 @dataclass
@@ -36,6 +54,7 @@ class StageRecord:
     seconds: float = 0.0
     learning_seconds: float = 0.0
     outcome: Outcome | None = None
+    failed: Failure | None = None
     problem: str = ""  # why there is no outcome
     strict: bool = True  # what counts: its own goal by the strict limits, or the paper's measure
 
@@ -45,6 +64,23 @@ class StageRecord:
         if self.outcome is None:
             return False
         return reached(self.outcome) if self.strict else self.outcome.success
+
+    def acted(self, outcome: Outcome, *, lost: bool) -> None:
+        """Take in how acting ended; `lost` says that the policy was stopped because it had lost the object."""
+        self.outcome = outcome
+        if self.ok:
+            self.failed = None
+        elif not outcome.grasped:
+            self.failed = Failure.GRASP
+        else:
+            self.failed = Failure.LOST if lost else Failure.TARGET
+
+    def stopped(self, failed: Failure, problem: str) -> None:
+        """Note why the stage has no outcome; one that it has already stays."""
+        if self.outcome is not None:
+            return
+        self.failed = failed
+        self.problem = problem
 
 
 @dataclass
@@ -60,25 +96,39 @@ class RunResult:
     spent: dict[str, Any] = field(default_factory=dict)  # calls, tokens and money of the backend
 
 
-def run_record(config: RunConfig, task: Task, instruction: str, result: RunResult) -> dict[str, Any]:
-    """run.json: instruction, seed, versions, configuration, stages, success, seconds."""
+@dataclass(frozen=True, eq=False)
+class Whereabouts:
+    """Where everything is, and how that is known: "truth" or "estimate"."""
+
+    scene: Scene
+    judged_by: str
+
+
+def whereabouts(world: World) -> Whereabouts:
+    """What a run is judged by: the truth in a world that knows it, else the world's latest estimate."""
+    return Whereabouts(world.scene, "truth" if world.has_truth else "estimate")
+
+
+def run_record(plan: Plan, result: RunResult, judged_by: str) -> dict[str, Any]:
+    """run.json: instruction, seed, versions, configuration, stages, success and what it was judged by, seconds."""
     return {
-        "instruction": instruction,
-        "task": task.name,
-        "id": task.id,
+        "instruction": plan.instruction,
+        "task": plan.task.name,
+        "id": plan.task.id,
         "success": result.success,
+        "judged_by": judged_by,
         "done": result.done,
         "reason": result.reason,
         "seconds": round(result.seconds, 2),
-        "seeds": {"world": config.seed, "learning": [config.seed + s.number for s in result.stages]},
+        "seeds": {"world": plan.config.seed, "learning": [plan.config.seed + s.number for s in result.stages]},
         "stages": [_stage_record(s) for s in result.stages],
         "final_look": _final_look(result.final_look),
         "stages_succeeded": _successes(result),
         "spent": result.spent,
-        "disturbance": _disturbance(config),
+        "disturbance": _disturbance(plan),
         "versions": versions(),
-        "spec_hash": spec_of(task.sample(None)).spec_hash(),
-        "config": config.to_dict(),
+        "spec_hash": spec_of(plan.task.sample(None)).spec_hash(),
+        "config": plan.config.to_dict(),
     }
 
 
@@ -99,6 +149,7 @@ def _stage_record(stage: StageRecord) -> dict[str, Any]:
         "success": bool(stage.outcome and stage.outcome.success),
         "success_strict": bool(stage.outcome and stage.outcome.success_strict),
         "goal_error_m": stage.outcome.goal_error_m if stage.outcome else None,
+        "failed": stage.failed,
         "problem": stage.problem or (stage.outcome.reason if stage.outcome else ""),
     }
 
@@ -115,26 +166,26 @@ def _successes(result: RunResult) -> dict[str, int]:
     return {"first_answer": sum(first), "repaired": len(first) - sum(first)}
 
 
-def _disturbance(config: RunConfig) -> dict[str, Any] | None:
-    if not config.disturb:
+def _disturbance(plan: Plan) -> dict[str, Any] | None:
+    if plan.disturbance is None:
         return None
-    disturbance, _ = load_disturbance(config.disturb)
-    return {"name": config.disturb, "at": disturbance.at, "text": disturbance.text}
+    return {"name": plan.config.disturb, "at": plan.disturbance.at, "text": plan.disturbance.text}
 
 
-def final_outcome(scene: Scene, result: RunResult) -> dict[str, Any]:
+def final_outcome(found: Whereabouts, result: RunResult) -> dict[str, Any]:
     """outcome.json: success, the height of each piece of furniture, where every movable object ended."""
-    tops = {f"{o.name}_top_m": float(o.pose[2] + o.model.size_m[2] / 2) for o in scene.objects if not o.movable}
-    objects = {
+    objects = found.scene.objects
+    tops = {f"{o.name}_top_m": float(o.pose[2] + o.model.size_m[2] / 2) for o in objects if not o.movable}
+    ends = {
         o.name: {"position_m": o.pose[:3].tolist(), "quaternion_wxyz": o.pose[3:].tolist()}
-        for o in scene.objects
+        for o in objects
         if o.movable
     }
-    return {"success": result.success, **tops, "objects": objects}
+    return {"success": result.success, "judged_by": found.judged_by, **tops, "objects": ends}
 
 
-def save_policy_files(stage: Folder, policy: Policy, rows: Sequence[Row]) -> None:
+def save_policy_files(folder: Folder, policy: Policy, rows: Sequence[TrainingRow]) -> None:
     """policy.safetensors, metrics.csv and curve.png of a stage."""
-    policy.save(stage.path / "policy.safetensors")
-    write_metrics(stage.path / "metrics.csv", rows)
-    draw_curve(stage.path / "curve.png", rows)
+    folder.file("policy.safetensors", policy.save)
+    folder.file("metrics.csv", lambda path: write_metrics(path, rows))
+    folder.file("curve.png", lambda path: draw_curve(path, rows))

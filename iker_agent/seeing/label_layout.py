@@ -49,7 +49,8 @@ def place_labels(
             cost += _inward_cost(candidates, dots[label], outward[label])
             cost += _obstacle_cost(candidates, dots[label], np.array([*taken, *others.values()]).reshape(-1, 4))
             cost += _leader_cost(candidates, [dots[name] for name in others], np.array([*others.values()]))
-            boxes[label] = tuple(float(b) for b in candidates[np.argmin(cost)])
+            left, top, right, bottom = map(float, candidates[np.argmin(cost)])
+            boxes[label] = (left, top, right, bottom)
     return {label: boxes[label] for label in dots}
 
 

@@ -1,23 +1,25 @@
 """One look at the world, as the agent uses it: the scene in simulation, numbered keypoints, the image to ask about.
 
-env.view()  ->  estimate_poses  ->  scene_from_poses  ->  select_keypoints  ->  draw_marks  ->  Look
+world.view()  ->  Estimator.estimate  ->  scene_from_poses  ->  select_keypoints  ->  draw_marks  ->  Look
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-import gymnasium as gym
 import numpy as np
 
+from iker_agent.program.rows import POSE_ROWS
+from iker_agent.program.signatures import signature_named
 from iker_agent.records.run_folder import Folder
 from iker_agent.seeing.keypoints import Keypoints, select_keypoints
 from iker_agent.seeing.marks import draw_marks
-from iker_envs.perception import PoseNoise, estimate_poses
+from iker_envs.perception import Estimator
 from iker_envs.physics.transfer import SceneNotAtRest, scene_from_poses
 from iker_envs.scene import Scene, View
+from iker_envs.world import World
 
-_LOOKS = 5  # estimates tried before a scene that does not rest is given up
+_MAX_VIEWS = 5  # taken until the scene that was estimated from one rests in simulation
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,35 +31,39 @@ class Look:
     marked: np.ndarray
 
 
-def look(env: gym.Env, noise: PoseNoise, rng: np.random.Generator, stage: Folder, contract: str = "keypoints") -> Look:
-    """Look, and leave every step's file in the stage folder; SceneNotAtRest if no estimate of the scene would stand."""
-    view = env.unwrapped.view()
-    stage.image("view.png", view.image.rgb)
-    scene = _transfer(env.unwrapped.worlds.scene, view, noise, rng, stage)
+def look(world: World, estimator: Estimator, folder: Folder, contract: str = "keypoints") -> Look:
+    """Look, and leave every step's file in the folder of the stage.
+
+    SceneNotAtRest if no scene that was estimated would stand; ValueError if the view does not show an object.
+    """
+    view, scene = _view_at_rest(world, estimator, folder)
     seen = see(scene, view, contract)
-    stage.json("keypoints.json", seen.keypoints)
-    stage.image("marked.png", seen.marked)
+    folder.json("keypoints.json", seen.keypoints)
+    folder.image("marked.png", seen.marked)
     return seen
 
 
 def see(scene: Scene, view: View, contract: str = "keypoints") -> Look:
     """Keypoints and marked image of a scene in a view; under the pose contract the image has the axes alone."""
     keypoints = select_keypoints(scene, view)
-    shown = keypoints if contract == "keypoints" else replace(keypoints, drawn=(False,) * len(keypoints.labels))
+    is_pose = signature_named(contract).rows is POSE_ROWS
+    shown = replace(keypoints, drawn=(False,) * len(keypoints.labels)) if is_pose else keypoints
     return Look(scene, keypoints, draw_marks(view.image, shown))
 
 
-def _transfer(template: Scene, view: View, noise: PoseNoise, rng: np.random.Generator, stage: Folder) -> Scene:
-    for last in (*(False,) * (_LOOKS - 1), True):
-        estimates = estimate_poses(view, template, noise, rng)
+def _view_at_rest(world: World, estimator: Estimator, folder: Folder) -> tuple[View, Scene]:
+    """A view, and the scene that was estimated from it, at rest; a new view is taken where it would not rest."""
+    for number in range(1, _MAX_VIEWS + 1):
+        view = world.view()
+        folder.image("view.png", view.image.rgb)
+        estimates = estimator.estimate(view, world.template)
         try:
-            scene = scene_from_poses(template, {name: pose for name, (pose, _) in estimates.items()})
+            scene = scene_from_poses(world.template, {name: estimate.pose for name, estimate in estimates.items()})
         except SceneNotAtRest:
-            if last:
+            if number == _MAX_VIEWS:
                 raise
             continue
-        poses = {n: {"pose": pose.tolist(), "confidence": c} for n, (pose, c) in estimates.items()}
-        stage.json("poses.json", poses)
-        stage.yaml("scene.yaml", scene)
-        return scene
-    raise AssertionError("the last look returns or raises")
+        folder.json("poses.json", {name: estimate.to_dict() for name, estimate in estimates.items()})
+        folder.yaml("scene.yaml", scene)
+        return view, scene
+    raise AssertionError("the last view is returned or raises")

@@ -131,7 +131,7 @@ def _chip_size(label: str, font_px: int) -> tuple[float, float]:
     return float(round(right - left + 0.55 * font_px)), float(round(1.25 * font_px))
 
 
-def _font(font_px: float) -> ImageFont.FreeTypeFont:
+def _font(font_px: float) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
     return ImageFont.load_default(size=font_px)
 
 
@@ -162,7 +162,8 @@ def _draw_chip(picture: PillowImage.Image, box: Box, text: str, font_px: int) ->
     pen = ImageDraw.Draw(picture)
     left, top, right, bottom = (round(b) for b in box)
     pen.rounded_rectangle((left, top, right - 1, bottom - 1), 4, fill=_BLACK, outline=_WHITE, width=1)
-    pen.text(_centre(box), text, font=_font(font_px), fill=_WHITE, anchor="mm", stroke_width=_weight(font_px))
+    x, y = _centre(box)
+    pen.text((x, y), text, font=_font(font_px), fill=_WHITE, anchor="mm", stroke_width=_weight(font_px))
 
 
 def _draw_glyph(picture: PillowImage.Image, box: Box, axes: np.ndarray, font_px: int) -> None:

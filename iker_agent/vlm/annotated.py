@@ -16,12 +16,12 @@ from typing import Self
 import numpy as np
 
 from iker_agent.program import run_program
+from iker_agent.program.signatures import signature_named
 from iker_agent.vlm.types import Reply, Request
 from iker_envs.task import Task
 
 NEAR_M = 0.03  # a program whose targets are all but reached is finished
-_FUNCTIONS = {"keypoints": "get_interaction_data(keypoint_coordinates)", "poses": "get_final_poses(object_poses)"}
-_DONE = 'def {function}:\n    """Everything is where it should be."""\n    return\n'
+_DONE = 'def {function}({argument}):\n    """Everything is where it should be."""\n    return\n'
 
 
 class AnnotatedVLM:
@@ -60,10 +60,11 @@ class AnnotatedVLM:
     def complete(self, request: Request) -> Reply:
         """Answer a request; RuntimeError if a shipped program does not run."""
         start = time.monotonic()
-        now = request.attachments[self.contract]
+        signature = signature_named(self.contract)
+        now = request.attachments[signature.rows.name]
         programs = self.by_instruction.get(_words(request.attachments.get("instruction", "")), self.programs)
         refused = {p.text for m in request.messages if m.role == "assistant" for p in m.parts}
-        done = _block(_DONE.format(function=_FUNCTIONS[self.contract]))
+        done = _block(_DONE.format(function=signature.function, argument=signature.argument))
         text = ""
         repeated = ""
         for code in (p for p in programs if self._distance_m(p, now) > NEAR_M):

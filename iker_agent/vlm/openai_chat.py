@@ -2,16 +2,14 @@
 
     Request  ->  messages (images as PNG data URLs)  ->  chat.completions  ->  read_completion  ->  Reply | VLMError
 
-Attachments are never sent. The package `openai` (extra `vlm`) loads on first use; only chat.completions and plain
-numbers are used of it, so that its major versions 1 to 3 work alike.
+Attachments are never sent. The way to the server is connection.py, what it complains about openai_errors.py.
 """
 
 from __future__ import annotations
 
 import base64
 import io
-import os
-import threading
+import json
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -22,9 +20,13 @@ from urllib.parse import urlsplit
 import numpy as np
 from PIL import Image as PillowImage
 
+from iker_agent.plain_text import clean_line
+from iker_agent.vlm.connection import Connection
 from iker_agent.vlm.errors import VLMUnavailable
-from iker_agent.vlm.openai_answers import explain, read_completion, rejected_parameter
+from iker_agent.vlm.openai_answers import read_body, read_completion
+from iker_agent.vlm.openai_errors import Complaint, complaint, explain, refused_parameter, wants_stream
 from iker_agent.vlm.settings import AskSettings
+from iker_agent.vlm.surroundings import addressed, check_accounts, key_of
 from iker_agent.vlm.types import Message, Reply, Request
 
 _FIRST_WAIT_S = 1.0
@@ -32,110 +34,80 @@ _LONGEST_WAIT_S = 60.0
 _OPENAI_HOST = "api.openai.com"
 _TOKEN_NAMES = {"max_tokens": "max_completion_tokens", "max_completion_tokens": "max_tokens"}
 _HIDDEN = "[key]"
+_MAX_WORDS = 100  # characters of what the JSON reader says
 
 
 class OpenAIChat:
     """Asks one model on one server; `sleep` waits between attempts, in seconds.
 
-    ValueError if no model is named, if OpenAI's own server is to be asked without a key, or if the package is missing.
+    ValueError if no model is named, if OpenAI's own server is to be asked without a key, if the package is missing, or
+    if an environment variable holds what cannot be used (surroundings.py). `settings` have the address that is asked.
     """
 
     def __init__(self, settings: AskSettings, sleep: Callable[[float], None] = time.sleep) -> None:
-        self.settings = settings
-        self._sleep = sleep
         if not settings.model:
             raise ValueError("no model is named; add --model NAME (there is no default, since models come and go)")
-        at_openai = urlsplit(settings.base_url).hostname == _OPENAI_HOST
-        self._key = os.environ.get(settings.key_env, "").strip()
-        if not (self._key.isascii() and self._key.isprintable()):
-            raise ValueError(
-                f"the key in {settings.key_env} holds a line break or a letter that no key has; copy it again"
-            )
+        self.settings = addressed(settings)
+        self._sleep = sleep
+        self._key = key_of(settings)
+        check_accounts()
+        at_openai = urlsplit(self.settings.base_url).hostname == _OPENAI_HOST
         if not self._key and at_openai:
             raise ValueError(f"{_OPENAI_HOST} wants a key: put it into the environment variable {settings.key_env}")
-        self._client = self._connect()
+        self._connection = Connection(self.settings, self._key, self._hide)
         token_param = settings.token_param
         if token_param == "auto":
             token_param = "max_completion_tokens" if at_openai else "max_tokens"
         self._parameters: dict[str, Any] = {token_param: settings.max_tokens, "temperature": settings.temperature}
+        self._detail = settings.detail
         self._rejected: set[str] = set()
-
-    def _connect(self) -> Any:
-        try:
-            import openai
-        except ModuleNotFoundError:
-            raise ValueError("the backend openai needs an extra: python -m pip install 'iker[vlm]'") from None
-        self._api_error = openai.OpenAIError
-        # Local servers want no key, the library wants some text. Retries are made here: a spent quota is not retried.
-        try:
-            return openai.OpenAI(
-                api_key=self._key or "none",
-                base_url=self.settings.base_url,
-                timeout=self.settings.timeout_s,
-                max_retries=0,
-            )
-        except Exception as error:
-            if type(error).__name__ != "InvalidURL":  # of the library's HTTP client, which is not always the same one
-                raise
-            raise ValueError(f"ask.base_url {self.settings.base_url!r} is no address: {error}") from None
 
     def complete(self, request: Request) -> Reply:
         """Ask, and ask again while the server is busy or the connection breaks; VLMError when there is no answer."""
         start = time.monotonic()
-        notes = []
-        messages = [chat_message(m, self.settings.detail) for m in request.messages]
+        notes: list[str] = []
         for attempt in range(self.settings.retries + 1):
             try:
-                reply = self._ask(messages, notes)
+                reply = self._ask(request, notes)
             except VLMUnavailable as problem:
                 wait = problem.wait_s if problem.wait_s is not None else _FIRST_WAIT_S * 2**attempt
                 if attempt == self.settings.retries or wait > _LONGEST_WAIT_S:
-                    raise VLMUnavailable(f"{problem}, after {_times(attempt + 1)}") from None
+                    raise VLMUnavailable(f"{problem}, after {_times(attempt + 1)}", problem.reply) from None
                 self._sleep(wait)
             else:
                 usage = {**reply.usage, "attempts": float(attempt + 1)}
                 return replace(reply, usage=usage, notes=tuple(notes), seconds=time.monotonic() - start)
         raise AssertionError("the last attempt returns or raises")
 
-    def _ask(self, messages: list[dict[str, Any]], notes: list[str]) -> Reply:
-        """One attempt; a parameter that the server does not know is renamed or left out, and noted."""
+    def _ask(self, request: Request, notes: list[str]) -> Reply:
+        """One attempt; what the server says that it does not take is changed or left out, and noted."""
         while True:
+            messages = [chat_message(m, self._detail) for m in request.messages]
+            response = self._connection.post({"model": self.settings.model, "messages": messages, **self._parameters})
             try:
-                answer = self._in_time(
-                    lambda: self._client.chat.completions.create(
-                        model=self.settings.model, messages=messages, **self._parameters
-                    )
-                )
-                return read_completion(answer, self.settings, self._hide)
-            except self._api_error as error:
-                name = rejected_parameter(error)
-                if name not in self._parameters:
-                    raise explain(error, self.settings, self._hide) from None
-                notes.append(self._without(name))
+                body = _body_of(response, self.settings)
+                problem = complaint(response.status_code, body, response.headers, self._hide)
             except (ValueError, RecursionError) as error:  # no JSON, although the status is 200, or nested without end
-                raise VLMUnavailable(f"the server's answer is not JSON ({self._hide(str(error))})") from None
+                words = clean_line(self._hide(str(error)), _MAX_WORDS)
+                raise VLMUnavailable(f"the server's answer is not JSON ({words})") from None
+            if problem is None:
+                return read_completion(body, self.settings, self._hide)
+            change = self._adapt(problem)
+            if not change:
+                raise explain(problem, self.settings)
+            notes.append(change)
 
-    def _in_time(self, call: Callable[[], Any]) -> Any:
-        """What `call` gives within timeout_s: the library's own limit begins anew with every byte that drips in."""
-        ended = threading.Event()
-        result = []
-        problems = []
-
-        def work() -> None:
-            try:
-                result.append(call())
-            except Exception as problem:
-                problems.append(problem)
-            ended.set()
-
-        threading.Thread(target=work, daemon=True).start()
-        if not ended.wait(min(self.settings.timeout_s, threading.TIMEOUT_MAX)):
-            self._client.close()  # ends the thread with the next byte
-            self._client = self._connect()
-            raise VLMUnavailable(f"no answer from {self.settings.base_url} within {self.settings.timeout_s:g} s")
-        if problems:
-            raise problems[0]
-        return result[0]
+    def _adapt(self, problem: Complaint) -> str:
+        """Change what is sent so that the server may take it; says what was done, or nothing if there is nothing."""
+        if "stream" not in {*self._parameters, *self._rejected} and wants_stream(problem):
+            self._parameters |= {"stream": True, "stream_options": {"include_usage": True}}
+            return "the server replies in a stream only; one was asked for"
+        name = refused_parameter(problem, (*self._parameters, *(("detail",) if self._detail else ())))
+        if name == "detail":
+            self._detail = ""
+        elif name:
+            return self._without(name)
+        return f"the server does not take {name}; it was left out" if name else ""
 
     def _without(self, name: str) -> str:
         """Go on without a parameter, under its other name if it has one that was not tried; says what was done."""
@@ -152,6 +124,17 @@ class OpenAIChat:
         return text.replace(self._key, _HIDDEN) if self._key else text
 
 
+def _body_of(response: Any, settings: AskSettings) -> Any:
+    """The data of a body; of an error's, its text where it is no data."""
+    if response.status_code < 400:
+        return read_body(response.content, response.headers.get("content-type", "").lower(), settings)
+    text = response.content.decode("utf-8-sig", "replace")
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+
+
 def _times(count: int) -> str:
     return "one attempt" if count == 1 else f"{count} attempts"
 
@@ -159,14 +142,20 @@ def _times(count: int) -> str:
 def chat_message(message: Message, detail: str) -> dict[str, Any]:
     """A message as chat completions want it: plain text, or a list of parts where there are images."""
     if not any(part.image is not None for part in message.parts):
-        return {"role": message.role, "content": "\n\n".join(part.text for part in message.parts)}
+        return {"role": message.role, "content": _sendable("\n\n".join(part.text for part in message.parts))}
+    how = {"detail": detail} if detail else {}
     content = [
-        {"type": "text", "text": part.text}
+        {"type": "text", "text": _sendable(part.text)}
         if part.image is None
-        else {"type": "image_url", "image_url": {"url": _data_url(part.image), "detail": detail}}
+        else {"type": "image_url", "image_url": {"url": _data_url(part.image), **how}}
         for part in message.parts
     ]
     return {"role": message.role, "content": content}
+
+
+def _sendable(text: str) -> str:
+    """UTF-8 has no halves of surrogate pairs, which file names and YAML can bring."""
+    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def _data_url(rgb: np.ndarray) -> str:

@@ -19,7 +19,10 @@ _KEYS = {"exact": "key", "text": "text_key"}
 
 
 class Replay:
-    """Answers from the record in `folder`, a run folder or its vlm/; `unequal` counts requests whose text differed."""
+    """Answers from the record in `folder`, a run folder or its vlm/; ValueError if it cannot be used.
+
+    `unequal` counts requests whose text differed, `faults` say what of the record could not be used.
+    """
 
     def __init__(self, folder: str | Path, match: str = "text") -> None:
         if match not in MATCHES:
@@ -27,7 +30,8 @@ class Replay:
         self.folder = Path(folder)
         self.match = match
         self.unequal = 0
-        self._rows = read_calls(folder)
+        self.faults: list[str] = []
+        self._rows = read_calls(folder, self.faults)
 
     def complete(self, request: Request) -> Reply:
         """The recorded answer, or the recorded VLMError; ReplayMiss says what differs."""
@@ -41,7 +45,7 @@ class Replay:
 
     def _find(self, asked: dict[str, Any]) -> dict[str, Any]:
         if not self._rows:
-            raise ReplayMiss(f"the record in {str(self.folder)!r} has no answers left")
+            raise ReplayMiss(f"the record in {str(self.folder)!r} has no answers left{self._damage}")
         if self.match == "order":
             return self._rows[0]
         column = _KEYS[self.match]
@@ -52,7 +56,12 @@ class Replay:
             raise ReplayMiss("the record has this question with another image; match by text (ask.match=text)")
         raise ReplayMiss(
             "the record has no answer to this question: task, seed, prompt or history differ from those of the record"
+            + self._damage
         )
+
+    @property
+    def _damage(self) -> str:
+        return f" ({self.faults[0]})" if self.faults else ""
 
 
 def _error(recorded: dict[str, Any]) -> VLMError:

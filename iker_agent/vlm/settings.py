@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 BACKENDS = ("annotated", "openai", "replay")
-
+OPENAI_ADDRESS = "https://api.openai.com/v1"
 TOKEN_PARAMETERS = ("auto", "max_tokens", "max_completion_tokens")
 MATCHES = ("exact", "text", "order")
+_MAX_TIMEOUT_S = 86_400  # clocks of the system take no more than some years
+_ENDPOINT = "/chat/completions"
 
 
 @dataclass(frozen=True)
@@ -18,7 +20,7 @@ class AskSettings:
     """How a model is asked; the key itself is in no setting, only the environment variable that holds it."""
 
     model: str = ""  # no default: models come and go, the user names one and the record keeps it
-    base_url: str = "https://api.openai.com/v1"  # of any server that speaks chat completions
+    base_url: str = ""  # of any server that speaks chat completions; empty: OPENAI_BASE_URL, or else OpenAI's own
     key_env: str = "OPENAI_API_KEY"  # name of the environment variable with the key
     temperature: float = 0.0
     max_tokens: int = 4096  # of one reply
@@ -38,28 +40,40 @@ class AskSettings:
         for name, known in (("token_param", TOKEN_PARAMETERS), ("match", MATCHES)):
             if getattr(self, name) not in known:
                 raise ValueError(f"ask.{name} {getattr(self, name)!r} is unknown; known: {', '.join(known)}")
-        self._check_address()
+        if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", self.key_env):
+            raise ValueError("ask.key_env is the name of the environment variable that holds the key, not the key")
+        if self.base_url:
+            check_address(self.base_url, "ask.base_url")
         for name in ("max_tokens", "timeout_s"):
             if not 0 < getattr(self, name) < math.inf:
                 raise ValueError(f"ask.{name} must be positive, not {getattr(self, name)!r}")
+        if self.timeout_s > _MAX_TIMEOUT_S:
+            raise ValueError(f"ask.timeout_s is at most {_MAX_TIMEOUT_S} s, a day, not {self.timeout_s!r}")
         if not math.isfinite(self.temperature):
             raise ValueError(f"ask.temperature must be a finite number, not {self.temperature!r}")
         for name in ("retries", "max_calls", "max_total_tokens", "max_usd", "usd_per_mtok_in", "usd_per_mtok_out"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"ask.{name} cannot be negative, not {getattr(self, name)!r}")
+            if not 0 <= getattr(self, name) < math.inf:
+                raise ValueError(f"ask.{name} cannot be negative or without end, not {getattr(self, name)!r}")
         if self.max_usd and not (self.usd_per_mtok_in or self.usd_per_mtok_out):
             raise ValueError("ask.max_usd needs the prices ask.usd_per_mtok_in and ask.usd_per_mtok_out")
 
-    def _check_address(self) -> None:
-        """Nothing secret may enter the settings, since every run writes them down."""
-        if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", self.key_env):
-            raise ValueError("ask.key_env is the name of the environment variable that holds the key, not the key")
-        if "@" in self.base_url or "?" in self.base_url:
-            raise ValueError("ask.base_url holds a user name, a password or a query; put the key into ask.key_env")
-        try:
-            address = urlsplit(self.base_url)
-            good = address.scheme in ("http", "https") and address.port != 0 and address.hostname.encode("idna")
-        except (ValueError, AttributeError):  # a port that is none, brackets that do not close, no host
-            good = False
-        if not good or not self.base_url.isprintable() or " " in self.base_url:
-            raise ValueError(f"ask.base_url {self.base_url!r} is no address; one is http://127.0.0.1:8000/v1")
+
+def check_address(address: str, name: str) -> None:
+    """ValueError unless it is the address of a server; `name` is the setting or variable that holds it.
+
+    Nothing secret may be in it, since every run writes it down.
+    """
+    if "@" in address or "?" in address:
+        raise ValueError(f"{name} holds a user name, a password or a query; put the key into a variable (ask.key_env)")
+    try:
+        parts = urlsplit(address)
+        good = parts.scheme in ("http", "https") and parts.port != 0 and (parts.hostname or "").encode("idna")
+    except ValueError:  # a port that is none, brackets that do not close, a host that is no name
+        good = False
+    if not good or not address.isprintable() or " " in address or "#" in address:
+        raise ValueError(
+            f"{name} {address!r} is no address; one begins with http:// or https://, like http://127.0.0.1:8000/v1"
+        )
+    if parts.path.rstrip("/").endswith(_ENDPOINT):
+        shorter = address.rstrip("/").removesuffix(_ENDPOINT)
+        raise ValueError(f"{name} {address!r} ends in {_ENDPOINT}, which is added to it; use {shorter!r}")

@@ -8,16 +8,18 @@ import numpy as np
 
 from iker_envs.geometry import IDENTITY_QUATERNION
 
+GREY = (0.6, 0.6, 0.6, 1.0)
+
 
 @dataclass(frozen=True, eq=False)
 class Geom:
     """One convex or visual part: kind is "box", "ellipsoid", "cylinder" (half sizes, as MuJoCo) or "mesh"."""
 
     kind: str
-    half_size_m: tuple[float, float, float]
-    position_m: tuple[float, float, float] = (0.0, 0.0, 0.0)
-    quaternion: tuple[float, float, float, float] = IDENTITY_QUATERNION
-    rgba: tuple[float, float, float, float] = (0.6, 0.6, 0.6, 1.0)
+    half_size_m: tuple[float, ...]  # (3,)
+    position_m: tuple[float, ...] = (0.0, 0.0, 0.0)  # (3,)
+    quaternion: tuple[float, ...] = IDENTITY_QUATERNION  # (4,)
+    rgba: tuple[float, ...] = GREY  # (4,), in [0, 1]
     vertices_m: np.ndarray | None = None  # (V, 3), meshes only
     faces: np.ndarray | None = None  # (F, 3) int, meshes only
 

@@ -15,7 +15,7 @@ from iker_envs.objects.own_mesh import mesh_parts, mesh_size_m
 from iker_envs.scene import ObjectModel
 
 
-def _box_geom(size, low, rgba=(0.6, 0.6, 0.6, 1.0)) -> Geom:
+def _box_geom(size, low, rgba) -> Geom:
     """A box from its extents (3,) and its lowest corner (3,)."""
     half = tuple(float(s) / 2 for s in size)
     return Geom("box", half, tuple(float(c) + h for c, h in zip(low, half, strict=True)), rgba=tuple(rgba))

@@ -25,7 +25,7 @@ def grid_mesh(points: np.ndarray, *, closed: bool = False) -> Mesh:
 
 
 def fan_mesh(ring: np.ndarray, centre: np.ndarray) -> Mesh:
-    """Triangles from a ring of points (C, 3) to a centre (3,); outside as for a grid whose next row is the centre."""
+    """Triangles from a ring of points (C, 3) to a centre (3,), wound as in a grid whose second row is the centre."""
     count = len(ring)
     around = np.arange(count)
     faces = np.stack([around, np.full(count, count), np.roll(around, -1)], axis=-1)
@@ -40,6 +40,6 @@ def join(*meshes: Mesh) -> Mesh:
 
 
 def mirrored(mesh: Mesh) -> Mesh:
-    """The mesh with +y and -y exchanged, outside still outside."""
+    """The mesh with +y and -y exchanged, wound so that its outside stays outside."""
     vertices, faces = mesh
     return vertices * np.array([1.0, -1.0, 1.0]), faces[:, ::-1]

@@ -6,7 +6,7 @@ Collision bits: gripper parts meet everything but each other.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 import mujoco
@@ -17,11 +17,14 @@ from iker_envs.objects.looks import visual_geoms
 from iker_envs.objects.shapes import parts
 from iker_envs.physics.mujoco_gripper import add_gripper
 from iker_envs.scene import Scene, SceneObject
-from iker_envs.sim import Variant
+from iker_envs.sim import PictureData, Variant
 
 TIMESTEP_S = 0.01
-_SPECK_M = 0.001
-_SPARE_DEPTH_M = 50.0
+_IMPRATIO = 10.0  # friction ten times as stiff as contact normals: what is held hardly creeps out of the fingers
+_TABLE_FRICTION = 0.6  # a movable object's own friction holds in its contacts; this is for the gripper
+_OTHER_FRICTION = (0.005, 0.0001)  # torsion and rolling in metres, MuJoCo's defaults
+_SPECK_M = 0.001  # size of a part that fills up a variant with fewer parts
+_SPARE_DEPTH_M = 50.0  # below the table, where nothing comes
 TABLE_GROUP = 0
 GRIPPER_GROUP = 1
 VISUAL_GROUP = 2
@@ -57,6 +60,26 @@ def build_variants(
     if any(m.signature != models[0].signature for m in models):
         raise ValueError("the variants of a scene did not compile to one layout")
     return models
+
+
+def show_world(data: PictureData, joints: Mapping[str, float], bodies: Mapping[str, np.ndarray], time_s: float) -> None:
+    """Write one world into data of any model of the same scene.
+
+    `joints` are positions in metres or radians, `bodies` poses (7,) by name: a body that is free in the model is moved
+    through its joint, any other one in the model itself.
+    """
+    model = data.model
+    data.time = time_s
+    for name, position in joints.items():
+        data.qpos[model.joint(name).qposadr[0]] = position
+    for name, pose in bodies.items():
+        body = model.body(name)
+        if (joint := model.body_jntadr[body.id]) >= 0:
+            address = model.jnt_qposadr[joint]
+            data.qpos[address : address + 7] = pose
+        else:
+            body.pos = pose[:3]
+            body.quat = pose[3:]
 
 
 Slots = list[list[tuple[Geom, float]]]  # by variant: geoms of one object and their share of its mass
@@ -109,7 +132,7 @@ def _compile(
     spec = mujoco.MjSpec()
     option = spec.option
     option.timestep = TIMESTEP_S
-    option.impratio = 10.0
+    option.impratio = _IMPRATIO
     option.integrator = mujoco.mjtIntegrator.mjINT_IMPLICITFAST
     option.cone = mujoco.mjtCone.mjCONE_ELLIPTIC
     option.jacobian = mujoco.mjtJacobian.mjJAC_DENSE  # small models; 4.0.0's sparse factorisation has a bug
@@ -121,7 +144,7 @@ def _compile(
         rgba=[0.72, 0.62, 0.5, 1],
         contype=2,
         conaffinity=3,
-        friction=[0.6, 0.005, 0.0001],
+        friction=[_TABLE_FRICTION, *_OTHER_FRICTION],
         group=TABLE_GROUP,
     )
     for obj in scene.objects:
@@ -145,7 +168,7 @@ def _add_body(spec: mujoco.MjSpec, obj: SceneObject, *, is_free: bool):
 
 
 def _add_collision(spec: mujoco.MjSpec, body, obj: SceneObject, slot, variant: int, *, mine: bool) -> None:
-    """The collision geoms of an object in one variant; of the variants that this model is not, the meshes only."""
+    """Add the collision geoms of an object in one variant, or only their meshes if the model is another variant's."""
     for number, (geom, share) in enumerate(slot):
         mesh = _add_mesh(spec, f"{obj.name}_{variant}_{number}", geom) if geom.kind == "mesh" else ""
         if mine:
@@ -155,14 +178,17 @@ def _add_collision(spec: mujoco.MjSpec, body, obj: SceneObject, slot, variant: i
                 contype=2,
                 conaffinity=3,
                 condim=4,
-                friction=[obj.model.friction, 0.005, 0.0001],
+                friction=[obj.model.friction, *_OTHER_FRICTION],
                 priority=1 if obj.movable else 0,  # the object's friction holds against table and fingers
                 group=COLLISION_GROUP,
             )
 
 
 def _add_spares(spec: mujoco.MjSpec, meshes: list[str]) -> None:
-    """One geom of every mesh, out of the way: hulls are made of meshes that can collide, and all models need them."""
+    """Add a geom of every mesh far below the table.
+
+    MuJoCo computes convex hulls for the meshes of geoms that can collide, and all models need those of all variants.
+    """
     for mesh in meshes:
         spec.worldbody.add_geom(
             type=mujoco.mjtGeom.mjGEOM_MESH,

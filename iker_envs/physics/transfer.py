@@ -13,15 +13,16 @@ from collections.abc import Mapping
 import mujoco
 import numpy as np
 
+from iker_envs.physics.engines import DEFAULT_ENGINE, make_sim
 from iker_envs.physics.mujoco_model import build_model
-from iker_envs.physics.mujoco_sim import MujocoSim
-from iker_envs.planning.collision import object_boxes, support_height
+from iker_envs.planning.collision import lowest_m, object_boxes, scene_boxes, support_height
 from iker_envs.scene import HOME_GRIPPER_QUATERNION, RESERVED_NAMES, Scene
 from iker_envs.sim import WorldReset
 
 SETTLE_S = 0.5
 MAX_MOVE_M = 0.02
 _GAP_M = 0.001
+_HAND_ABOVE_M = 0.2  # over the workspace, out of the way
 # A scene that claims to be at rest overlaps and moves at most so much.
 _OVERLAP_M = 0.005
 _REST_M = 0.01
@@ -31,18 +32,21 @@ class SceneNotAtRest(ValueError):
     """The estimated scene cannot stand as it is: something moved further than 2 cm while settling."""
 
 
-def scene_from_poses(template: Scene, poses: Mapping[str, np.ndarray]) -> Scene:
-    """The template's objects at poses (7,), lifted out of each other and settled; SceneNotAtRest if they will not."""
+def scene_from_poses(template: Scene, poses: Mapping[str, np.ndarray], max_move_m: float = MAX_MOVE_M) -> Scene:
+    """The template's objects at poses (7,), lifted out of what they stand on and settled.
+
+    SceneNotAtRest if one of them moves further than `max_move_m`: by default, than an error of its estimate explains.
+    """
     scene = template.with_poses(poses)
     lifted = {}
     for obj in scene.objects:
         if obj.movable:
-            bottom = min(b.corners()[:, 2].min() for b in object_boxes(obj.model, obj.pose))
-            support = support_height(scene, obj.name, obj.pose[:3], float(obj.pose[2]))
+            bottom = lowest_m(object_boxes(obj.model, obj.pose))
+            support = support_height(scene_boxes(scene, skip=[obj.name]), obj.pose[:2], float(obj.pose[2]))
             pose = np.array(obj.pose)
             pose[2] += max(0.0, support - bottom) + _GAP_M
             lifted[obj.name] = pose
-    return settle(scene.with_poses(lifted))
+    return settle(scene.with_poses(lifted), max_move_m=max_move_m)
 
 
 def deepest_contact(scene: Scene, tolerance_m: float) -> str:
@@ -75,8 +79,8 @@ def check_at_rest(scene: Scene) -> None:
 
 def settle(scene: Scene, seconds: float = SETTLE_S, max_move_m: float = MAX_MOVE_M) -> Scene:
     """Let all movable objects come to rest; SceneNotAtRest names the one that moved more than 2 cm."""
-    sim = MujocoSim(scene, 1, num_threads=1)
-    hand = np.array([[scene.workspace_m[0, 0], 0.0, scene.workspace_m[1, 2] + 0.2, *HOME_GRIPPER_QUATERNION]])
+    sim = make_sim(DEFAULT_ENGINE, scene, 1, num_threads=1)
+    hand = np.array([[scene.workspace_m[0, 0], 0.0, scene.workspace_m[1, 2] + _HAND_ABOVE_M, *HOME_GRIPPER_QUATERNION]])
     closed = np.zeros(1)
     start = np.array([[scene.object(name).pose for name in sim.objects]])
     sim.reset(np.arange(1), WorldReset(hand, closed, start, closed))

@@ -27,11 +27,11 @@ _SHADOW_SLACK = 2e-3  # of the way to the light: a surface does not shade itself
 
 
 class Hits(NamedTuple):
-    """What rays met: geom (P,) index or -1, distance (P,) in ray lengths, normal (P, 3) in the base frame."""
+    """What rays met: geom (P,) index or -1, distance (P,) in ray lengths, normal (P, 3) in the base frame or (0, 3)."""
 
     geom: np.ndarray
     distance: np.ndarray
-    normal: np.ndarray | None
+    normal: np.ndarray
 
 
 def render(
@@ -82,7 +82,7 @@ def _cast(model, data, origin: np.ndarray, rays: np.ndarray, groups: tuple[int, 
     count = len(rays)
     geom = np.empty(count, dtype=np.int32)
     distance = np.empty(count)
-    normal = np.empty((count, 3)) if normals else None
+    normal = np.empty((count if normals else 0, 3))
     mujoco.mj_multiRay(
         model,
         data,

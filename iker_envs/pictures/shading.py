@@ -19,6 +19,8 @@ _LAMP = 0.72
 _SKY = 0.40
 _BOUNCE = 0.22
 _SHADE = 0.22  # the part of the lamp that reaches a shadow
+_SMOOTH_COSINE = 0.94  # facets that differ by less than about 20 degrees are one curved surface
+# The table's wooden pattern, and where it fades into the background.
 _TEXELS = 1024
 _TILE_M = 1.2
 _PLANK_M = 0.15
@@ -81,7 +83,7 @@ def smooth_normals(normals: np.ndarray, geom: np.ndarray, window: int = 5) -> np
     normals = normals.astype(np.float32)
     mean = np.stack([uniform_filter(normals[..., k], window) for k in range(3)], axis=-1)
     mean /= np.maximum(np.sqrt(np.einsum("ijk,ijk->ij", mean, mean)), 1e-6)[..., None]
-    smooth = np.einsum("ijk,ijk->ij", mean, normals) > 0.94
+    smooth = np.einsum("ijk,ijk->ij", mean, normals) > _SMOOTH_COSINE
     return np.where(smooth[..., None], mean, normals)
 
 

@@ -17,19 +17,6 @@ def has_display() -> bool:
     return not sys.platform.startswith("linux") or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
 
 
-class RenderModes(list):
-    """Render modes of this machine: "human" is known everywhere, but listed only where there is a display.
-
-    Checkers try every listed mode; `gymnasium.make` asks whether a mode is known, and makes do with pygame if not.
-    """
-
-    def __init__(self) -> None:
-        super().__init__(["human", "rgb_array"] if has_display() else ["rgb_array"])
-
-    def __contains__(self, mode: object) -> bool:
-        return mode == "human" or super().__contains__(mode)
-
-
 def check_display() -> None:
     """RuntimeError with one sentence if no window can be opened here."""
     if not has_display():

@@ -5,7 +5,7 @@ SceneObject, Grasp or pose  ->  boxes  ->  overlap depth in metres
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +14,8 @@ from iker_envs.geometry import pose_apply, pose_compose, rotation_matrix
 from iker_envs.objects.shapes import parts
 from iker_envs.planning.hand import FINGER_HALF_SIZE_M, FINGERTIP_M, HAND_CENTRE_M, HAND_HALF_SIZE_M
 from iker_envs.scene import ObjectModel, Scene
+
+_PARALLEL = 1e-6  # the sine of an angle between edges that is none
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,11 +32,21 @@ class OrientedBox:
         return self.centre + (signs * self.half) @ self.axes.T
 
 
+def lowest_m(boxes: Iterable[OrientedBox]) -> float:
+    """Height in metres of the lowest corner of some boxes."""
+    return float(min(box.corners()[:, 2].min() for box in boxes))
+
+
+def highest_m(boxes: Iterable[OrientedBox]) -> float:
+    """Height in metres of the highest corner of some boxes."""
+    return float(max(box.corners()[:, 2].max() for box in boxes))
+
+
 def object_boxes(model: ObjectModel, pose: np.ndarray) -> list[OrientedBox]:
     """The bounding boxes of a model's collision parts at a pose (7,)."""
     geoms = parts(model).collision
     local = np.array([[*g.position_m, *g.quaternion] for g in geoms])
-    half = np.array([g.half_size_m if g.kind != "mesh" else np.abs(g.vertices_m).max(axis=0) for g in geoms])
+    half = np.array([g.half_size_m if g.vertices_m is None else np.abs(g.vertices_m).max(axis=0) for g in geoms])
     return _boxes(pose_compose(np.asarray(pose, dtype=float), local), half)
 
 
@@ -93,7 +105,7 @@ def _edge_depths(cosines: np.ndarray, half_a: np.ndarray, half_b: np.ndarray, of
     apart = offset[..., i2 * ones] * cosines[..., i1 * ones, j * ones]
     apart = np.abs(apart - offset[..., i1 * ones] * cosines[..., i2 * ones, j * ones])
     sine = np.sqrt(np.maximum(1.0 - cosines**2, 0.0))
-    depth = np.where(sine > 1e-6, (reach_a + reach_b - apart) / np.maximum(sine, 1e-6), np.inf)
+    depth = np.where(sine > _PARALLEL, (reach_a + reach_b - apart) / np.maximum(sine, _PARALLEL), np.inf)
     return depth.min(axis=(-2, -1))
 
 
@@ -103,7 +115,7 @@ def scene_boxes(scene: Scene, skip: Iterable[str] = ()) -> dict[str, list[Orient
     return {o.name: object_boxes(o.model, o.pose) for o in scene.objects if o.name not in skip}
 
 
-def deepest_overlap(boxes: Iterable[OrientedBox], others: dict[str, list[OrientedBox]]) -> tuple[float, str]:
+def deepest_overlap(boxes: Iterable[OrientedBox], others: Mapping[str, Sequence[OrientedBox]]) -> tuple[float, str]:
     """The largest penetration in metres of `boxes` into `others` and whom it hits; (negative gap, "") when free."""
     boxes = list(boxes)
     names = [name for name, obstacles in others.items() for _ in obstacles]
@@ -114,16 +126,17 @@ def deepest_overlap(boxes: Iterable[OrientedBox], others: dict[str, list[Oriente
     return float(depths[worst]), names[worst] if depths[worst] > 0 else ""
 
 
-def support_height(scene: Scene, name: str, position: np.ndarray, below_m: float) -> float:
-    """Height in metres of the highest surface under a point that is not above `below_m`; 0 is the table."""
+def support_height(others: Mapping[str, Sequence[OrientedBox]], position: np.ndarray, below_m: float) -> float:
+    """Height in metres of the highest of the others' boxes under a point (at least 2,) and not above `below_m`.
+
+    A box is taken for its upright bounding box; 0, the table, where there is none.
+    """
     height = 0.0
-    for boxes in scene_boxes(scene, skip=[name]).values():
-        for box in boxes:
-            corners = box.corners()
-            inside = np.all(corners[:, :2].min(axis=0) <= position[:2]) and np.all(
-                position[:2] <= corners[:, :2].max(axis=0)
-            )
-            top = float(corners[:, 2].max())
-            if inside and top <= below_m:
-                height = max(height, top)
+    for box in (box for boxes in others.values() for box in boxes):
+        corners = box.corners()
+        low = corners.min(axis=0)
+        high = corners.max(axis=0)
+        inside = np.all(low[:2] <= position[:2]) and np.all(position[:2] <= high[:2])
+        if inside and high[2] <= below_m:
+            height = max(height, float(high[2]))
     return height

@@ -14,7 +14,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from iker_envs.geometry import body_axis, pose_compose, pose_inverse, quaternion_from_matrix
-from iker_envs.planning.collision import OrientedBox, deepest_overlap, gripper_boxes, object_boxes, scene_boxes
+from iker_envs.planning.collision import (
+    OrientedBox,
+    deepest_overlap,
+    gripper_boxes,
+    lowest_m,
+    object_boxes,
+    scene_boxes,
+)
 from iker_envs.planning.hand import FINGERTIP_M, MAX_OPENING_M
 from iker_envs.reach import reach_margin, reachable
 from iker_envs.scene import Grasp, Scene
@@ -24,6 +31,9 @@ _DEPTH_M = 0.025  # how far the tool centre goes below the top of the part
 _MIN_DEPTH_M = _DEPTH_M + FINGERTIP_M  # of a part, for the fingers to hold it
 _EDGE_M = 0.015  # fingers stay this far inside the part's edge
 _TOLERANCE_M = 0.002
+_PLACES = 5  # tried along a part
+_LEVER_M = 0.1  # a grasp so far from the object's centre scores 1/e of one at the centre
+_ANGLE_ERROR_RAD = 1e-6
 _FAR_M = 0.05  # a grasp so far outside the workspace or the arm's reach is a mistake
 _DOWN = np.array([0.0, 0.0, -1.0])
 _FORWARD = np.array([1.0, 0.0, 0.0])
@@ -80,7 +90,7 @@ def check_grasp(grasp: Grasp, workspace_m: np.ndarray) -> None:
 
 def _within_cone(scene: Scene, approach: np.ndarray) -> bool:
     """May the tool point along a unit vector (3,)?"""
-    return bool(np.arccos(np.clip(approach @ scene.approach_axis, -1, 1)) <= scene.approach_cone_rad + 1e-6)
+    return bool(np.arccos(np.clip(approach @ scene.approach_axis, -1, 1)) <= scene.approach_cone_rad + _ANGLE_ERROR_RAD)
 
 
 def _cross_sizes(part: OrientedBox, approach: np.ndarray) -> tuple[float, ...]:
@@ -126,18 +136,18 @@ def _candidates(boxes: list[OrientedBox], pose: np.ndarray, approach: np.ndarray
 
 
 def _along_part(part: OrientedBox, closing: int, along: int, approach: np.ndarray, pose: np.ndarray) -> list[Grasp]:
-    """Grasps at five places along a part, scored by how near the object's centre they are."""
+    """Grasps at some places along a part; those nearer to the object's centre score higher."""
     span = max(0.0, float(part.half[along]) - _EDGE_M)
     near = (part.corners() @ -approach).max()
     rotation = _tool_rotation(approach, part.axes[:, closing])
     grasps = []
-    for offset in np.linspace(-span, span, 5):
+    for offset in np.linspace(-span, span, _PLACES):
         position = part.centre + offset * part.axes[:, along]
         position = position + (position @ approach + near - _DEPTH_M) * -approach
         offset_m = position - pose[:3]
         lever = float(np.linalg.norm(offset_m - (offset_m @ approach) * approach))
         width = 2 * float(part.half[closing])
-        grasps.append(Grasp(np.concatenate([position, rotation]), width, score=float(np.exp(-lever / 0.1))))
+        grasps.append(Grasp(np.concatenate([position, rotation]), width, score=float(np.exp(-lever / _LEVER_M))))
     return grasps
 
 
@@ -159,7 +169,7 @@ def _obstacle(grasp: Grasp, scene: Scene, own: list[OrientedBox], moves, others)
         if not bool(reachable(tcp)):
             return f"the arm does not reach the grasp at the {where}"
         boxes = gripper_boxes(tcp, MAX_OPENING_M)
-        if min(b.corners()[:, 2].min() for b in boxes) < -_TOLERANCE_M:
+        if lowest_m(boxes) < -_TOLERANCE_M:
             return f"the fingers would enter the table at the {where}"
         depth, whom = deepest_overlap(boxes, others)
         if depth > _TOLERANCE_M:

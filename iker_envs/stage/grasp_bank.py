@@ -1,98 +1,176 @@
-"""A few physically grasped states for every world, so that an episode need not begin with three seconds of grasping.
+"""Physically grasped states of every world: made by grasping in physics, kept so that episodes may begin with them.
 
-worlds  ->  grasp in physics, several times, once  ->  pick(worlds)  ->  rows to reset to
+worlds (M,)  ->  missing ones grasp, all at once  ->  a state of each  ->  as_reset  ->  Sim.reset
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from iker_envs.sim import WorldReset
-from iker_envs.stage import subroutines
-from iker_envs.stage.arrangements import Arrangement
+from iker_envs.geometry import pose_compose
+from iker_envs.planning.hand import MAX_OPENING_M
+from iker_envs.randomisation import Randomisation
+from iker_envs.sim import Sim, WorldReset
+from iker_envs.stage.arrangements import Arrangement, Arrangements
+from iker_envs.stage.parameters import Physics
+from iker_envs.stage.subroutines import RETREAT_M, at_rest, behind, pick_up, with_grasp_error
 
-if TYPE_CHECKING:
-    from iker_envs.stage.worlds import StageWorlds
+_TRIES = 3  # how often a world grasps anew before it makes do with a state that is not good
 
-_TRIES = 3  # banks that a world fills until one has a state to begin with
-_COLUMNS = ("gripper_pose", "opening_m", "object_pose", "opening_command_m", "furniture_pose")
+
+@dataclass(frozen=True, eq=False)
+class GraspedState:
+    """One world after the hand has picked up the goal's object, or tried to; O objects."""
+
+    start: Arrangement  # where it stood before
+    gripper_pose: np.ndarray  # (7,)
+    opening_m: float
+    object_pose: np.ndarray  # (O, 7)
+    opening_command_m: float
+    held: bool  # the hand holds the object
+    still: bool  # nothing else moves
+
+
+def as_reset(states: Sequence[GraspedState]) -> WorldReset:
+    """What puts M worlds into their states."""
+    return WorldReset(
+        gripper_pose=np.array([s.gripper_pose for s in states]),
+        opening_m=np.array([s.opening_m for s in states]),
+        object_pose=np.array([s.object_pose for s in states]),
+        opening_command_m=np.array([s.opening_command_m for s in states]),
+        furniture_pose=np.array([s.start.furniture_pose for s in states]),
+    )
 
 
 @dataclass(frozen=True, eq=False)
 class WorldBank:
-    """One world's grasped states, and the physical parameters they were made with (row -> (O, size))."""
+    """One world's grasped states, and the physical parameters that they were made with (row -> (O, size))."""
 
-    rows: tuple[dict[str, np.ndarray], ...]
-    starts: tuple[Arrangement, ...]
-    held: tuple[bool, ...]
-    still: tuple[bool, ...]  # nothing else moves in the state
+    states: tuple[GraspedState, ...]
     drawn: dict[str, np.ndarray]
 
     @property
-    def good(self) -> list[int]:
+    def good(self) -> list[GraspedState]:
         """The states that hold the object while nothing else moves."""
-        return [k for k, flags in enumerate(zip(self.held, self.still, strict=True)) if all(flags)]
+        return [state for state in self.states if state.held and state.still]
 
-    def choose(self, rng: np.random.Generator) -> int:
+    def choose(self, rng: np.random.Generator) -> GraspedState:
         """A random good state, else one that holds the object, else any."""
-        held = [k for k, held in enumerate(self.held) if held]
-        return int(rng.choice(self.good or held or range(len(self.held))))
+        candidates = self.good or [state for state in self.states if state.held] or self.states
+        return candidates[rng.choice(len(candidates))]
 
 
 class GraspBank:
-    """Grasped states by world and configuration, `size` of each."""
+    """Grasped states by world and configuration, `size` of each; with size 0 every pick grasps anew."""
 
-    def __init__(self, size: int, num_worlds: int) -> None:
+    def __init__(
+        self,
+        size: int,
+        sim: Sim,
+        substeps: int,
+        physics: Physics,
+        arrangements: Arrangements,
+        randomisation: Randomisation,
+    ) -> None:
         self._size = size
-        self._bank: list[dict[int | None, WorldBank]] = [{} for _ in range(num_worlds)]
+        self._sim = sim
+        self._substeps = substeps
+        self._physics = physics
+        self._arrangements = arrangements
+        self._randomisation = randomisation
+        self._banks: list[dict[int | None, WorldBank]] = [{} for _ in range(sim.num_worlds)]
 
     def forget(self, worlds: np.ndarray) -> None:
         """Grasp anew when states of the worlds (M,) are wanted again."""
         for world in worlds:
-            self._bank[world] = {}
+            self._banks[world] = {}
 
     def pick(
-        self, stage: StageWorlds, worlds: np.ndarray, configuration: int | None
-    ) -> tuple[list[Arrangement], WorldReset, np.ndarray]:
-        """For the worlds (M,): the starts that their states came from, the states, and whether the hand holds (M,)."""
-        missing = [w for w in worlds if configuration not in self._bank[w]]
+        self, worlds: np.ndarray, configuration: int | None, rngs: Sequence[np.random.Generator]
+    ) -> list[GraspedState]:
+        """A state for each of the worlds (M,), whose physical parameters are drawn to fit; N generators.
+
+        The simulated worlds (M,) are left in any state, to be reset; the other ones are where they were.
+        """
+        if self._size == 0:
+            self.forget(worlds)
+        missing = [w for w in worlds if configuration not in self._banks[w]]
         for _ in range(_TRIES):
             if missing:
-                self._fill(stage, configuration, np.array(missing))
-            missing = [w for w in missing if not self._bank[w][configuration].good]
-        banks = [self._bank[w][configuration] for w in worlds]
-        chosen = [(bank, bank.choose(stage.rngs[w])) for bank, w in zip(banks, worlds, strict=True)]
-        for bank, w in zip(banks, worlds, strict=True):
-            stage.physics.take(w, bank.drawn)
-        rows = WorldReset(*(np.array([bank.rows[k][name] for bank, k in chosen]) for name in _COLUMNS))
-        return [bank.starts[k] for bank, k in chosen], rows, np.array([bank.held[k] for bank, k in chosen])
-
-    def _fill(self, stage: StageWorlds, configuration: int | None, worlds: np.ndarray) -> None:
-        """Grasp in physics in all worlds, for the chosen ones (M,); afterwards the others are where they were."""
-        before = stage.get_state() if len(worlds) < stage.num_worlds else None
-        stage.physics.draw(np.arange(stage.num_worlds), stage.rngs)
-        states = [subroutines.grasped_states(stage, configuration) for _ in range(self._size)]
-        drawn = stage.physics.get_state()
-        if before is not None:
-            after = stage.get_state()
-            for name in ("rngs", "arrangements"):  # the chosen worlds have drawn, whatever stands beside them
-                for w in worlds:
-                    before[name][w] = after[name][w]
-            stage.set_state(before)
+                self._fill(np.array(missing), configuration, rngs)
+            missing = [w for w in missing if not self._banks[w][configuration].good]
+        states = []
         for w in worlds:
-            rows = tuple({name: getattr(s.rows, name)[w] for name in _COLUMNS} for s in states)
-            held, still = (tuple(bool(getattr(s, name)[w]) for s in states) for name in ("held", "still"))
-            of_world = {name: values[w] for name, values in drawn.items()}
-            bank = WorldBank(rows, tuple(s.starts[w] for s in states), held, still, of_world)
-            self._bank[w] = {**self._bank[w], configuration: bank}
+            bank = self._banks[w][configuration]
+            self._physics.take(w, bank.drawn)
+            states.append(bank.choose(rngs[w]))
+        return states
+
+    def _fill(self, worlds: np.ndarray, configuration: int | None, rngs: Sequence[np.random.Generator]) -> None:
+        """Grasp in physics until each of the worlds (M,) has its states."""
+        others = len(worlds) < self._sim.num_worlds
+        before = self._sim.get_state() if others else None  # physics can only step all worlds together
+        self._physics.draw(worlds, rngs)
+        rounds = [self._grasp(worlds, configuration, rngs) for _ in range(max(1, self._size))]
+        for w, states in zip(worlds, zip(*rounds, strict=True), strict=True):
+            drawn = {name: values[w].copy() for name, values in self._physics.drawn.items()}
+            self._banks[w] = {**self._banks[w], configuration: WorldBank(states, drawn)}
+        if before is not None:
+            self._sim.set_state(before)
+
+    def _grasp(
+        self, worlds: np.ndarray, configuration: int | None, rngs: Sequence[np.random.Generator]
+    ) -> list[GraspedState]:
+        """Draw a start for each of the worlds (M,), grasp there, and return where that left things."""
+        sim = self._sim
+        # the source's own goals, since one that is given may change while the states are kept
+        starts = [self._arrangements.draw(w, rngs[w], configuration, None) for w in worlds]
+        self._physics.apply(worlds, np.array([s.variant for s in starts]))
+        poses = np.array([s.object_pose for s in starts])
+        index = np.array([sim.objects.index(s.goal.object) for s in starts])
+        local, widths = (np.array(column) for column in zip(*map(self._arrangements.grasp, starts), strict=True))
+        nominal = pose_compose(poses[np.arange(len(worlds)), index], local)
+        tcp = np.array(
+            [with_grasp_error(pose, self._randomisation, rngs[w]) for pose, w in zip(nominal, worlds, strict=True)]
+        )
+        furniture = np.array([s.furniture_pose for s in starts])
+        opening = np.full(len(worlds), MAX_OPENING_M)
+        sim.reset(worlds, WorldReset(behind(tcp, RETREAT_M), opening, poses, opening, furniture))
+        return self._pick_up(worlds, starts, tcp, widths, index)
+
+    def _pick_up(
+        self, worlds: np.ndarray, starts: list[Arrangement], tcp: np.ndarray, widths: np.ndarray, index: np.ndarray
+    ) -> list[GraspedState]:
+        """Grasp at poses (M, 7) in the worlds (M,); in the other ones the hand grasps where it is."""
+        sim = self._sim
+        all_tcp = sim.state().gripper_pose.copy()
+        all_tcp[worlds] = tcp
+        all_widths = np.zeros(sim.num_worlds)
+        all_widths[worlds] = widths
+        all_index = np.zeros(sim.num_worlds, dtype=int)
+        all_index[worlds] = index
+        picked = pick_up(sim, self._substeps, all_tcp, all_widths, all_index)
+        still = at_rest(picked.state, besides=all_index)
+        return [
+            GraspedState(
+                start=start,
+                gripper_pose=picked.state.gripper_pose[w].copy(),
+                opening_m=picked.state.opening_m[w],
+                object_pose=picked.state.object_pose[w].copy(),
+                opening_command_m=picked.opening_command_m[w],
+                held=bool(picked.held[w]),
+                still=bool(still[w]),
+            )
+            for w, start in zip(worlds, starts, strict=True)
+        ]
 
     def get_state(self) -> list[dict[int | None, WorldBank]]:
         """All states."""
-        return [dict(banks) for banks in self._bank]
+        return [dict(banks) for banks in self._banks]
 
     def set_state(self, state: list[dict[int | None, WorldBank]]) -> None:
         """Go back to an earlier `get_state`."""
-        self._bank = [dict(banks) for banks in state]
+        self._banks = [dict(banks) for banks in state]

@@ -1,6 +1,9 @@
-"""The physical parameters of every world: what its variant says, times what was drawn for it.
+"""The physical parameters of every world: which variant it holds, and what was drawn for it.
 
 Randomisation + a world's generator  ->  Physics.draw  ->  Physics.apply(worlds, variant)  ->  Sim.randomize
+
+Which quantities there are stands in `iker_envs.randomisation.QUANTITIES`, which of them an engine takes in
+`Sim.randomizable`; nominal values belong to the engine and the object models.
 """
 
 from __future__ import annotations
@@ -9,30 +12,33 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from iker_envs.randomisation import Randomisation
-from iker_envs.scene import ObjectModel
+from iker_envs.randomisation import QUANTITIES, Randomisation
 from iker_envs.sim import Sim
 from iker_envs.stage.variants import Variants
 
-CONTACT_TIME_S = 0.02  # nominal time constant of contacts (MuJoCo's default; two steps of 10 ms)
-CONTACT_DAMPING = 1.0  # nominal damping ratio: no bounce
 MAX_COM_SHARE = 0.25  # of the way from the middle to the surface: a thin book whose mass is on one side cannot stand
-_ROWS = ("friction", "mass", "com_offset", "restitution", "compliance")
 
 
 class Physics:
     """Parameters of N worlds.
 
-    `drawn` maps a row of the randomisation to the numbers of each world and object (N, O, size); `keypoints_m`
-    (V, O, 4, 3) are the control keypoints of every variant's objects in their body frames.
+    `drawn` maps a physical quantity to the numbers of each world and object (N, O, size), or of each world
+    (N, 1, size); `keypoints_m` (V, O, 4, 3) are the control keypoints of every variant's objects in their body frames.
+
+    ValueError if the engine cannot do what the randomisation or the variants ask for.
     """
 
     def __init__(self, sim: Sim, variants: Variants, randomisation: Randomisation) -> None:
+        _check_engine(sim, variants, randomisation)
         self._sim = sim
         self._randomisation = randomisation
-        nominal = Randomisation.off()
-        shape = (sim.num_worlds, len(sim.objects))
-        self.drawn = {n: np.tile(nominal.draw(n, np.random.default_rng(0)), (*shape, 1)) for n in _ROWS}
+        counts = {"object": len(sim.objects), "world": 1}
+        self._counts = {name: counts[q.physics] for name, q in QUANTITIES.items() if q.physics}  # numbers per world
+        self._started = np.zeros(sim.num_worlds, dtype=bool)  # worlds that have had their first reset
+        self.drawn = {
+            name: np.full((sim.num_worlds, count, QUANTITIES[name].size), QUANTITIES[name].nominal)
+            for name, count in self._counts.items()
+        }
         models = [[v.scene.object(name).model for name in sim.objects] for v in variants.items]
         self.keypoints_m = np.array(
             [
@@ -40,28 +46,43 @@ class Physics:
                 for v, row in zip(variants.items, models, strict=True)
             ]
         )
-        self._friction = _table(models, "friction")
-        self._mass = _table(models, "mass_kg")
-        self._max_com_m = MAX_COM_SHARE * _table(models, "size_m") / 2
+        sizes = np.array([[model.size_m for model in row] for row in models])  # (V, O, 3)
+        self._max_com_m = MAX_COM_SHARE * sizes / 2
 
     def draw(self, worlds: np.ndarray, rngs: Sequence[np.random.Generator]) -> None:
-        """Draw the parameters of the worlds (M,) anew; `apply` makes them physical."""
-        count = len(self._sim.objects)
+        """Draw the parameters of the worlds (M,) anew; `apply` makes them physical.
+
+        What the engine takes at a world's start only is drawn once.
+        """
         for w in worlds:
-            for name in _ROWS:
-                self.drawn[name][w] = self._randomisation.draw(name, rngs[w], count)
+            for name, count in self._counts.items():
+                if self._due(name, w):
+                    self.drawn[name][w] = self._randomisation.draw(name, rngs[w], count)
+
+    def _due(self, name: str, worlds: np.ndarray) -> np.ndarray:
+        """In which of the worlds (M,) the engine still takes this quantity, (M,) bool."""
+        return (self._sim.randomizable.get(name) != "startup") | ~self._started[worlds]
 
     def apply(self, worlds: np.ndarray, variant: np.ndarray) -> None:
         """Give the worlds (M,) their variants (M,) of the objects and the parameters drawn for them."""
-        drawn = {name: values[worlds] for name, values in self.drawn.items()}
-        randomize = self._sim.randomize
-        randomize("geometry", worlds, variant)
-        randomize("friction", worlds, self._friction[variant] * drawn["friction"][..., 0])
-        randomize("mass", worlds, self._mass[variant] * drawn["mass"][..., 0])
-        limit = self._max_com_m[variant]
-        randomize("com_offset", worlds, np.clip(drawn["com_offset"], -limit, limit))
-        randomize("restitution", worlds, CONTACT_DAMPING * drawn["restitution"][..., 0])
-        randomize("compliance", worlds, CONTACT_TIME_S * drawn["compliance"][..., 0])
+        for name in self._sim.randomizable:
+            due = self._due(name, worlds)
+            chosen = worlds[due]
+            if not len(chosen):
+                continue
+            values = variant[due] if name == "geometry" else self._values(name, chosen, variant[due])
+            self._sim.randomize(name, chosen, values)
+        self._started[worlds] = True
+
+    def _values(self, name: str, worlds: np.ndarray, variant: np.ndarray) -> np.ndarray:
+        """What was drawn for the worlds (M,), in the shape that `Sim.randomize` takes."""
+        values = self.drawn[name][worlds]
+        if name == "com_offset":
+            limit = self._max_com_m[variant]
+            values = np.clip(values, -limit, limit)
+        if QUANTITIES[name].physics == "world":
+            values = values[:, 0]
+        return values[..., 0] if QUANTITIES[name].size == 1 else values
 
     def take(self, world: int, drawn: Mapping[str, np.ndarray]) -> None:
         """Parameters (O, size) by row for one world, in the place of what was drawn for it last."""
@@ -78,6 +99,18 @@ class Physics:
             values[:] = state[name]
 
 
-def _table(models: Sequence[Sequence[ObjectModel]], name: str) -> np.ndarray:
-    """A field of every variant's objects (V, O, ...)."""
-    return np.array([[getattr(m, name) for m in row] for row in models])
+def _check_engine(sim: Sim, variants: Variants, randomisation: Randomisation) -> None:
+    """ValueError if the engine cannot randomise a physical quantity that has a range, or exchange objects."""
+    can = ", ".join(sim.randomizable) or "nothing"
+    asked = [name for name in randomisation.ranges if QUANTITIES[name].physics]
+    if unable := [name for name in asked if name not in sim.randomizable]:
+        raise ValueError(
+            f"the engine {sim.name!r} cannot randomise {unable[0]!r}, only: {can}; leave it out of the randomisation, "
+            "or take another engine"
+        )
+    if len(variants.items) > 1 and sim.randomizable.get("geometry") != "reset":
+        raise ValueError(
+            f"the engine {sim.name!r} cannot exchange the objects of a world between episodes, and here are "
+            f"{len(variants.items)} variants of them; randomise without geometry_scale and give one configuration, or "
+            "take another engine"
+        )

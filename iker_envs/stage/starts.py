@@ -35,8 +35,15 @@ class Start:
 class StartSource(Protocol):
     """Where episodes come from."""
 
-    scene: Scene  # the models and furniture of the first configuration
-    num_configurations: int
+    @property
+    def scene(self) -> Scene:
+        """The models and furniture of the first configuration."""
+        ...
+
+    @property
+    def num_configurations(self) -> int:
+        """How many arrangements there are to pick from."""
+        ...
 
     def sample(self, rng: np.random.Generator, configuration: int | None = None) -> Start:
         """Draw one episode; `configuration` picks one of several arrangements."""

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from iker_envs.geometry import Array, rotation_matrix
+from iker_envs.geometry import Array
 from iker_envs.planning.nearby import free_objects
 from iker_envs.randomisation import Randomisation
 from iker_envs.scene import ObjectModel, Scene
@@ -94,7 +94,6 @@ def _check_alike(starts: Sequence[Start]) -> None:
 
 def standing_higher(model: ObjectModel, pose: Array, scale: float) -> np.ndarray:
     """The pose (7,) of a scaled object whose lowest side stays where that of the nominal one is."""
-    half_height = float(np.abs(rotation_matrix(pose[3:])[2]) @ model.size_m / 2)
     lifted = np.array(pose)
-    lifted[2] += (scale - 1.0) * half_height
+    lifted[2] += (scale - 1.0) * model.half_height_m(lifted[3:])
     return lifted

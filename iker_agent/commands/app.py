@@ -1,0 +1,177 @@
+"""The verbs of the `iker` command: each reads its options, calls one function, and says how it ended.
+
+arguments  ->  call(arguments)  ->  exit code (ending.py)
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from iker_agent.commands.ending import DONE, NOT_DONE, USAGE
+from iker_agent.commands.options import ModelOptions, Out, QueryOptions, RunFolder, RunOptions, spread
+from iker_agent.commands.settings import RunCommand, TrainCommand
+from iker_agent.commands.tasks import envs, tasks
+from iker_agent.commands.train import evaluate, train
+from iker_agent.plain_text import echo
+
+_UsageError = typer.BadParameter.__base__  # what typer says about any wrong command line; it has no public name
+_PLAIN_WIDTH = 100  # characters of help in a file or pipe
+
+
+def _at_terminal() -> bool:
+    return sys.stdout is not None and sys.stdout.isatty()
+
+
+app = typer.Typer(
+    invoke_without_command=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich" if _at_terminal() else None,
+    context_settings=None if _at_terminal() else {"terminal_width": _PLAIN_WIDTH},
+)
+bench_app = typer.Typer(invoke_without_command=True)
+app.add_typer(bench_app, name="bench")
+
+
+def call(arguments: Sequence[str]) -> int:
+    """Call a verb and give its exit code; ValueError says what is wrong with the command line."""
+    command = typer.main.get_command(app)
+    try:
+        with command.make_context("iker", list(arguments)) as context:
+            command.invoke(context)
+    except typer.Exit as end:
+        return end.exit_code
+    except _UsageError as error:  # type: ignore[misc]  # no checker knows that a base of an exception is one
+        where = error.ctx.command_path if error.ctx else "iker"
+        raise ValueError(f"{error.format_message().rstrip('.')}; see {where} --help") from None
+    return DONE
+
+
+def _help_without_verb(context: typer.Context) -> None:
+    if context.invoked_subcommand is None:
+        echo(context.get_help())
+        raise typer.Exit(USAGE)
+
+
+@app.callback()
+def iker(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Show the versions that results depend on.")] = False,
+) -> None:
+    """Iterative keypoint rewards: language and vision specify manipulation tasks.
+
+    Exit codes: 0 the task is done or the check passed, 1 it is not, 2 wrong usage, 130 after Ctrl-C, 143 after SIGTERM.
+    """
+    if version:
+        from iker_agent.learning.provenance import versions
+
+        found = versions()
+        for name in sorted(found, key=lambda name: name != "iker"):  # this package first
+            echo(f"{name} {found[name] or 'is not installed'}")
+        raise typer.Exit(DONE)
+    _help_without_verb(context)
+
+
+@bench_app.callback()
+def bench(context: typer.Context) -> None:
+    """Measure, and print a table."""
+    _help_without_verb(context)
+
+
+app.command()(tasks)
+app.command()(envs)
+
+
+@app.command(cls=RunCommand)
+@spread
+def run(options: RunOptions, out: Out = None) -> None:
+    """Do a task: look, ask for a program, learn, act, look again, until done.
+
+    By default the task shoe_rack with human-written programs, shipped policies, PPO where they do not do, and a
+    simulated world: a minute or two; with learn.warm_start=false, without the shipped ones, minutes a stage.
+    --learner waypoint takes seconds. For example:
+
+        iker run --task shoe_push --seed 3 run.retries=0 learn.budget_s=120
+    """
+    from iker_agent.commands.run import start_run
+
+    raise typer.Exit(DONE if start_run(options.config(), out) else NOT_DONE)
+
+
+@app.command(cls=RunCommand)
+@spread
+def query(options: QueryOptions, out: Out = None) -> None:
+    """Look once, ask once, show image, prompt, reply, program and goal; nothing moves."""
+    from iker_agent.commands.query import query as ask_once
+    from iker_agent.commands.query import show
+    from iker_agent.commands.terminal import make_console
+
+    result = ask_once(options.config(), out)
+    show(result, make_console())
+    raise typer.Exit(DONE if result.answer else NOT_DONE)
+
+
+@app.command()
+def replay(folder: RunFolder, out: Out = None) -> None:
+    """Execute a recorded run again, with its answers and policies; are all goals the same?"""
+    from iker_agent.commands.run import replay_run
+
+    found = replay_run(folder, out)
+    for stage in found.different:
+        echo(f"{stage}: another goal than in the record")
+    if found.unequal_requests:
+        echo(f"{found.unequal_requests} questions were not worded as in the record")
+    if found.trained:
+        echo(f"trained again, for want of a policy: {', '.join(found.trained)}")
+    echo(f"{len(found.equal)} of {len(found.equal) + len(found.different)} goals are equal, bit by bit")
+    raise typer.Exit(DONE if found.exact else NOT_DONE)
+
+
+app.command(cls=TrainCommand)(train)
+app.command("eval")(evaluate)
+
+
+@bench_app.command("vlm", cls=RunCommand)
+@spread
+def bench_vlm(
+    options: ModelOptions,
+    task: Annotated[list[str] | None, typer.Option(help="Task name or path, may be repeated; default: all.")] = None,
+    contract: Annotated[str, typer.Option(help="keypoints, poses or both.")] = "both",
+    samples: Annotated[int, typer.Option(help="Drawn scenes per arrangement.")] = 1,
+    out: Out = None,
+) -> None:
+    """Programs only, no training: how often is a target where the annotated one is?"""
+    from iker_agent.commands.bench import bench_vlm as measure
+
+    raise typer.Exit(DONE if measure(options.config(), task or (), contract, samples, out) else NOT_DONE)
+
+
+@app.command()
+def check(task: Annotated[str, typer.Argument(help="Task name, or path of a task YAML.")]) -> None:
+    """Check a task: at rest, reachable, visible, programs right, solved by a simple policy."""
+    from iker_agent.authoring.check import check_task
+    from iker_agent.commands.terminal import make_console, notes
+    from iker_envs.task import find_task
+
+    find_task(task)
+    noted: list[str] = []
+    with notes(make_console(stderr=True)):
+        faults = check_task(task, note=noted.append)
+    for text in noted:
+        echo(f"note: {text}")
+    for fault in faults:
+        echo(f"fault: {fault}")
+    echo(f"{task}: {'no faults found' if not faults else f'{len(faults)} found'}")
+    raise typer.Exit(NOT_DONE if faults else DONE)
+
+
+@app.command()
+def report(folder: RunFolder) -> None:
+    """Write report.html of a run folder again."""
+    from iker_agent.records.report import write_report
+
+    echo(str(write_report(folder)))

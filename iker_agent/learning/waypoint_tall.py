@@ -1,0 +1,103 @@
+"""How the waypoint rule pushes what a push at the usual height would tip over: low down, the hand leaning back.
+
+    observation  ->  push_tall  ->  displacement and rotation vector of the tool centre
+
+The hand passes over the object to the side that is pushed next, is lowered behind it, and leans back once the arm
+reaches that pose: its fingers touch the object near its foot, and the hand stays clear of its top. Where the arm does
+not reach it (behind a far object, that is to be drawn near), the hand waits. Base frame, N rows, metres and radians.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from iker_agent.learning.waypoint_parameters import WaypointParameters
+from iker_agent.learning.waypoint_push import (
+    ABOVE_M,
+    BRAKE,
+    CENTRE,
+    DONE_M,
+    GOOD_M,
+    LOW_M,
+    OVER_M,
+    PAST_M,
+    SLOWEST_M,
+    next_contact,
+    outline,
+    turn_to,
+    way_around,
+)
+from iker_envs.geometry import norm, quaternion_from_rotvec, quaternion_from_yaw, quaternion_multiply
+from iker_envs.planning.hand import FINGER_HALF_SIZE_M, FINGERTIP_M
+from iker_envs.reach import reach_margin
+from iker_envs.scene import HOME_GRIPPER_QUATERNION
+from iker_envs.spec import ObservedKeypoints, Spec
+
+_LANE_M = 0.04  # the fingers count as behind the contact within this lateral distance
+_STEP_M = 0.015  # per tick: what stands tall is pushed no faster
+_RUN_UP_M = 0.06  # a push begins so far behind the contact: an upright hand finds room there
+_LEANING_RAD = 0.25  # the hand counts as leaning when it is so near to the wanted pose
+_REACH_M = 0.01  # left before a pose is out of reach
+
+
+def push_tall(seen: ObservedKeypoints, parameters: WaypointParameters, spec: Spec) -> tuple[np.ndarray, np.ndarray]:
+    """Displacements (N, 3) and rotation vectors (N, 3) of the tool centre, each at most what a tick allows."""
+    gripper = seen.gripper_pose[:, :3]
+    shape = outline(seen, parameters.third_half_m)
+    contact = next_contact(seen, shape, _touch_m(parameters.lean_rad))
+    offset = gripper[:, :2] - contact.point
+    behind = -np.sum(offset * contact.normal, axis=-1)
+    aside = offset + behind[:, None] * contact.normal
+    low = seen.object_pose[:, 2] + parameters.push_height_m
+    high = seen.object_pose[:, 2] + parameters.over_height_m
+    leaning = _leaning_back(seen.gripper_pose[:, 3:], contact.normal, parameters.lean_rad)
+    turn = turn_to(leaning, seen.gripper_pose[:, 3:])
+    leans = norm(turn) < _LEANING_RAD
+    lane = leans & (behind > -PAST_M) & (norm(aside) < _LANE_M) & (gripper[:, 2] < low + LOW_M)
+    step = np.minimum(_STEP_M, np.maximum(BRAKE * contact.left_m, SLOWEST_M) + np.maximum(behind, 0.0))
+    pushing = np.concatenate(
+        [step[:, None] * contact.direction - CENTRE * aside, (low - gripper[:, 2])[:, None]], axis=-1
+    )
+    point = contact.point - _RUN_UP_M * contact.normal
+    above = gripper[:, 2] > high - ABOVE_M
+    near = norm(point - gripper[:, :2]) < OVER_M
+    way = np.where(above[:, None], point, way_around(seen, shape, point)) - gripper[:, :2]
+    across = np.where(above, ~near, near | leans)  # else straight down, or straight up
+    height = np.where(near | (leans & ~above), low, high)
+    approach = np.concatenate([np.where(across[:, None], way, 0.0), (height - gripper[:, 2])[:, None]], axis=-1)
+    move = np.where(lane[:, None], pushing, approach)
+    reached = reach_margin(np.concatenate([gripper, leaning], axis=-1)) > _REACH_M
+    upright = turn_to(np.array(HOME_GRIPPER_QUATERNION), seen.gripper_pose[:, 3:])
+    free = lane | above | near | leans  # to turn, with nothing beside the hand
+    turn = np.where(free[:, None], np.where(reached[:, None], turn, upright), 0.0)
+    done = norm(seen.keypoints_m - seen.targets_m).mean(axis=-1) < np.where(lane, DONE_M, GOOD_M)
+    move[done] = 0.0
+    turn[done] = 0.0
+    return _shortened(move, spec.position_step_m), _shortened(turn, spec.rotation_step_rad)
+
+
+def _touch_m(lean_rad: float) -> float:
+    """How far before the tool centre the fingers of a leaning hand touch."""
+    return float(np.sin(lean_rad) * FINGERTIP_M + np.cos(lean_rad) * FINGER_HALF_SIZE_M[0])
+
+
+def _leaning_back(now: np.ndarray, normal: np.ndarray, lean_rad: float) -> np.ndarray:
+    """Orientations (N, 4) of a hand whose broad side faces `normal` (N, 2) and that leans away from it.
+
+    Of the two, half a turn about the tool axis apart, the one nearer to the orientation `now` (N, 4).
+    """
+    axis = np.stack([normal[:, 1], -normal[:, 0], np.zeros(len(normal))], axis=-1)
+    lean = quaternion_from_rotvec(lean_rad * axis)
+    heading = np.arctan2(normal[:, 1], normal[:, 0])
+    facing = [
+        quaternion_multiply(quaternion_from_yaw(heading + flip), np.array(HOME_GRIPPER_QUATERNION))
+        for flip in (0.0, np.pi)
+    ]
+    first, second = (quaternion_multiply(lean, orientation) for orientation in facing)
+    nearer = norm(turn_to(first, now)) < norm(turn_to(second, now))
+    return np.where(nearer[:, None], first, second)
+
+
+def _shortened(vectors: np.ndarray, longest: float) -> np.ndarray:
+    """Vectors (N, 3) no longer than `longest`."""
+    return vectors * np.minimum(1.0, longest / np.maximum(norm(vectors), longest))[:, None]

@@ -1,0 +1,35 @@
+"""Which world a run acts in, and how it finds out where things are.
+
+make_world(config, task)  ->  World            pose_estimator(config)  ->  Estimator
+"""
+
+from __future__ import annotations
+
+from typing import cast
+
+import gymnasium as gym
+import numpy as np
+
+import iker_envs
+from iker_agent.config import RunConfig
+from iker_envs.perception import Estimator, make_estimator
+from iker_envs.task import Task
+from iker_envs.world import World
+
+_NOISE_STREAM = 1  # beside the run's seed: the noise of perception has a generator of its own
+
+
+def make_world(config: RunConfig, task: Task) -> World:
+    """The simulated world of a task, by its id where the settings name a registered task; it draws pictures."""
+    ids = {name: id_ for id_, name in iker_envs.TASKS.items()}
+    if config.task in ids and not config.disturb:  # a disturbance brings a task of its own
+        env = gym.make(ids[config.task], render_mode="rgb_array")
+    else:
+        env = gym.make("IKER-Stage-v0", task=task, render_mode="rgb_array")
+    return cast(World, env.unwrapped)  # an id of this package; gymnasium does not say of which class an id is
+
+
+def pose_estimator(config: RunConfig) -> Estimator:
+    """The estimator of a run; equal settings and seeds give equal estimates, call by call."""
+    rng = np.random.default_rng([config.seed, _NOISE_STREAM])
+    return make_estimator(config.perception.source, config.perception.noise, rng)

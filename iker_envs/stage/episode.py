@@ -1,0 +1,59 @@
+"""What the worlds of a stage remember of their present episodes, beside physics: goals, commands and counters."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from iker_envs.scene import Goal
+from iker_envs.spec import NUM_KEYPOINTS
+
+
+@dataclass(eq=False)
+class Episode:
+    """The present episode of each of N worlds; poses and points in the base frame, metres.
+
+    O objects, F pieces of furniture and K control keypoints.
+    """
+
+    goals: list[Goal]  # N of them
+    object_index: np.ndarray  # (N,) int, the goal's object among the O
+    local_m: np.ndarray  # (N, K, 3) its control keypoints in its body frame
+    target_pose: np.ndarray  # (N, 7) where it should go
+    targets_m: np.ndarray  # (N, K, 3) where its control keypoints should go
+    configuration: np.ndarray  # (N,) int, which of the source's arrangements the world holds
+    furniture_pose: np.ndarray  # (N, F, 7)
+    start_pose: np.ndarray  # (N, O, 7) of the objects when the episode began
+    grasped: np.ndarray  # (N,) bool, did the hand hold the object when the episode began?
+    held_offset_m: np.ndarray  # (N, 3) the object's centre in the end-effector frame when the episode began
+    commanded_pose: np.ndarray  # (N, 7) of the end effector
+    opening_command_m: np.ndarray  # (N,) of the fingers
+    step_count: np.ndarray  # (N,) int, ticks since the episode began
+    success_steps: np.ndarray  # (N,) int, consecutive ticks near the target
+    error_m: np.ndarray  # (N,) what the alignment reward goes by, at the last tick
+
+    @classmethod
+    def allocate(cls, num_worlds: int, num_objects: int, furniture_pose: np.ndarray, goal: Goal) -> Episode:
+        """Room for the episodes of N worlds that hold furniture (F, 7) and have one goal; nothing has begun yet."""
+        return cls(
+            goals=[goal] * num_worlds,
+            object_index=np.zeros(num_worlds, dtype=int),
+            local_m=np.zeros((num_worlds, NUM_KEYPOINTS, 3)),
+            target_pose=np.zeros((num_worlds, 7)),
+            targets_m=np.zeros((num_worlds, NUM_KEYPOINTS, 3)),
+            configuration=np.zeros(num_worlds, dtype=int),
+            furniture_pose=np.tile(furniture_pose, (num_worlds, 1, 1)),
+            start_pose=np.zeros((num_worlds, num_objects, 7)),
+            grasped=np.zeros(num_worlds, dtype=bool),
+            held_offset_m=np.zeros((num_worlds, 3)),
+            commanded_pose=np.zeros((num_worlds, 7)),
+            opening_command_m=np.zeros(num_worlds),
+            step_count=np.zeros(num_worlds, dtype=int),
+            success_steps=np.zeros(num_worlds, dtype=int),
+            error_m=np.zeros(num_worlds),
+        )
+
+    def copy(self) -> Episode:
+        """The same with arrays of its own."""
+        return Episode(**{name: values.copy() for name, values in vars(self).items()})

@@ -1,0 +1,99 @@
+"""What the contract tests of engines share: which engines there are, a box and a hand to push it with.
+
+A new engine adds its name to ENGINES and its way of breaking a world to POISON.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from iker_envs.geometry import pose_compose
+from iker_envs.optics import default_cameras
+from iker_envs.physics.engines import make_sim
+from iker_envs.scene import HOME_GRIPPER_QUATERNION, ObjectModel, Scene, SceneObject, upright_pose
+from iker_envs.sim import Sim, WorldReset, WorldState
+
+BOX = ObjectModel("box", "box", np.array([0.10, 0.16, 0.11]), 0.6, friction=0.5)
+RACK = ObjectModel("rack", "rack", np.array([0.28, 0.64, 0.10]))
+ON_TABLE = upright_pose([0.45, 0.0, 0.055])
+ON_RACK = upright_pose([0.45, 0.0, 0.155])
+RACK_POSE = upright_pose([0.45, 0.0, 0.05])
+AWAY = np.array([0.2, -0.4, 0.6, *HOME_GRIPPER_QUATERNION])
+BESIDE = np.array([0.36, 0.0, 0.056, *HOME_GRIPPER_QUATERNION])  # in front of the box, the hand just over its top
+ACROSS = pose_compose(BESIDE, upright_pose(np.zeros(3), np.pi / 2))  # there, the closed fingers flat towards the box
+
+
+def _poison_threads(state: dict[str, Any], world: int) -> None:
+    state["state"]["qvel"][world, 0] = np.nan
+
+
+POISON = {"threads": _poison_threads}  # by engine: write into a saved state what makes a world diverge
+ENGINES = tuple(POISON)
+
+
+def sims(request) -> Iterator[Callable[..., Sim]]:
+    """A fixture, parametrised by ENGINES: makes simulations of one engine and closes them."""
+    made: list[Sim] = []
+
+    def make(scene, num_worlds: int = 2, free=None) -> Sim:
+        made.append(make_sim(request.param, scene, num_worlds, free, num_threads=1))
+        return made[-1]
+
+    yield make
+    for sim in made:
+        sim.close()
+
+
+def scene_of(pose=ON_TABLE, *, rack: bool = False, model: ObjectModel = BOX) -> Scene:
+    """A box, on request over a rack."""
+    furniture = (SceneObject(RACK, RACK_POSE, movable=False),) if rack else ()
+    workspace = np.array([[0.2, -0.45, 0.015], [0.75, 0.45, 0.45]])
+    return Scene((*furniture, SceneObject(model, pose)), default_cameras(), workspace)
+
+
+def rows(sim: Sim, count: int | None = None, *, pose=ON_TABLE, hand=AWAY, opening=0.0, **changes) -> WorldReset:
+    """Every object at one pose, the hand elsewhere."""
+    count = sim.num_worlds if count is None else count
+    width = np.full(count, opening)
+    objects = np.tile(pose, (count, len(sim.objects), 1))
+    return replace(WorldReset(np.tile(hand, (count, 1)), width, objects, width), **changes)
+
+
+def everyone(sim: Sim) -> np.ndarray:
+    """The indices of all worlds."""
+    return np.arange(sim.num_worlds)
+
+
+def started(sim: Sim, **places) -> Sim:
+    """The simulation after a reset of all worlds; see `rows`."""
+    sim.reset(everyone(sim), rows(sim, **places))
+    return sim
+
+
+def wait(sim: Sim, seconds: float, hand=AWAY, opening: float = 0.0) -> WorldState:
+    """Drive all hands towards one pose for a while."""
+    commanded = np.tile(hand, (sim.num_worlds, 1))
+    sim.step(commanded, np.full(sim.num_worlds, opening), round(seconds / sim.substep_s))
+    return sim.state()
+
+
+def pushing_force(sim: Sim) -> np.ndarray:
+    """Mean contact force (N, 3) on hands that push their box steadily along +x, at 3 cm/s, beginning at ACROSS."""
+    hand = np.tile(ACROSS, (sim.num_worlds, 1))
+    forces = []
+    for substep in range(400):
+        hand[:, 0] += 0.03 * sim.substep_s
+        sim.step(hand, np.zeros(sim.num_worlds), 1)
+        if substep >= 200:
+            forces.append(sim.state().contact_force)
+    return np.mean(forces, axis=0)
+
+
+def assert_same(a: WorldState, b: WorldState, worlds=slice(None)) -> None:
+    """All parts of two states are equal to the last bit, in the chosen worlds."""
+    for name, values in vars(a).items():
+        np.testing.assert_array_equal(values[worlds], getattr(b, name)[worlds], err_msg=name)
