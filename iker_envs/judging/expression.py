@@ -15,6 +15,7 @@ import math
 from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 from iker_envs.judging.bodies import TABLE
 from iker_envs.judging.conditions import CONDITIONS, WORDS, Condition, Finding, Moment
@@ -142,7 +143,10 @@ def _judge(node: ast.expr, moment: Moment) -> tuple[bool, list[str]]:
 
 def _call(node: ast.Call, moment: Moment) -> Finding:
     assert isinstance(node.func, ast.Name)
-    keywords = {k.arg: _value(k.value) if not isinstance(k.value, ast.Name) else _text(k.value) for k in node.keywords}
+    words = {k.arg: k.value for k in node.keywords if k.arg}
+    keywords: dict[str, Any] = {
+        key: _text(value) if isinstance(value, ast.Name) else _value(value) for key, value in words.items()
+    }
     return CONDITIONS[node.func.id](moment, *(_text(a) for a in node.args), **keywords)
 
 
