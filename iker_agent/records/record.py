@@ -92,6 +92,10 @@ class RunResult:
     reason: str = ""
     seconds: float = 0.0
     stages: list[StageRecord] = field(default_factory=list)
+    near_annotation: bool | None = (
+        None  # is everything within 3 cm and 15 degrees of the annotation, where there is one
+    )
+    unmet: list[str] = field(default_factory=list)  # what is not as the task's success wants it, a clause each
     final_look: StageRecord | None = None  # the look whose answer was done
     spent: dict[str, Any] = field(default_factory=dict)  # calls, tokens and money of the backend
 
@@ -110,13 +114,16 @@ def whereabouts(world: World) -> Whereabouts:
 
 
 def run_record(plan: Plan, result: RunResult, judged_by: str) -> dict[str, Any]:
-    """run.json: instruction, seed, versions, configuration, stages, success and what it was judged by, seconds."""
+    """run.json: instruction, seed, versions, configuration, stages, success, how judged, seconds."""
     return {
         "instruction": plan.instruction,
         "task": plan.task.name,
         "id": plan.task.id,
         "success": result.success,
         "judged_by": judged_by,
+        "criterion": plan.criterion,
+        "unmet": list(result.unmet),
+        "near_annotation": result.near_annotation,
         "done": result.done,
         "reason": result.reason,
         "seconds": round(result.seconds, 2),

@@ -180,10 +180,14 @@ def farther(moment: Moment, a: str, b: str, *, by_m: float = 0.0) -> Finding:
 
 
 def in_line(moment: Moment, a: str, b: str, *, edge: str, tolerance_m: float = 0.02) -> Finding:
-    """The edges of `a` and `b` that lie furthest in a direction (forward, robot, left, right, up) are level."""
-    axis, sign = _axis(edge)
-    one = moment.body(a).extent(axis)[sign > 0]
-    other = moment.body(b).extent(axis)[sign > 0]
+    """The edges of `a` and `b` that lie furthest in a direction (forward, robot, left, right, up) are level.
+
+    `edge` is such a direction, or a side of `b` (bottom, spine, fore_edge, toe ...), which may be turned.
+    """
+    base = moment.body(b)
+    direction = np.array(DIRECTIONS[edge]) if edge in DIRECTIONS else base.side(edge)
+    one = float((moment.body(a).corners @ direction).max())
+    other = float((base.corners @ direction).max())
     off = abs(one - other)
     return Finding(off <= tolerance_m, f"the edges of {a} and {b} ({edge}) are {_cm(off)} out of line")
 
@@ -280,7 +284,7 @@ WORDS: Mapping[str, tuple[str, ...]] = {
     "own_side": tuple(SIDES),
     "face": tuple(SIDES),
     "direction": tuple(DIRECTIONS),
-    "edge": tuple(DIRECTIONS),
+    "edge": (*DIRECTIONS, *SIDES),
 }
 
 
