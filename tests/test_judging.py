@@ -61,6 +61,8 @@ HOLDS = [
     ("nearer(box, rack)", scene()),
     ("farther(rack, box, by_m=0.2)", scene()),
     ("in_line(left_shoe, right_shoe, edge=forward)", scene()),
+    ("in_line(left_shoe, right_shoe, edge=toe)", scene(
+        left=(0.51, -0.09, 0.10), left_turn={"yaw": 90}, right_turn={"yaw": 90})),
     ("parallel(left_shoe, right_shoe)", scene(left_turn={"yaw": 10})),
     ("parallel(left_shoe, right_shoe, either_way=True)", scene(left_turn={"yaw": 180})),
     ("upright(left_shoe)", scene(left_turn={"yaw": 77})),
@@ -101,6 +103,7 @@ FAILS = [
     ("nearer(rack, box)", scene(), "further towards the robot"),
     ("farther(box, rack)", scene(), "further away from the robot"),
     ("in_line(left_shoe, right_shoe, edge=forward)", scene(left=(0.60, 0.05, 0.10)), "5.0 cm out of line"),
+    ("in_line(left_shoe, right_shoe, edge=toe)", scene(left_turn={"yaw": 90}, right_turn={"yaw": 90}), "14.0 cm"),
     ("parallel(left_shoe, right_shoe)", scene(left_turn={"yaw": 180}), "180 degrees apart"),
     ("upright(left_shoe)", scene(left_turn={"roll": 90}), "tilted by 90 degrees"),
     ("upright(left_shoe)", scene(left_turn={"roll": 180}), "tilted by 180 degrees"),
