@@ -92,12 +92,10 @@ class RunResult:
     reason: str = ""
     seconds: float = 0.0
     stages: list[StageRecord] = field(default_factory=list)
-    near_annotation: bool | None = (
-        None  # is everything within 3 cm and 15 degrees of the annotation, where there is one
-    )
-    unmet: list[str] = field(default_factory=list)  # what is not as the task's success wants it, a clause each
     final_look: StageRecord | None = None  # the look whose answer was done
     spent: dict[str, Any] = field(default_factory=dict)  # calls, tokens and money of the backend
+    unmet: list[str] = field(default_factory=list)  # what is not as the task's success wants it, a clause each
+    near_annotation: bool | None = None  # by 3 cm and 15 degrees; None where there is no annotation
 
 
 @dataclass(frozen=True, eq=False)
