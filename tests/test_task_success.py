@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 
 import numpy as np
 import pytest
@@ -26,6 +27,7 @@ NOISE_M = 0.005  # of an estimated pose
 NOISE_DEG = 2.0
 
 
+@cache
 def solved(name: str, index: int, seed: int) -> tuple[Scene, Scene]:
     """The scene at the start, and the one in which every stage's goal is fulfilled."""
     task = TASKS[name]

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from scipy.spatial import ConvexHull, Delaunay
+from scipy.spatial import ConvexHull
 
 from iker_envs.geometry import quaternion_rotate, rotation_matrix
 from iker_envs.planning.collision import OrientedBox, deepest_overlap, object_boxes
@@ -63,8 +63,7 @@ class Body:
     @cached_property
     def outline(self) -> np.ndarray:
         """The convex outline (V, 2) seen from above, counter-clockwise."""
-        points = self.corners[:, :2]
-        return points[ConvexHull(points).vertices]
+        return _outline(self.corners)
 
     def side(self, name: str) -> np.ndarray:
         """Unit vector (3,) out of one of `SIDES`."""
@@ -97,7 +96,7 @@ def level_gap(a: Body, b: Body) -> float:
     """Distance in metres between two outlines seen from above; 0 when they overlap."""
     one = a.outline
     other = b.outline
-    if (Delaunay(one).find_simplex(other) >= 0).any() or (Delaunay(other).find_simplex(one) >= 0).any():
+    if _within(other, one).any() or _within(one, other).any():
         return 0.0
     return min(_to_edges(one, other), _to_edges(other, one))
 
@@ -108,16 +107,28 @@ def support_under(a: Body, b: Body, tolerance_m: float) -> float | None:
     for box in b.boxes:
         corners = box.corners()
         top = float(corners[:, 2].max())
-        inside = Delaunay(corners[:, :2][ConvexHull(corners[:, :2]).vertices]).find_simplex(a.pose[:2]) >= 0
-        if inside and top <= a.lowest_m + tolerance_m:
+        if top <= a.lowest_m + tolerance_m and _within(a.pose[None, :2], _outline(corners)).all():
             tops.append(top)
     return max(tops, default=None)
 
 
 def overhang(a: Body, b: Body) -> float:
     """How far in metres the outline of `a` reaches beyond that of `b`; 0 when it lies within."""
-    outside = a.outline[Delaunay(b.outline).find_simplex(a.outline) < 0]
+    outside = a.outline[~_within(a.outline, b.outline)]
     return max((_to_edges(point[None], b.outline) for point in outside), default=0.0)
+
+
+def _outline(corners: np.ndarray) -> np.ndarray:
+    """Convex outline (V, 2) of points (N, 3) seen from above, counter-clockwise."""
+    points = corners[:, :2]
+    return points[ConvexHull(points).vertices]
+
+
+def _within(points: np.ndarray, polygon: np.ndarray) -> np.ndarray:
+    """Which points (N, 2) lie in a convex counter-clockwise polygon (V, 2): to the left of all its edges."""
+    edge = np.roll(polygon, -1, axis=0) - polygon
+    offset = points[:, None] - polygon
+    return (edge[:, 0] * offset[..., 1] - edge[:, 1] * offset[..., 0] >= 0).all(axis=1)
 
 
 def _to_edges(points: np.ndarray, polygon: np.ndarray) -> float:
