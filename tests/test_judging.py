@@ -75,6 +75,8 @@ HOLDS = [
     ("clear_of(left_shoe, right_shoe, gap_m=0.03)", scene()),
     ("touching(left_shoe, right_shoe)", scene(left=(0.65, 0.01, 0.10))),
     ("near(box, rack, within_m=0.12)", scene()),
+    ("near(left_shoe, right_shoe, within_m=0.001)", scene(  # crossed: no corner of one is over the other
+        left=(0.65, -0.09, 0.25), left_turn={"yaw": 90})),
     ("unmoved(box)", START),
     ("moved(left_shoe)", scene()),
     ("on(left_shoe, rack) and on(right_shoe, rack) and not on(box, rack)", scene()),

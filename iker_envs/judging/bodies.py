@@ -96,7 +96,7 @@ def level_gap(a: Body, b: Body) -> float:
     """Distance in metres between two outlines seen from above; 0 when they overlap."""
     one = a.outline
     other = b.outline
-    if _within(other, one).any() or _within(one, other).any():
+    if not _parted(one, other) and not _parted(other, one):
         return 0.0
     return min(_to_edges(one, other), _to_edges(other, one))
 
@@ -129,6 +129,13 @@ def _within(points: np.ndarray, polygon: np.ndarray) -> np.ndarray:
     edge = np.roll(polygon, -1, axis=0) - polygon
     offset = points[:, None] - polygon
     return (edge[:, 0] * offset[..., 1] - edge[:, 1] * offset[..., 0] >= 0).all(axis=1)
+
+
+def _parted(polygon: np.ndarray, points: np.ndarray) -> bool:
+    """Do all points (N, 2) lie beyond one of the edges of a convex counter-clockwise polygon (V, 2)?"""
+    edge = np.roll(polygon, -1, axis=0) - polygon
+    offset = points[:, None] - polygon
+    return bool((edge[:, 0] * offset[..., 1] - edge[:, 1] * offset[..., 0] < 0).all(axis=0).any())
 
 
 def _to_edges(points: np.ndarray, polygon: np.ndarray) -> float:
