@@ -41,10 +41,10 @@ from iker_agent.vlm.budget import Budget
 from iker_agent.vlm.errors import Unanswered
 from iker_agent.vlm.types import VLM
 from iker_agent.worlds import make_world, pose_estimator
+from iker_envs.judging.success import near_targets
 from iker_envs.physics.transfer import SceneNotAtRest
 from iker_envs.planning.grasps import propose_grasps
 from iker_envs.scene import Goal, Grasp, Outcome, Scene
-from iker_envs.task import task_success
 
 
 class Display(Protocol):
@@ -117,6 +117,7 @@ class _Run:
         self.perturbation = Perturbation(plan.disturbance, self.world)
         self.history: list[Turn] = []
         self.policies: dict[bool, Policy] = {}  # the latest policy by grasp mode
+        self.start: Scene | None = None  # what the first look after the instruction found
         self.result = RunResult(reason="interrupted")  # until it ends otherwise
         self.began_s = time.monotonic()
 
@@ -137,7 +138,7 @@ class _Run:
             self.result.reason = f"broken off by an error: {_in_words(error)}"
             raise
         finally:
-            self.result.success = self._is_success()
+            self._judge()
             self._save()
         return self.result
 
@@ -197,6 +198,7 @@ class _Run:
         folder = self.folder.stage(record.number)
         self._hear_instruction(record)
         seen = look(self.world, self.estimator, folder, self.plan.config.run.contract)
+        self.start = self.start or whereabouts(self.world).scene
         accepted = self._ask(seen, folder, record)
         if accepted.goal is None:
             self.display.stage(record.number, "looks again: done")
@@ -217,6 +219,7 @@ class _Run:
         configuration = self.perturbation.look(record.number - 1)
         if configuration is not None:
             self.plan = self.plan.retold(configuration)
+            self.start = None
             self._note_events(record)
             self.display.note(f"new instruction: {self.plan.instruction}")
 
@@ -299,12 +302,18 @@ class _Run:
 
     # -- records -------------------------------------------------------------------------------------------------
 
-    def _is_success(self) -> bool:
-        """The program said done, and everything is where the task wants it, as far as the task says that."""
-        if not self.result.done:
-            return False
+    def _judge(self) -> None:
+        """Note whether the task is done; of an instruction of one's own only the program's word is known."""
+        result = self.result
+        if not self.plan.is_annotated:
+            result.success = result.done
+            return
         scene = whereabouts(self.world).scene
-        return not self.plan.is_annotated or task_success(self.plan.task, scene, self.plan.configuration)
+        task = self.plan.task
+        verdict = task.judge(scene, self.start or scene, self.plan.configuration)
+        result.near_annotation = near_targets(task.targets(scene, self.plan.configuration), scene).fulfilled
+        result.unmet = list(verdict.unmet)
+        result.success = result.done and verdict.fulfilled
 
     def _note_events(self, record: StageRecord) -> None:
         for event in self.perturbation.take_events():

@@ -31,6 +31,11 @@ class Plan:
         """Is the instruction the task's own, so that the task's annotation says where things should be?"""
         return self.instruction == self.task.configuration(self.configuration).instruction
 
+    @property
+    def criterion(self) -> str:
+        """What success is, as the task says it; empty where nearness to the annotation or nothing judges."""
+        return self.task.configuration(self.configuration).success if self.is_annotated else ""
+
     def retold(self, configuration: int) -> Plan:
         """The plan with the instruction of another configuration of the task."""
         instruction = self.task.configuration(configuration).instruction

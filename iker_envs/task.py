@@ -20,7 +20,8 @@ import numpy as np
 from iker_envs.contract import Contract, check_fields, check_index, check_name, check_number
 from iker_envs.documents import listed, read_document, shown
 from iker_envs.geometry import pose_compose
-from iker_envs.measure import measure
+from iker_envs.judging import success
+from iker_envs.judging.expression import Criterion, Verdict, parse
 from iker_envs.objects.library import OBJECTS_FILE, object_library
 from iker_envs.optics import default_cameras
 from iker_envs.scene import RESERVED_NAMES, Goal, ObjectModel, Scene, SceneObject, turned_pose
@@ -83,11 +84,15 @@ class StageSpec(Contract):
 
 @dataclass(frozen=True, eq=False)
 class Configuration(Contract):
-    """One arrangement of a task: what stands where, what is asked for, and the stages that lead there."""
+    """One arrangement of a task: what stands where, what is asked for, the stages that lead there, what success is.
+
+    `success` joins conditions (docs/new-task.md); where it is empty, nearness to the stages' goals is success.
+    """
 
     objects: dict[str, Placement]
     instruction: str
     stages: tuple[StageSpec, ...]
+    success: str = ""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -160,6 +165,23 @@ class Task(Contract):
             return min(poses, key=lambda pose: float(np.linalg.norm(pose[:3] - near[:3])))
         return poses[-1] if poses else None
 
+    def criterion(self, configuration: int | None = None) -> Criterion | None:
+        """What success is, read from the configuration; None where nearness to the annotation is all there is."""
+        chosen = self.configuration(configuration)
+        return parse(chosen.success, chosen.objects) if chosen.success else None
+
+    def judge(self, scene: Scene, start: Scene | None = None, configuration: int | None = None) -> Verdict:
+        """Is the task done? By its criterion, else by nearness to the annotation.
+
+        `start` is the scene in which the instruction was given; ValueError if the criterion needs it and it is None.
+        """
+        return success.judge(self.criterion(configuration), self.targets(scene, configuration), scene, start)
+
+    def targets(self, scene: Scene, configuration: int | None = None) -> dict[str, np.ndarray]:
+        """Where the annotation wants every object that the stages move, in the end: poses (7,) in the base frame."""
+        moved = dict.fromkeys(stage.goal.object for stage in self.configuration(configuration).stages)
+        return {name: self._annotated_poses(name, scene, configuration)[-1] for name in moved}
+
     def _annotated_poses(self, name: str, scene: Scene, configuration: int | None) -> list[np.ndarray]:
         """The target pose (7,) of every stage that moves an object, in the order of the stages."""
         stages = self.configuration(configuration).stages
@@ -172,18 +194,6 @@ def check_episode_time(episode_s: Any) -> float:
     if check_number("episode_s", episode_s) < _TICK_S:
         raise ValueError(f"episode_s is a time of at least one tick, {_TICK_S} s, not {episode_s!r}")
     return float(episode_s)
-
-
-def task_success(task: Task, scene: Scene, configuration: int | None = None) -> bool:
-    """Is every object that the task's stages move strictly (3 cm, 15 degrees) where its annotation wants it?"""
-    for name in dict.fromkeys(stage.goal.object for stage in task.configuration(configuration).stages):
-        obj = scene.object(name)
-        poses = obj.pose[None, None]
-        target = task._annotated_poses(name, scene, configuration)[-1]
-        errors = measure(poses, np.zeros(1, dtype=int), poses, target[None], obj.model.control_keypoints_m())
-        if not errors.strict[0]:
-            return False
-    return True
 
 
 def _place(placement: Placement, model: ObjectModel, tops, rng: np.random.Generator | None) -> np.ndarray:
@@ -290,3 +300,7 @@ def _check_content(task: Task) -> None:
         goals = [stage.goal for stage in configuration.stages]
         if unknown := [name for goal in goals for name in (goal.object, goal.relative_to) if name not in objects]:
             raise ValueError(f"a goal names the object {shown(unknown[0])}; the task's objects are: {listed(objects)}")
+        try:
+            task.criterion(index)
+        except ValueError as error:
+            raise ValueError(f"success of configuration {index}: {error}") from None

@@ -1,10 +1,11 @@
 """From what a task's YAML file says to the fields of its configurations: what they inherit, and `$name`.
 
-    objects, instruction, stages, values of the top  +  a configuration's changes  ->  its own fields, values filled in
+    what all share (SHARED)  +  a configuration's changes  ->  its own fields, values filled in
 
-In instruction and stages `$name` or `${name}` stands for the configuration's value of that name, so that configurations
-which differ by a number share their programs. Where it is a whole text it becomes the value itself, a number for
-instance; within a text it becomes the value's text. `$$` is the sign itself. A value is not searched for `$` again.
+In instruction, stages and success `$name` or `${name}` stands for the configuration's value of that name, so that
+configurations which differ by a number share their programs. Where it is a whole text it becomes the value itself, a
+number for instance; within a text it becomes the value's text. `$$` is the sign itself. A value is not searched for
+`$` again.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from typing import Any
 from iker_envs.contract import check_fields
 from iker_envs.documents import listed, shown
 
-SHARED = ("objects", "instruction", "stages", "values")  # of the top: every configuration inherits them
+SHARED = ("objects", "instruction", "stages", "success", "values")  # of the top: every configuration inherits them
 MAX_CONFIGURATIONS = 500
 MAX_OBJECTS = 50
 _MAX_CHARACTERS = 10_000_000  # of all instructions and stages together, values filled in
@@ -73,12 +74,24 @@ def _configuration(shared: Mapping[str, Any], change: Any, known: list[str], roo
     values = _Values({**_named(shared, "values"), **_named(change, "values")})
     merged = {**shared, **change}
     merged.pop("values", None)
-    for key in ("instruction", "stages"):
+    for key in ("instruction", "stages", "success"):
         if key in merged:
             merged[key] = _filled(merged[key], values, room)
+    if "success" in merged:
+        merged["success"] = _joined(merged["success"])
     if objects := _objects(_named(shared, "objects"), _named(change, "objects")):
         merged["objects"] = objects
     return merged
+
+
+def _joined(success: Any) -> str:
+    """A success text, or a list of those that must all hold, as one text."""
+    texts = success if isinstance(success, list) else [success]
+    if not texts or not all(isinstance(text, str) and text.strip() for text in texts):
+        raise ValueError(
+            f"success is a text such as 'on(left_shoe, rack)' or a list of such texts, not {shown(success)}"
+        )
+    return texts[0] if len(texts) == 1 else " and ".join(f"({text})" for text in texts)
 
 
 def _named(part: Mapping[str, Any], key: str) -> Mapping[str, Any]:

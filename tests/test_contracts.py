@@ -60,7 +60,7 @@ def _examples() -> list[Contract]:
     box = np.array([[0, 0, 0], [1.0, 1, 1]])
     forward = np.array([1.0, 0, 0])
     stage = StageSpec(goal, {"keypoints": "def f():\n    return None\n"})
-    configuration = Configuration({"cup": place}, "Put it: there", (stage,))
+    configuration = Configuration({"cup": place}, "Put it: there", (stage,), "on(cup, table)")
     part = Part("look", large, "view.png")
     return [
         model, thing, camera, scene, image, goal, place, stage, configuration, part,

@@ -126,7 +126,7 @@ FAULTS = {
     "a range below 0": ("objects.box.yaw_range_deg", -3.0, "at least 0, not .*-3.0"),
     "less than a tick": ("episode_s", 0.01, "at least one tick"),
     "a price": ("instruction", "pay $5", r"\$ that begins no name: \$name stands for a value"),
-    "parts of a task": ("colour", 1, "it has: .*objects, instruction, stages, values"),
+    "parts of a task": ("colour", 1, "it has: .*objects, instruction, stages, success, values"),
 }
 
 

@@ -82,7 +82,7 @@ class Screen:
 
     def closing(self, result: RunResult, report: str) -> None:
         """The table of all stages and where the report is."""
-        end = "task done" if result.success else f"task not done: {result.reason or 'not where it should be'}"
+        end = "task done" if result.success else f"task not done: {result.reason or '; '.join(result.unmet)}"
         numbers = [heading for heading in _COLUMNS if heading not in ("action", "success")]
         show_table(self.console, _COLUMNS, summary_rows(result), title=end, right=numbers)
         self.console.print(f"{result.seconds:.0f} s in all; report: {escape(report)}", soft_wrap=True)

@@ -94,6 +94,8 @@ class RunResult:
     stages: list[StageRecord] = field(default_factory=list)
     final_look: StageRecord | None = None  # the look whose answer was done
     spent: dict[str, Any] = field(default_factory=dict)  # calls, tokens and money of the backend
+    unmet: list[str] = field(default_factory=list)  # what is not as the task's success wants it, a clause each
+    near_annotation: bool | None = None  # by 3 cm and 15 degrees; None where there is no annotation
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,13 +112,16 @@ def whereabouts(world: World) -> Whereabouts:
 
 
 def run_record(plan: Plan, result: RunResult, judged_by: str) -> dict[str, Any]:
-    """run.json: instruction, seed, versions, configuration, stages, success and what it was judged by, seconds."""
+    """run.json: instruction, seed, versions, configuration, stages, success, how judged, seconds."""
     return {
         "instruction": plan.instruction,
         "task": plan.task.name,
         "id": plan.task.id,
         "success": result.success,
         "judged_by": judged_by,
+        "criterion": plan.criterion,
+        "unmet": list(result.unmet),
+        "near_annotation": result.near_annotation,
         "done": result.done,
         "reason": result.reason,
         "seconds": round(result.seconds, 2),

@@ -1,0 +1,1 @@
+"""Is it done? Named conditions over poses and shapes, and expressions that put them together."""

@@ -1,0 +1,212 @@
+"""Conditions of success: each is true and false where it should be, says what was measured, and is read strictly."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from iker_envs.judging.conditions import CONDITIONS
+from iker_envs.judging.expression import parse
+from iker_envs.optics import default_cameras
+from iker_envs.scene import ObjectModel, Scene, SceneObject, turned_pose
+
+SHOE = (0.28, 0.10, 0.09)
+BOX = (0.20, 0.14, 0.10)
+RACK = (0.28, 0.64, 0.10)
+
+
+def thing(name: str, size, x: float, y: float, z: float, yaw: float = 0.0, roll: float = 0.0, movable: bool = True):
+    """An object whose lowest side stands at height z when it is upright; angles in degrees."""
+    shape = "shoe" if "shoe" in name else "rack" if name == "rack" else "box"
+    model = ObjectModel(name, shape, np.array(size), 0.4, 0.5)
+    height = size[2] if abs(roll) != 90 else size[1]
+    return SceneObject(model, turned_pose([x, y, z + height / 2], np.deg2rad([roll, 0.0, yaw])), movable)
+
+
+def scene(left=(0.65, 0.05, 0.10), right=(0.65, -0.09, 0.10), box=(0.35, 0.25, 0.0), **turns) -> Scene:
+    """A rack, a pair of shoes and a box; by default the pair stands on the rack and the box on the table."""
+    objects = (
+        thing("rack", RACK, 0.66, 0.0, 0.0, movable=False),
+        thing("left_shoe", SHOE, *left, **turns.get("left_turn", {})),
+        thing("right_shoe", SHOE, *right, **turns.get("right_turn", {})),
+        thing("box", BOX, *box, **turns.get("box_turn", {})),
+    )
+    return Scene(objects, default_cameras(), np.array([[0.2, -0.45, 0.0], [0.8, 0.45, 0.5]]))
+
+
+NAMES = ("rack", "left_shoe", "right_shoe", "box")
+START = scene(left=(0.35, 0.15, 0.0), right=(0.35, -0.15, 0.0), box=(0.65, 0.0, 0.10))
+
+HOLDS = [
+    ("on(left_shoe, rack)", scene()),
+    ("on(left_shoe, rack, overhang_m=0.03)", scene()),
+    ("on(box, table)", scene()),
+    ("on(left_shoe, rack)", scene(left=(0.65, 0.05, 0.11))),  # an estimate a centimetre too high
+    ("on(left_shoe, rack)", scene(left=(0.65, 0.05, 0.094))),  # and one that is too low
+    ("inside(left_shoe, rack, tolerance_m=0.02)", scene()),
+    ("overhangs(box, rack, by_m=0.05, direction=robot)", scene(box=(0.57, 0.25, 0.10))),
+    ("at(left_shoe, rack, left_m=0.05)", scene()),
+    ("at(left_shoe, rack, left_m=0.03, forward_m=0.0)", scene()),
+    ("beside(left_shoe, right_shoe)", scene()),
+    ("beside(left_shoe, right_shoe, side=left, distance_m=0.14)", scene()),
+    ("beside(left_shoe, right_shoe, gap_m=0.04, own_side=left)", scene()),
+    ("beside(left_shoe, right_shoe, own_side=left)", scene(
+        left=(0.51, -0.09, 0.10), left_turn={"yaw": 90}, right_turn={"yaw": 90})),
+    ("left_of(left_shoe, right_shoe)", scene()),
+    ("right_of(right_shoe, left_shoe, by_m=0.1)", scene()),
+    ("nearer(box, rack)", scene()),
+    ("farther(rack, box, by_m=0.2)", scene()),
+    ("in_line(left_shoe, right_shoe, edge=forward)", scene()),
+    ("in_line(left_shoe, right_shoe, edge=toe)", scene(
+        left=(0.51, -0.09, 0.10), left_turn={"yaw": 90}, right_turn={"yaw": 90})),
+    ("parallel(left_shoe, right_shoe)", scene(left_turn={"yaw": 10})),
+    ("parallel(left_shoe, right_shoe, either_way=True)", scene(left_turn={"yaw": 180})),
+    ("upright(left_shoe)", scene(left_turn={"yaw": 77})),
+    ("facing(left_shoe, toe, forward)", scene()),
+    ("facing(left_shoe, toe, left)", scene(left_turn={"yaw": 90})),
+    ("facing(left_shoe, toe, forward, left_deg=45)", scene(left_turn={"yaw": 45})),
+    ("facing(box, cover, robot)", scene(box_turn={"yaw": 90})),
+    ("facing(box, cover, robot)", scene(box_turn={"yaw": -90})),
+    ("clear_of(left_shoe, right_shoe)", scene()),
+    ("clear_of(left_shoe, right_shoe, gap_m=0.03)", scene()),
+    ("touching(left_shoe, right_shoe)", scene(left=(0.65, 0.01, 0.10))),
+    ("near(box, rack, within_m=0.12)", scene()),
+    ("near(left_shoe, right_shoe, within_m=0.001)", scene(  # crossed: no corner of one is over the other
+        left=(0.65, -0.09, 0.25), left_turn={"yaw": 90})),
+    ("unmoved(box)", START),
+    ("moved(left_shoe)", scene()),
+    ("on(left_shoe, rack) and on(right_shoe, rack) and not on(box, rack)", scene()),
+    ("on(box, rack) or on(left_shoe, rack)", scene()),
+]  # fmt: skip
+FAILS = [
+    ("on(left_shoe, rack)", START, "is not above rack"),
+    ("on(left_shoe, rack)", scene(left=(0.65, 0.05, 0.20)), "10.0 cm above rack"),
+    ("on(left_shoe, rack, overhang_m=0.05)", scene(left=(0.57, 0.05, 0.10)), "beyond rack"),
+    ("on(left_shoe, rack)", scene(left=(0.65, 0.05, 0.0)), "is not above rack"),  # under the board
+    ("on(box, table)", START, "10.0 cm above the table"),
+    ("on(left_shoe, right_shoe)", scene(), "is not above right_shoe"),
+    ("inside(left_shoe, rack)", scene(left=(0.65, 0.32, 0.10)), "out of rack"),
+    ("overhangs(box, rack, by_m=0.05, direction=robot)", scene(box=(0.65, 0.25, 0.10)), "sticks out"),
+    ("overhangs(box, rack, by_m=0.05, direction=robot)", scene(box=(0.57, 0.25, 0.0)), "box"),
+    ("at(left_shoe, rack, left_m=0.15)", scene(), "5.0 cm left of the centre of rack"),
+    ("at(left_shoe, rack, left_m=-0.05)", scene(), "10.0 cm from where it should be"),
+    ("beside(left_shoe, right_shoe)", START, "20.0 cm away"),
+    ("beside(left_shoe, right_shoe)", scene(left=(0.35, 0.05, 0.0)), "higher or lower"),
+    ("beside(left_shoe, right_shoe)", scene(left=(0.65, -0.02, 0.10)), "touch"),
+    ("beside(left_shoe, right_shoe, own_side=left)", scene(left=(0.65, -0.23, 0.10)), "left side of right_shoe"),
+    ("beside(left_shoe, right_shoe, distance_m=0.20)", scene(), "14.0 cm apart"),
+    ("beside(left_shoe, right_shoe, gap_m=0.10)", scene(), "4.0 cm remain"),
+    ("left_of(right_shoe, left_shoe)", scene(), "further left"),
+    ("right_of(right_shoe, left_shoe, by_m=0.2)", scene(), "14.0 cm further right"),
+    ("nearer(rack, box)", scene(), "further towards the robot"),
+    ("farther(box, rack)", scene(), "further away from the robot"),
+    ("in_line(left_shoe, right_shoe, edge=forward)", scene(left=(0.60, 0.05, 0.10)), "5.0 cm out of line"),
+    ("in_line(left_shoe, right_shoe, edge=toe)", scene(left_turn={"yaw": 90}, right_turn={"yaw": 90}), "14.0 cm"),
+    ("parallel(left_shoe, right_shoe)", scene(left_turn={"yaw": 180}), "180 degrees apart"),
+    ("upright(left_shoe)", scene(left_turn={"roll": 90}), "tilted by 90 degrees"),
+    ("upright(left_shoe)", scene(left_turn={"roll": 180}), "tilted by 180 degrees"),
+    ("facing(left_shoe, toe, forward)", scene(left_turn={"yaw": 180}), "180 degrees away"),
+    ("clear_of(left_shoe, right_shoe)", scene(left=(0.65, -0.02, 0.10)), "touch"),
+    ("clear_of(left_shoe, right_shoe, gap_m=0.06)", scene(), "4.0 cm away"),
+    ("touching(left_shoe, right_shoe)", scene(), "4.0 cm away"),
+    ("near(box, rack, within_m=0.05)", scene(), "box is"),
+    ("unmoved(box)", scene(), "has moved by"),
+    ("unmoved(box)", scene(box=(0.65, 0.0, 0.10), box_turn={"yaw": 40}), "turned by 40 degrees"),
+    ("moved(box)", START, "has moved by 0.0 cm"),
+    ("on(left_shoe, rack) and on(box, rack)", scene(), "box is not above rack"),
+    ("on(box, rack) or on(left_shoe, table)", scene(), "and left_shoe is 10.0 cm above the table"),
+    ("not on(left_shoe, rack)", scene(), "left_shoe rests on rack"),
+]  # fmt: skip
+
+
+def name_of(value) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+@pytest.mark.parametrize(("text", "now"), HOLDS, ids=name_of)
+def test_it_holds(text, now):
+    verdict = parse(text, NAMES).judge(now, START)
+    assert verdict.fulfilled, verdict.sentence()
+    assert verdict.unmet == ()
+
+
+@pytest.mark.parametrize(("text", "now", "told"), FAILS, ids=name_of)
+def test_it_does_not_hold_and_says_what_is_so(text, now, told):
+    verdict = parse(text, NAMES).judge(now, START)
+    assert not verdict.fulfilled
+    assert told in verdict.sentence()
+
+
+def test_every_condition_is_tried_both_ways():
+    for name in CONDITIONS:
+        assert any(f"{name}(" in text for text, *_ in HOLDS), name
+        assert any(f"{name}(" in text for text, *_ in FAILS), name
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("", "success is a text"),
+        ("on(left_sho, rack)", "did you mean 'left_shoe'"),
+        ("onn(left_shoe, rack)", "did you mean 'on'"),
+        ("on(left_shoe)", "missing a required argument: 'b'"),
+        ("on(left_shoe, rack, by=3)", "on(a, b, overhang_m=...)"),
+        ("on(left_shoe, rack, overhang_m='far')", "a number in metres"),
+        ("on(left_shoe, rack, overhang_m=1e999)", "a number in metres"),
+        ("parallel(left_shoe, right_shoe, either_way=1)", "True or False"),
+        ("parallel(left_shoe, right_shoe, tolerance_deg=None)", "a number in degrees"),
+        ("beside(left_shoe, right_shoe, side=above)", "known: forward"),
+        ("facing(left_shoe, nose, left)", "known: front"),
+        ("at(left_shoe, rack)", "needs forward_m or left_m"),
+        ("on(table, rack)", "known: box"),
+        ("1 < 2", "none of these"),
+        ("left_shoe", "none of these"),
+        ("on(left_shoe, rack) and", "cannot be read"),
+        ("on(left_shoe, rack); on(box, rack)", "cannot be read"),
+        ("__import__('os').system('true')", "there is no condition"),
+        ("on.__class__(left_shoe, rack)", "there is no condition"),
+        ("on(*left_shoe)", "without *"),
+        ("on(**left_shoe)", "without *"),
+        ("(lambda: on)(left_shoe, rack)", "there is no condition"),
+        ("not " * 100 + "on(box, rack)", "nested"),
+        ("(" * 500 + "on(box, rack)" + ")" * 500, "nested"),
+        ("on(box, rack) and " * 1000 + "on(box, rack)", "characters"),
+        ("on(box, rack)\0", "cannot be read"),
+    ],
+)
+def test_what_cannot_be_read_is_told_in_one_sentence(text, told):
+    with pytest.raises(ValueError, match=re.escape(told)) as caught:
+        parse(text, NAMES)
+
+    assert "\n" not in str(caught.value)
+
+
+def test_lines_and_quotes_are_read_as_one_text():
+    text = "on('left_shoe', rack)\n  and upright(\"left_shoe\")\n"
+    assert parse(text, NAMES).judge(scene()).fulfilled
+
+
+def test_what_needs_the_start_says_so_where_nobody_knows_it():
+    with pytest.raises(ValueError, match="at the start"):
+        parse("unmoved(box)", NAMES).judge(scene())
+
+
+@given(st.floats(-0.02, 0.02), st.floats(-0.02, 0.02), st.floats(-8, 8))
+def test_a_pair_stays_a_pair_wherever_it_stands_on_the_rack(dx, dy, yaw):
+    text = "on(left_shoe, rack) and beside(left_shoe, right_shoe, own_side=left) and parallel(left_shoe, right_shoe)"
+    now = scene(left=(0.65 + dx, 0.05 + dy, 0.10), left_turn={"yaw": yaw})
+    assert parse(text, NAMES).judge(now).fulfilled
+
+
+@given(st.floats(-np.pi, np.pi), st.floats(-0.1, 0.1))
+def test_what_a_pair_is_to_each_other_does_not_depend_on_where_the_robot_stands(angle, shift):
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    left = turn @ np.array([0.0, 0.14]) + shift
+    degrees = float(np.rad2deg(angle))
+    now = scene((*left, 0.0), (shift, shift, 0.0), left_turn={"yaw": degrees}, right_turn={"yaw": degrees})
+    assert parse("beside(left_shoe, right_shoe, own_side=left, distance_m=0.14)", NAMES).judge(now).fulfilled
+    assert not parse("beside(right_shoe, left_shoe, own_side=left)", NAMES).judge(now).fulfilled
