@@ -6,6 +6,7 @@ import pytest
 import trimesh
 from hypothesis import given
 from hypothesis import strategies as st
+from plain_task import TASK
 
 from iker_agent.records.run_folder import fresh_folder
 from iker_envs.contract import MAX_NAME, as_contract, check_name
@@ -21,18 +22,6 @@ BAD = [
     "ﬁ", "Ａ", "²", "e\u0301",
     "CON", "nul", "Lpt1", "x" * (MAX_NAME + 1), "x" * 5000, "ğ" * 51, "a\ud800",
 ]  # fmt: skip
-TASK = {
-    "name": "plain",
-    "id": "IKER-Plain-v0",
-    "description": "One line.",
-    "workspace_m": [[0.2, -0.45, 0.02], [0.7, 0.45, 0.4]],
-    "instruction": "Move the box",
-    "objects": {
-        "rack": {"model": "low_rack", "position_m": [0.66, 0, 0], "movable": False},
-        "box": {"model": "shoe_box", "position_m": [0.4, 0.1, 0]},
-    },
-    "stages": [{"goal": {"object": "box", "relative_to": "rack", "position_m": [0, 0.2, 0.1]}}],
-}
 
 
 def _refused(make, words: str) -> None:

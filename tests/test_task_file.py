@@ -5,25 +5,13 @@ import copy
 import gymnasium as gym
 import numpy as np
 import pytest
+from plain_task import TASK
 
 import iker_envs  # noqa: F401  registers the ids
 from iker_agent.backends import make_vlm
 from iker_agent.config import make_config
 from iker_envs.documents import yaml_text
 from iker_envs.task import load_task, parse_task
-
-TASK = {
-    "name": "plain",
-    "id": "IKER-Plain-v0",
-    "description": "One line.",
-    "workspace_m": [[0.2, -0.45, 0.02], [0.7, 0.45, 0.4]],
-    "instruction": "Move the box",
-    "objects": {
-        "rack": {"model": "low_rack", "position_m": [0.66, 0, 0], "movable": False},
-        "box": {"model": "shoe_box", "position_m": [0.4, 0.1, 0]},
-    },
-    "stages": [{"goal": {"object": "box", "relative_to": "rack", "position_m": [0, 0.2, 0.1]}}],
-}
 
 
 def _with(**changes) -> dict:
