@@ -21,7 +21,7 @@ from omegaconf.errors import OmegaConfBaseException
 from iker_agent.learning.ppo_config import PPOConfig
 from iker_agent.limits import check_choice, check_range, check_seed
 from iker_agent.program.signatures import CONTRACTS
-from iker_agent.prompt_kinds import check_prompt
+from iker_agent.prompt_kinds import PromptSettings, check_prompt
 from iker_agent.vlm.settings import BACKENDS, AskSettings
 from iker_agent.vlm.surroundings import addressed
 from iker_envs.contract import is_whole
@@ -89,11 +89,11 @@ class RunConfig:
     world: str = "sim"  # where it acts: sim, a simulation of its own
     learner: str = "ppo"  # or waypoint, a fixed rule
     vlm: str = "annotated"  # who writes the programs: annotated (humans), openai, replay
-    prompt: str = "auto"  # a name in cfg/prompts or a path; auto: multi_stage, or poses under that contract
     disturb: str = ""  # a scripted disturbance of cfg/disturbances
     randomisation: str = "on"  # of the training copies: on, off or a file
     run: RunSettings = field(default_factory=RunSettings)
     goal: GoalSettings = field(default_factory=GoalSettings)
+    prompt: PromptSettings = field(default_factory=PromptSettings)
     ask: AskSettings = field(default_factory=AskSettings)
     perception: PerceptionSettings = field(default_factory=PerceptionSettings)
     learn: PPOConfig = field(default_factory=PPOConfig)
@@ -103,7 +103,7 @@ class RunConfig:
         check_choice("learner", self.learner, LEARNERS)
         check_choice("vlm", self.vlm, BACKENDS)
         check_seed(self.seed)
-        check_prompt(self.prompt, self.run.contract)
+        check_prompt(self.prompt.name, self.run.contract)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain nested dictionaries."""
@@ -131,7 +131,7 @@ def make_config(
             if "=" not in override:
                 raise ValueError(f"an override is key=value, such as learn.budget_s=120, not {override!r}")
             merged = _merged(merged, override)
-        merged = OmegaConf.merge(merged, _literal({k: v for k, v in top.items() if v is not None}))
+        merged = OmegaConf.merge(merged, _literal(prompt_by_name({k: v for k, v in top.items() if v is not None})))
         config = cast(RunConfig, OmegaConf.to_object(merged))  # the class that `merged` was made of
     except OmegaConfBaseException as error:
         raise ValueError(str(error).splitlines()[0]) from None
@@ -140,6 +140,7 @@ def make_config(
 
 def _merged(config: Any, override: str) -> Any:
     key, _, text = override.partition("=")
+    key = "prompt.name" if key == "prompt" and not text.lstrip().startswith("{") else key
     value = _value(text, _keys(RunConfig()).get(key), f"setting {shown(override)} cannot be used: its value")
     for part in reversed(key.split(".")):
         value = {part: value}
@@ -162,6 +163,7 @@ def _checked(partial: Any) -> dict[str, Any]:
 
     A text that holds ${ is no reference to something else.
     """
+    partial = prompt_by_name(partial)
     known = _keys(RunConfig())
     given = _keys_of(partial)
     for key, value in given.items():
@@ -173,6 +175,13 @@ def _checked(partial: Any) -> dict[str, Any]:
             raise ValueError(f"setting {shown(key)} is unknown; {hint}")
         _check_kind(key, value, known[key])
     return _literal(partial)
+
+
+def prompt_by_name(partial: Any) -> Any:
+    """A prompt that is given by its name alone, as `prompt=NAME` and older runs do, as a group of settings."""
+    if isinstance(partial, dict) and isinstance(partial.get("prompt"), str):
+        return {**partial, "prompt": {"name": partial["prompt"]}}
+    return partial
 
 
 def _check_kind(key: str, value: Any, default: Any) -> None:

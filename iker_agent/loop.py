@@ -15,6 +15,7 @@ from typing import Protocol
 import numpy as np
 
 from iker_agent.asking.ask import AcceptedProgram, NoAnswer, Requirements, ask
+from iker_agent.asking.limits import standing_of
 from iker_agent.asking.prompts import Turn, build_request
 from iker_agent.backends import make_vlm, recorded
 from iker_agent.config import RunConfig
@@ -111,7 +112,7 @@ class _Run:
         self.budget = Budget(vlm or make_vlm(config, plan.task), config.ask)
         self.vlm = recorded(config, self.budget, folder.path / "vlm")
         self.learner = learner or make_learner(config)
-        self.prompt = prompt_kind(config.prompt, config.run.contract)
+        self.prompt = prompt_kind(config.prompt.name, config.run.contract)
         self.estimator = pose_estimator(config)
         self.world = make_world(config, plan.task)
         self.perturbation = Perturbation(plan.disturbance, self.world)
@@ -197,14 +198,20 @@ class _Run:
         """Look, ask, learn, act; True when nothing is left to do."""
         folder = self.folder.stage(record.number)
         self._hear_instruction(record)
-        seen = look(self.world, self.estimator, folder, self.plan.config.run.contract)
+        config = self.plan.config
+        seen = look(self.world, self.estimator, folder, config.run.contract, side=config.prompt.side)
         self.start = self.start or whereabouts(self.world).scene
-        accepted = self._ask(seen, folder, record)
+        turn = Turn(seen.marked, f"../{folder.path.name}/marked.png", "", instruction=self.plan.instruction)
+        try:
+            accepted = self._ask(seen, folder, record)
+        except NoAnswer:
+            self.history.append(replace(turn, note="no answer could be used", refusals=tuple(record.refusals)))
+            raise
         if accepted.goal is None:
             self.display.stage(record.number, "looks again: done")
             return True
         self._announce(accepted.goal, record)
-        turn = Turn(seen.marked, f"../{folder.path.name}/marked.png", accepted.code, instruction=self.plan.instruction)
+        turn = replace(turn, program=accepted.code, refusals=tuple(record.refusals))
         try:
             policy = self._learn(seen.scene, accepted.goal, folder, record)
             outcome = self._act(policy, accepted.goal, seen.scene, folder, record)
@@ -228,11 +235,11 @@ class _Run:
         config = self.plan.config
         request = build_request(
             self.plan.instruction,
-            seen.marked,
-            seen.keypoints.by_label(),
-            seen.scene,
+            seen,
             self.history,
             prompt=self.prompt,
+            shown=config.prompt,
+            standing=standing_of(config, record.number, sum(not s.ok for s in self.result.stages[:-1])),
             outcomes=config.run.outcomes_in_history,
         )
         wanted = Requirements(self.plan.instruction, config.run.contract, config.goal.project, config.run.repairs)

@@ -10,7 +10,7 @@ begin a stage with "keep". Time limits are truncation; a lost object (dropped, f
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -27,7 +27,7 @@ from iker_envs.pictures.viewer import Viewer, check_display
 from iker_envs.planning.grasps import check_grasp
 from iker_envs.scene import Goal, Grasp, Image, Outcome, Scene, View
 from iker_envs.spec import document
-from iker_envs.stage.making import check_configuration, check_options, make_config, make_source
+from iker_envs.stage.making import check_configuration, check_options, check_view_size, make_config, make_source
 from iker_envs.stage.snapshot import Snapshot, short
 from iker_envs.stage.stage import Stage
 from iker_envs.task import Task
@@ -46,6 +46,7 @@ class StageEnv(Snapshot, gym.Env):
         goal: a Goal, given alike.
         stage_index: which stage of the task, counted from 0; the earlier ones are done when an episode begins.
         randomisation: a Randomisation, its dictionary, "on", "off", "all", or None for the default ranges.
+        view_size: width and height in pixels of the pictures that `view` takes; None for each camera's own.
         render_mode: None, "rgb_array" (ray-cast side camera) or "human" (a window; needs a display).
         observation: "keypoints" (38 numbers) or "pose" (21).
         episode_s: time limit in seconds; None for the task's own (6 s without a task).
@@ -71,11 +72,13 @@ class StageEnv(Snapshot, gym.Env):
         *,
         stage_index: int = 0,
         render_mode: str | None = None,
+        view_size: Sequence[int] | None = None,
         **config: Any,
     ) -> None:
-        Snapshot.__init__(
-            self, task, scene, goal, randomisation, stage_index=stage_index, render_mode=render_mode, **config
-        )
+        size = {} if view_size is None else {"view_size": view_size}
+        given = {"stage_index": stage_index, "render_mode": render_mode, **size, **config}
+        Snapshot.__init__(self, task, scene, goal, randomisation, **given)
+        self._view_size = check_view_size(view_size)
         if render_mode is not None and render_mode not in self.metadata["render_modes"]:
             known = ", ".join(map(repr, (None, "rgb_array", "human")))
             raise ValueError(f"render_mode {render_mode!r} is unknown; known: {known}")
@@ -207,7 +210,9 @@ class StageEnv(Snapshot, gym.Env):
     def view(self) -> View:
         """What every camera sees, the hand out of sight. Never call it in mid-episode on hardware."""
         scene = self.scene
-        cameras = {camera.name: self._image(scene, camera, gripper=False) for camera in scene.cameras}
+        width, height = self._view_size or (0, 0)
+        taken = [replace(c, width=width or c.width, height=height or c.height) for c in scene.cameras]
+        cameras = {camera.name: self._image(scene, camera, gripper=False) for camera in taken}
         return View(cameras, scene.query_camera, {o.name: o.pose for o in scene.objects if o.movable})
 
     def render(self) -> np.ndarray | None:

@@ -41,7 +41,8 @@ class Question:
         self.object = scene.object(name)
         self.pose = np.asarray(pose, dtype=float)
         self.labels = keypoints.of_object(name)
-        points = pose_apply(self.pose, self.object.model.control_keypoints_m())
+        self.local = keypoints.local_m[[owner == name for owner in keypoints.objects]]
+        points = pose_apply(self.pose, self.local)
         self.targets = {k: tuple(v) for k, v in keypoints.by_label().items()}
         self.targets |= {k: tuple(p) for k, p in zip(self.labels, points, strict=True)}
         self.listed = self.labels
@@ -58,17 +59,25 @@ class Question:
     def at(self, pose: np.ndarray, grasp: bool | None = None) -> Question:
         return Question(self.scene, self.keypoints, self.object.name, pose, self.grasp if grasp is None else grasp)
 
+    def with_middle(self, middle, orientation: np.ndarray) -> Question:
+        """The object turned so, and moved until the middle of its keypoints is there."""
+        turned_there = np.concatenate([np.zeros(3), orientation])
+        offset = pose_apply(turned_there, self.local).mean(axis=0)
+        return self.at(np.concatenate([np.array(middle, dtype=float) - offset, orientation]))
+
     def follow(self, reason: str) -> Question | None:
         """The answer that a sentence leads to; None if it names nothing that would be accepted."""
-        if found := re.search(rf"moves all its points by {PLACE}, without a turn", reason):
+        if found := re.search(rf"moves it by {PLACE}, without a turn", reason):
             return self.at(shifted(self.object.pose, *map(float, found.groups())))
-        if found := re.search(rf"turns it (\d+) degrees to the (left|right) about z, centre {PLACE}", reason):
+        if found := re.search(
+            rf"turns it (\d+) degrees to the (left|right) about z, middle of its keypoints {PLACE}", reason
+        ):
             degrees = float(found[1]) * (1 if found[2] == "left" else -1)
             orientation = turned(self.object.pose, 0.0, 0.0, np.deg2rad(degrees))[3:]
-            return self.at(np.concatenate([np.array([found[3], found[4], found[5]], dtype=float), orientation]))
-        if found := re.search(rf"the nearest accepted centre is {PLACE} \((.*)\)$", reason):
-            by_centre = self.at(np.concatenate([np.array(found.groups()[:3], dtype=float), self.pose[3:]]))
-            assert isinstance(by_centre.answer(), Goal), f"the centre in {reason!r} is not accepted"
+            return self.with_middle([found[3], found[4], found[5]], orientation)
+        if found := re.search(rf"the nearest accepted middle of its keypoints is {PLACE} \((.*)\)$", reason):
+            by_middle = self.with_middle(found.groups()[:3], self.pose[3:])
+            assert isinstance(by_middle.answer(), Goal), f"the place in {reason!r} is not accepted"
             return self.at(shifted(self.pose, *_directions(found[4])))
         if found := re.search(r"grasp_mode (True|False)\) to the same target is accepted", reason):
             return self.at(self.pose, grasp=found[1] == "True")
@@ -140,7 +149,7 @@ def check_sentences(task: str, configuration: int, stage: int, view) -> set[str]
     ("task", "stage", "kinds"),
     [
         ("shoe_rack", 0, {"workspace", "support", "below", "travel", "tilt"}),
-        ("shoe_rack", 2, {"workspace", "support", "travel", "rise", "overlap"}),
+        ("shoe_rack", 2, {"workspace", "support", "travel", "step", "overlap"}),
         ("shoe_push", 0, {"workspace", "support", "below", "travel", "tilt", "reach"}),
         ("book_push", 0, {"workspace", "support", "travel"}),
         ("book_reorient", 0, {"workspace", "support", "travel"}),
@@ -191,6 +200,18 @@ def test_room_that_is_missing_now_is_told_without_another_target(shelf):
     tight = scene.with_poses({"neighbour": upright_pose([0.45, 0.06, 0.12])})
     reason = Question(tight, keypoints, "book", upright_pose([0.45, 0.2, 0.12]), grasp=True).answer().reason
     assert "beside neighbour at the start: they need 3.8 cm there, on the -y side, and have 1.0 cm" in reason
+    assert "after a push of 4.0 cm towards +y it could be grasped" in reason
+    apart = tight.with_poses({"book": upright_pose([0.45, 0.14, 0.12])})
+    assert isinstance(Question(apart, keypoints, "book", upright_pose([0.40, 0.14, 0.12]), grasp=True).answer(), Goal)
+
+
+def test_a_push_over_an_edge_is_refused_with_the_place_on_the_surface(rack_scene, blank_view):
+    keypoints = select_keypoints(rack_scene, blank_view(rack_scene))
+    question = Question(rack_scene, keypoints, "shoe_box", upright_pose([0.45, -0.42, 0.055]), grasp=False)
+    reason = question.answer().reason
+    assert "cannot let it down 10 cm: z of its bottom is 0.100 and would be 0.000" in reason
+    better = question.follow(reason)
+    assert isinstance(better.answer(), Goal) and better.pose[2] == pytest.approx(0.155, abs=1e-3)
 
 
 def test_what_is_too_wide_may_be_pushed_to_the_same_place(shelf):

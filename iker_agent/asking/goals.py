@@ -14,7 +14,7 @@ from itertools import combinations
 
 import numpy as np
 
-from iker_agent.asking.nearest import nearest_accepted, told
+from iker_agent.asking.nearest import in_words, nearest_accepted, push_before, told
 from iker_agent.asking.placing import FLIP_RAD, MIN_TRAVEL_M, Fault, Placement
 from iker_agent.program import ProgramResult
 from iker_agent.seeing.keypoints import Keypoints
@@ -50,7 +50,10 @@ def check_goal(
         else:
             obj, pose, raw = _from_poses(result, scene)
         pose = np.asarray(pose, dtype=float)
-        _check_placement(Placement(scene, obj, result.grasp), pose, keypoints if result.indices else None)
+        own = np.array([owner == obj.name for owner in keypoints.objects])
+        middle = keypoints.local_m[own].mean(axis=0) if result.indices else None
+        placement = Placement(scene, obj, result.grasp, middle)
+        _check_placement(placement, pose, keypoints if result.indices else None)
     except _Refused as refused:
         return Refusal(str(refused))
     return Goal(obj.name, pose, result.grasp, instruction, raw)
@@ -162,12 +165,14 @@ def _way_out(placement: Placement, pose: np.ndarray, fault: Fault, keypoints: Ke
         return swap
     found = nearest_accepted(placement, pose, fault)
     clauses = [_other_mode(placement, pose, fault), told(placement, pose, found) if found is not None else ""]
+    if fault.kind == "grasp now" and (push := push_before(placement)) is not None:
+        clauses.append(f"after a push of {in_words(push)} it could be grasped")
     return "; ".join(clause for clause in clauses if clause)
 
 
 def _other_mode(placement: Placement, pose: np.ndarray, fault: Fault) -> str:
     """Says so where the same target is accepted for the other way of moving the object, and only that was wrong."""
-    if fault.kind not in ("grasp now", "tilt", "rise"):
+    if fault.kind not in ("grasp now", "tilt", "step"):
         return ""
     other = not placement.grasp
     if Placement(placement.scene, placement.object, other).fault(pose) is not None:
@@ -177,9 +182,8 @@ def _other_mode(placement: Placement, pose: np.ndarray, fault: Fault) -> str:
 
 def _exchange(placement: Placement, pose: np.ndarray, keypoints: Keypoints) -> str:
     """Which two targets change places so that the object does not end upside down; empty if that does not help."""
-    model = placement.object.model
     labels = keypoints.of_object(placement.object.name)
-    points = model.control_keypoints_m()
+    points = keypoints.local_m[[owner == placement.object.name for owner in keypoints.objects]]
     for pair in ((2, 3), (0, 1)):
         order = [0, 1, 2, 3]
         order[pair[0]], order[pair[1]] = pair[1], pair[0]

@@ -1,7 +1,7 @@
 """The accepted target that is nearest to one that was refused, and how a sentence tells it.
 
     Placement, refused pose  ->  nearest_accepted  ->  pose | None
-    both                     ->  told              ->  "the nearest accepted centre is x 0.580, y -0.115, z ..."
+    both                     ->  told              ->  "the nearest accepted position is x 0.580, y -0.115, ..."
 
 The search tries places around the target, at the heights of the surfaces under them, from the near ones to the far
 ones, a bounded number of them. What it gives has passed every check, as it is and rounded to what the sentence says.
@@ -16,6 +16,7 @@ import numpy as np
 from iker_agent.asking.placing import Fault, Placement, turned_only
 from iker_envs.geometry import quaternion_from_yaw, quaternion_multiply
 from iker_envs.planning.collision import lowest_m, object_boxes
+from iker_envs.planning.grasps import ObjectGrasps
 from iker_envs.planning.push import push_height
 from iker_envs.reach import reach_range_m
 from iker_envs.scene import HOME_GRIPPER_QUATERNION
@@ -26,8 +27,10 @@ _OBLIQUE_M = 0.005  # a place along one axis is easier to follow than an oblique
 _HEIGHT = 0.25  # of a move upwards or down, beside one along the surface,
 _OTHER_SURFACE_M = 0.3  # and with so much more where another surface was not what was wrong
 _SURFACE_M = 0.04  # a higher or lower place than this is on another surface
-_WRONG_HEIGHT = ("support", "below", "rise")
+_WRONG_HEIGHT = ("support", "below", "step")
 _MAX_CHECKS = 300
+_PUSHES_M = (0.02, 0.03, 0.04, 0.05, 0.06, 0.08, 0.10, 0.15, 0.20, 0.25)
+_OFF_M = 0.01
 _REFINEMENTS = 6
 _INSIDE_M = 0.001  # off the border of the workspace, since sentences round
 
@@ -112,7 +115,8 @@ def _cost(shift: np.ndarray, any_surface: bool) -> float:
 def _passes(placement: Placement, pose: np.ndarray, shift: np.ndarray) -> bool:
     """Is the shifted target accepted, as it is and with its centre rounded, and would the object stand there?"""
     moved = np.concatenate([pose[:3] + shift, pose[3:]])
-    rounded = np.concatenate([np.round(moved[:3], 3), pose[3:]])
+    offset = placement.offset_m(pose[3:])
+    rounded = np.concatenate([np.round(moved[:3] + offset, 3) - offset, pose[3:]])
     return placement.fault(moved) is None and placement.fault(rounded) is None and placement.stands(moved)
 
 
@@ -130,20 +134,44 @@ def _refined(placement: Placement, pose: np.ndarray, anchor: np.ndarray, shift: 
     return np.concatenate([pose[:3] + good, pose[3:]])
 
 
+def push_before(placement: Placement) -> np.ndarray | None:
+    """The shortest push (3,) along an axis after which the object, which cannot be grasped where it is, could be.
+
+    It is longer than needed by as much as estimates are off. None if no push up to 25 cm helps.
+    """
+    if placement.grasps.now.cause not in ("room", "reach"):
+        return None
+    pushing = Placement(placement.scene, placement.object, grasp=False)
+    axes = [np.array([sign, 0.0, 0.0])[list(order)] for order in ((1, 0, 2), (0, 1, 2)) for sign in (1.0, -1.0)]
+    for length in _PUSHES_M:
+        for axis in axes:
+            moved = np.concatenate([placement.object.pose[:3] + length * axis, placement.object.pose[3:]])
+            nearly = np.concatenate([moved[:3] - _OFF_M * axis, moved[3:]])
+            if pushing.fault(moved) is None and pushing.stands(moved) and _is_graspable(placement, nearly):
+                return length * axis
+    return None
+
+
+def _is_graspable(placement: Placement, pose: np.ndarray) -> bool:
+    name = placement.object.name
+    return bool(ObjectGrasps(placement.scene.with_poses({name: pose}), name).now.grasps)
+
+
 def told(placement: Placement, pose: np.ndarray, found: np.ndarray) -> str:
     """A clause that says where an accepted target (7,) is, seen from the refused one (7,)."""
-    x, y, z = found[:3]
-    centre = f"x {x:.3f}, y {y:.3f}, z {z:.3f}"
+    x, y, z = found[:3] + placement.offset_m(found[3:])
+    place = f"x {x:z.3f}, y {y:z.3f}, z {z:z.3f}"
     if np.allclose(found[3:], pose[3:]):
-        return f"the nearest accepted centre is {centre} ({in_words(found[:3] - pose[:3])})"
+        return f"the nearest accepted {placement.point} is {place} ({in_words(found[:3] - pose[:3])})"
     yaw, _ = turned_only(placement.object, found[3:])
     degrees = _whole_degrees(yaw)
     if not degrees:
         dx, dy, dz = found[:3] - placement.object.pose[:3]
-        shift = f"x {dx:+.3f}, y {dy:+.3f}, z {dz:+.3f}"
-        return f"the nearest accepted target moves all its points by {shift}, without a turn"
+        shift = f"x {dx:+z.3f}, y {dy:+z.3f}, z {dz:+z.3f}"
+        return f"the nearest accepted target moves it by {shift}, without a turn"
     side = "left" if degrees > 0 else "right"
-    return f"the nearest accepted target turns it {abs(degrees):.0f} degrees to the {side} about z, centre {centre}"
+    turn = f"turns it {abs(degrees):.0f} degrees to the {side} about z"
+    return f"the nearest accepted target {turn}, {placement.point} {place}"
 
 
 def in_words(shift: np.ndarray) -> str:

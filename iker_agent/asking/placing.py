@@ -16,6 +16,7 @@ from iker_envs.geometry import (
     quaternion_conjugate,
     quaternion_from_yaw,
     quaternion_multiply,
+    quaternion_rotate,
     rotation_angle,
     rotation_matrix,
     tilt_angle,
@@ -40,9 +41,10 @@ MIN_TRAVEL_M = 0.005
 MIN_TURN_RAD = np.deg2rad(5.0)
 MAX_TRAVEL_M = 1.0
 MAX_SUPPORT_GAP_M = 0.04
-MAX_RISE_M = 0.03  # of a push: more is another surface
+MAX_STEP_M = 0.03  # up or down by a push: more is another surface, and what is pushed over an edge tips over
 MAX_BELOW_TABLE_M = 0.02
 MAX_OVERLAP_M = 0.01
+_CLEAR_M = 0.002
 _FOOT = 0.6  # what stands has a surface under so much of its length and width
 _INTO_SUPPORT_M = 0.03  # a target so far inside what is under it still stands on it
 
@@ -56,9 +58,14 @@ class Fault:
 
 
 class Placement:
-    """The checks of targets for one object of a scene, carried by pushing or by grasping."""
+    """The checks of targets for one object of a scene, carried by pushing or by grasping.
 
-    def __init__(self, scene: Scene, obj: SceneObject, grasp: bool) -> None:
+    `middle_m` (3,) is the point of its body frame that sentences speak of: the middle of the keypoints that a program
+    moves, the origin for programs that move poses.
+    """
+
+    def __init__(self, scene: Scene, obj: SceneObject, grasp: bool, middle_m: np.ndarray | None = None) -> None:
+        self.middle_m = middle_m
         self.scene = scene
         self.object = obj
         self.grasp = grasp
@@ -88,6 +95,15 @@ class Placement:
             or self._not_graspable(pose)
         )
 
+    def offset_m(self, orientation: np.ndarray) -> np.ndarray:
+        """From the origin of the body frame to the point that sentences speak of (3,), at an orientation (4,)."""
+        return np.zeros(3) if self.middle_m is None else quaternion_rotate(orientation, self.middle_m)
+
+    @property
+    def point(self) -> str:
+        """That point in words."""
+        return "position" if self.middle_m is None else "middle of its keypoints"
+
     def supports_m(self, position: np.ndarray) -> list[float]:
         """Heights of the surfaces of furniture under a point (at least 2,), the table's among them."""
         tops = {0.0}
@@ -98,15 +114,19 @@ class Placement:
         return sorted(tops)
 
     def stands(self, pose: np.ndarray) -> bool:
-        """Is there one surface, of the table or of furniture, under the middle of a target (7,) and around it?
+        """Is a target (7,) clear of the others, with one surface of table or furniture under its middle and around it?
 
-        Checks of a target look at the middle alone; this is what an advice looks at as well.
+        Checks of a target look at the middle alone and let it touch; this is what an advice looks at as well.
         """
-        corners = np.concatenate([box.corners() for box in object_boxes(self.object.model, pose)])
+        boxes = object_boxes(self.object.model, pose)
+        if deepest_overlap(boxes, self.others)[0] > _CLEAR_M:
+            return False
+        corners = np.concatenate([box.corners() for box in boxes])
         half = _FOOT * (corners.max(axis=0) - corners.min(axis=0))[:2] / 2
         places = pose[:2] + half * np.array([[0, 0], [1, 1], [1, -1], [-1, 1], [-1, -1]])
-        bottom = float(corners[:, 2].min()) + _INTO_SUPPORT_M
-        return len({round(support_height(self.furniture, place, bottom), 2) for place in places}) == 1
+        bottom = float(corners[:, 2].min())
+        gaps = [bottom - support_height(self.furniture, place, bottom + _INTO_SUPPORT_M) for place in places]
+        return max(gaps) <= MAX_SUPPORT_GAP_M
 
     # -- one check each ------------------------------------------------------------------------------------------------
 
@@ -164,15 +184,18 @@ class Placement:
         gap = bottom - support
         if gap > MAX_SUPPORT_GAP_M:
             hint = "nothing there would hold it" if self.grasp else "a push keeps it on its surface"
-            right = f"z of its bottom is {bottom:.3f}, should be {support:.3f}"
+            right = f"z of its bottom is {bottom:z.3f}, should be {support:z.3f}"
             return Fault("support", f"{name} would end {100 * gap:.0f} cm above what is under it ({right}); {hint}")
         if bottom < -MAX_BELOW_TABLE_M:
-            right = f"z of its bottom is {bottom:.3f}, should be 0.000"
+            right = f"z of its bottom is {bottom:z.3f}, should be 0.000"
             return Fault("below", f"{name} would end {-100 * bottom:.0f} cm below the table ({right})")
-        rise = bottom - self.bottom_m
-        if not self.grasp and rise > MAX_RISE_M:
-            now = f"z of its bottom is {self.bottom_m:.3f} and would be {bottom:.3f}"
-            return Fault("rise", f"a push keeps {name} on its surface and cannot lift it {100 * rise:.0f} cm: {now}")
+        change = bottom - self.bottom_m
+        if not self.grasp and abs(change) > MAX_STEP_M:
+            now = f"z of its bottom is {self.bottom_m:z.3f} and would be {bottom:z.3f}"
+            way = "lift it" if change > 0 else "let it down"
+            return Fault(
+                "step", f"a push keeps {name} on its surface and cannot {way} {100 * abs(change):.0f} cm: {now}"
+            )
         return None
 
     def _out_of_reach(self, pose: np.ndarray, boxes: list[OrientedBox]) -> Fault | None:

@@ -17,7 +17,7 @@ from rich.markup import escape
 from iker_agent.backends import make_vlm, told
 from iker_agent.commands.display import Screen
 from iker_agent.commands.ending import need
-from iker_agent.config import RunConfig, make_config
+from iker_agent.config import RunConfig, make_config, prompt_by_name
 from iker_agent.learners import make_learner
 from iker_agent.learning.learner import Learned, Learner
 from iker_agent.learning.policy_files import load_policy
@@ -112,7 +112,7 @@ def recorded_config(run: Path) -> RunConfig:
     if not (run / "run.json").exists():
         raise ValueError(f"{str(run)!r} is not a run folder: it has no run.json")
     try:
-        config = _known(read_document(run / "run.json", RECORD_LIMITS)["config"], RunConfig())
+        config = _known(prompt_by_name(read_document(run / "run.json", RECORD_LIMITS)["config"]), RunConfig())
     except (ValueError, KeyError, TypeError, AttributeError):  # no JSON, or JSON of another form
         raise ValueError(f"run.json of {str(run)!r} cannot be read") from None
     return make_config((), "", **config)

@@ -18,6 +18,7 @@ from importlib.metadata import version
 import numpy as np
 
 from iker_agent.asking.ask import AcceptedProgram, NoAnswer, Requirements, ask
+from iker_agent.asking.limits import Standing
 from iker_agent.asking.prompts import Turn, build_request
 from iker_agent.backends import make_vlm, recorded
 from iker_agent.config import RunConfig
@@ -88,17 +89,18 @@ def _questions(task: Task, config: RunConfig, sample: int, vlm, folder: Folder) 
     stages = task.configuration(index).stages
     history: list[Turn] = []
     for number in range(1, len(stages) + 2):
-        seen = see(scene, still_view(scene), contract)
+        view = still_view(scene, config.prompt.size_px, all_cameras=config.prompt.side)
+        seen = see(scene, view, contract, side=config.prompt.side)
         name = f"{task.name}_{index}_stage{number}_sample{sample}_{contract}"
         place = Folder(folder.path / name)
         place.image("marked.png", seen.marked)
         request = build_request(
             task.configuration(index).instruction,
-            seen.marked,
-            seen.keypoints.by_label(),
-            scene,
+            seen,
             history,
-            prompt=prompt_kind(config.prompt, contract),
+            prompt=prompt_kind(config.prompt.name, contract),
+            shown=config.prompt,
+            standing=Standing(repairs=config.run.repairs),
             outcomes=False,
         )
         wanted = Requirements("", contract, config.goal.project, config.run.repairs)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from iker_envs.geometry import body_axis, pose_compose, pose_inverse, quaternion_from_matrix
+from iker_envs.geometry import body_axis, pose_compose, pose_inverse, quaternion_from_matrix, rotation_matrix
 from iker_envs.planning.clearance import room_m, way_out_m
 from iker_envs.planning.collision import (
     OrientedBox,
@@ -24,13 +24,13 @@ from iker_envs.planning.collision import (
     object_boxes,
     scene_boxes,
 )
-from iker_envs.planning.hand import FINGERTIP_M, MAX_OPENING_M
+from iker_envs.planning.hand import FINGER_HALF_SIZE_M, FINGERTIP_M, MAX_OPENING_M
 from iker_envs.reach import reach_margin, reach_range_m
 from iker_envs.scene import Grasp, Scene
 
 MAX_WIDTH_M = 0.08
-_DEPTH_M = 0.025  # how far the tool centre goes below the top of the part
-_MIN_DEPTH_M = _DEPTH_M + FINGERTIP_M  # of a part, for the fingers to hold it
+DEPTH_M = 0.025  # how far the tool centre goes below the top of the part
+_MIN_DEPTH_M = DEPTH_M + FINGERTIP_M  # of a part, for the fingers to hold it
 _EDGE_M = 0.015  # fingers stay this far inside the part's edge
 _TOLERANCE_M = 0.002
 _PLACES = 5  # tried along a part
@@ -100,7 +100,7 @@ class ObjectGrasps:
         outside = tuple(g for g in kept.grasps if not self._enters(g))
         if kept.grasps and not outside:
             return GraspProposals((), "the hand would enter the object")
-        return GraspProposals(outside, kept.reason)
+        return GraspProposals(outside, kept.reason, kept.cause)
 
     def _enters(self, grasp: Grasp) -> bool:
         hand, *_ = gripper_boxes(grasp.tcp_pose, MAX_OPENING_M)
@@ -130,6 +130,12 @@ def check_grasp(grasp: Grasp, workspace_m: np.ndarray) -> None:
             f"the grasp at {np.round(position, 3).tolist()} is far from where the hand can go: the workspace, "
             f"{low} to {high} m, and what the arm reaches"
         )
+
+
+def tool_directions(scene: Scene) -> dict[str, np.ndarray]:
+    """Where the tool may point when it grasps, "down" or "forward", and an orientation (4,) for each."""
+    both = {"down": _DOWN, "forward": _FORWARD}
+    return {name: _tool_rotation(a, np.array([0.0, -1.0, 0.0])) for name, a in both.items() if _within_cone(scene, a)}
 
 
 def _within_cone(scene: Scene, approach: np.ndarray) -> bool:
@@ -187,7 +193,7 @@ def _along_part(part: OrientedBox, closing: int, along: int, approach: np.ndarra
     grasps = []
     for offset in np.linspace(-span, span, _PLACES):
         position = part.centre + offset * part.axes[:, along]
-        position = position + (position @ approach + near - _DEPTH_M) * -approach
+        position = position + (position @ approach + near - DEPTH_M) * -approach
         offset_m = position - pose[:3]
         lever = float(np.linalg.norm(offset_m - (offset_m @ approach) * approach))
         width = 2 * float(part.half[closing])
@@ -215,13 +221,21 @@ def hindrance(
     margin = float(reach_margin(tcp_pose))
     if margin < 0:
         return Hindrance("reach", -margin, f"the arm does not reach the grasp at the {{where}}: {_too_far(tcp_pose)}")
-    boxes = gripper_boxes(tcp_pose, MAX_OPENING_M)
+    boxes = [*gripper_boxes(tcp_pose, MAX_OPENING_M), _between_fingers(tcp_pose)]
     bottom = lowest_m(boxes)
     if bottom < -_TOLERANCE_M:
         below = f"the fingers would enter the table at the {{where}}, by {-100 * bottom:.1f} cm"
         return Hindrance("table", -bottom, below)
     depth, whom = deepest_overlap(boxes, others)
     return _no_room(tcp_pose, boxes, own, others[whom], whom) if depth > _TOLERANCE_M else None
+
+
+def _between_fingers(tcp_pose: np.ndarray) -> OrientedBox:
+    """What closing fingers sweep: whatever else stands there is gripped too."""
+    half_x, _, half_z = FINGER_HALF_SIZE_M
+    axes = rotation_matrix(tcp_pose[3:])
+    centre = tcp_pose[:3] + (FINGERTIP_M - half_z) * axes[:, 2]
+    return OrientedBox(centre, axes, np.array([half_x, MAX_OPENING_M / 2, half_z]))
 
 
 def _too_far(tcp_pose: np.ndarray) -> str:
@@ -260,6 +274,14 @@ def axis_name(direction: np.ndarray) -> str:
     """The base axis, with its sign, that is nearest to a direction (3,): "-y" for instance."""
     axis = int(np.argmax(np.abs(direction)))
     return f"{'+' if direction[axis] > 0 else '-'}{'xyz'[axis]}"
+
+
+def free_width_m(grasp: Grasp, boxes: Sequence[OrientedBox]) -> float:
+    """Room in metres that open fingers take on either side of an object of these boxes, beyond its own surface."""
+    closing = body_axis(grasp.tcp_pose[3:], 1)
+    along = np.concatenate([box.corners() for box in boxes]) @ closing - grasp.tcp_pose[:3] @ closing
+    outer = MAX_OPENING_M / 2 + 2 * FINGER_HALF_SIZE_M[1]
+    return max(0.0, outer - float(min(along.max(), -along.min())))
 
 
 def grasp_in_object(grasp: Grasp, object_pose: np.ndarray) -> np.ndarray:
