@@ -31,13 +31,20 @@ _FULFILLED = "return None if the instruction is fulfilled"
 
 @dataclass(frozen=True)
 class Refusal:
-    """One sentence, without a full stop, that says why a program's goal cannot be used."""
+    """One sentence, without a full stop, that says why a program's goal cannot be used.
+
+    `fact` is its part before what would be accepted instead; the whole sentence where that is not known.
+    """
 
     reason: str
+    fact: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "fact", self.fact or self.reason)
 
 
 class _Refused(Exception):
-    """Carries the sentence out of a check."""
+    """Carries the sentence out of a check, and its fact alone."""
 
 
 def check_goal(
@@ -55,7 +62,7 @@ def check_goal(
         placement = Placement(scene, obj, result.grasp, middle)
         _check_placement(placement, pose, keypoints if result.indices else None)
     except _Refused as refused:
-        return Refusal(str(refused))
+        return Refusal(*refused.args)
     return Goal(obj.name, pose, result.grasp, instruction, raw)
 
 
@@ -156,7 +163,7 @@ def _check_placement(placement: Placement, pose: np.ndarray, keypoints: Keypoint
     if fault is None:
         return
     way_out = _way_out(placement, pose, fault, keypoints)
-    raise _Refused(f"{fault.text}; {way_out}" if way_out else fault.text)
+    raise _Refused(f"{fault.text}; {way_out}" if way_out else fault.text, fault.text)
 
 
 def _way_out(placement: Placement, pose: np.ndarray, fault: Fault, keypoints: Keypoints | None) -> str:
