@@ -13,7 +13,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from iker_agent.asking.placing import Fault, Placement, turned_only
+from iker_agent.asking.placing import MAX_BELOW_TABLE_M, MAX_SUPPORT_GAP_M, Fault, Placement, turned_only
 from iker_envs.geometry import quaternion_from_yaw, quaternion_multiply
 from iker_envs.planning.collision import lowest_m, object_boxes
 from iker_envs.planning.grasps import ObjectGrasps
@@ -92,14 +92,14 @@ def _shifts(placement: Placement, pose: np.ndarray, anchor: np.ndarray, any_surf
     angles = np.arange(_DIRECTIONS) * 2 * np.pi / _DIRECTIONS
     rings = [r * np.array([np.cos(a), np.sin(a)]) for r in _RADII_M for a in angles]
     found = []
-    stay = () if any_surface else (0.0,)
     for step in (np.zeros(2), *rings):
         flat = np.round(anchor + step - pose[:2], 3)
         position = pose[:2] + flat
         if np.any(position < low[:2]) or np.any(position > high[:2]):
             continue
         levels = [placement.bottom_m] if not placement.grasp else placement.supports_m(position)
-        heights = {*stay, *(float(np.round(level - bottom, 3)) for level in levels)}
+        keeps = any(-MAX_BELOW_TABLE_M <= bottom - level <= MAX_SUPPORT_GAP_M for level in levels)
+        heights = {*((0.0,) if keeps else ()), *(float(np.round(level - bottom, 3)) for level in levels)}
         found += [np.append(flat, height) for height in heights]
     return iter(sorted(found, key=lambda shift: _cost(shift, any_surface)))
 
