@@ -15,6 +15,7 @@ from typing import Protocol
 import numpy as np
 
 from iker_agent.asking.ask import AcceptedProgram, NoAnswer, Requirements, ask
+from iker_agent.asking.doubt import doubt
 from iker_agent.asking.prompts import Turn, build_request
 from iker_agent.backends import make_vlm, recorded
 from iker_agent.config import RunConfig
@@ -45,6 +46,8 @@ from iker_envs.judging.success import near_targets
 from iker_envs.physics.transfer import SceneNotAtRest
 from iker_envs.planning.grasps import propose_grasps
 from iker_envs.scene import Goal, Grasp, Outcome, Scene
+
+INTERRUPTED = "interrupted"  # the reason of a run that has not come to its end
 
 
 class Display(Protocol):
@@ -118,7 +121,7 @@ class _Run:
         self.history: list[Turn] = []
         self.policies: dict[bool, Policy] = {}  # the latest policy by grasp mode
         self.start: Scene | None = None  # what the first look after the instruction found
-        self.result = RunResult(reason="interrupted")  # until it ends otherwise
+        self.result = RunResult(reason=INTERRUPTED)  # until it ends otherwise
         self.began_s = time.monotonic()
 
     # -- the run -------------------------------------------------------------------------------------------------
@@ -152,7 +155,8 @@ class _Run:
             is_done = self._recorded_stage(record)
             if is_done:
                 self.result.done = True
-                self.result.reason = ""
+                if self.result.reason == INTERRUPTED:
+                    self.result.reason = ""
             if is_done and not record.action:
                 self.result.final_look = self.result.stages.pop()
                 return
@@ -243,9 +247,31 @@ class _Run:
             self.display.note(f"the answer was refused: {reason}")
 
         accepted = ask(self.vlm, request, seen, wanted, folder, note_refusal)
-        record.answers = accepted.answers
+        doubts = 0
+        while doubts < config.run.doubts:
+            unmet = self._unmet() if accepted.goal is None else ()
+            if not unmet:
+                break
+            doubts += 1
+            self.result.wrong_done += 1
+            self.display.note(f"the program says done; not fulfilled: {'; '.join(unmet)}")
+            request = doubt(request, accepted.code, unmet)
+            try:
+                accepted = ask(self.vlm, request, seen, wanted, folder, note_refusal)
+            except Unanswered as problem:  # the word that was given stands
+                self.result.reason = f"the program said done, was told what is not fulfilled, and {problem}"
+                break
+        record.answers = len(record.refusals) + doubts + 1
         record.notes = accepted.notes
         return accepted
+
+    def _unmet(self) -> tuple[str, ...]:
+        """What is not fulfilled, as things stand; nothing where no conditions say what success is."""
+        if not self.plan.criterion:
+            return ()
+        now = whereabouts(self.world).scene
+        verdict = self.plan.judge(now, self.start or now)
+        return verdict.unmet if verdict is not None and not verdict.fulfilled else ()
 
     def _announce(self, goal: Goal, record: StageRecord) -> None:
         """Say what the stage is going to do, and whether it was tried before."""
@@ -303,15 +329,16 @@ class _Run:
     # -- records -------------------------------------------------------------------------------------------------
 
     def _judge(self) -> None:
-        """Note whether the task is done; of an instruction of one's own only the program's word is known."""
+        """Note whether the task is done; where nothing can tell, the program's word is all that is known."""
         result = self.result
-        if not self.plan.is_annotated:
-            result.success = result.done
-            return
         scene = whereabouts(self.world).scene
-        task = self.plan.task
-        verdict = task.judge(scene, self.start or scene, self.plan.configuration)
-        result.near_annotation = near_targets(task.targets(scene, self.plan.configuration), scene).fulfilled
+        verdict = self.plan.judge(scene, self.start or scene)
+        if self.plan.is_annotated:
+            targets = self.plan.task.targets(scene, self.plan.configuration)
+            result.near_annotation = near_targets(targets, scene).fulfilled
+        if verdict is None:
+            result.success = None if result.done else False
+            return
         result.unmet = list(verdict.unmet)
         result.success = result.done and verdict.fulfilled
 
