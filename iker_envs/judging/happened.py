@@ -271,7 +271,7 @@ def _afterwards(rows: Rows) -> Iterator[Event]:
         return
     fell = any(_dropped(rows)) or any(_pushed_off(rows)) or any(_tipped(rows))
     is_lost = _taken_row(rows) is not None or _slip_row(rows) is not None
-    if fell or is_lost:
+    if fell or is_lost or any(_leaning(rows)):
         return
     moved = _offset(rows, trace.released, rows.end)
     if _length(moved) > STRICT_OTHERS_M:
@@ -291,8 +291,17 @@ def _leaning(rows: Rows) -> Iterator[Event]:
         return
     support = rows.support(rows.end)
     against = [name for name in rows.touching(rows.end) if name != support]
+    other = next(iter(against), "")
+    over = ""
+    if other:
+        low, high = _outline(rows, other, rows.end)
+        base = rows.body(other, rows.end)
+        is_beside = bool(((rows.pose[-1, :2] < low) | (rows.pose[-1, :2] > high)).any())
+        stood = any(rows.stood_on(row) == other for row in (0, rows.trace.begun, rows.trace.released))
+        if is_beside and stood and rows.pose[-1, 2] > base.extent(2)[0]:
+            over = f"over its {side_of(rows.pose[-1, :2], low, high)}"
     direction = way(quaternion_rotate(rows.remaining[-1], np.array([0.0, 0.0, 1.0])))
-    yield Event(EventKind.LEANING, rows.name, next(iter(against), support), angle_deg=tilt, direction=direction)
+    yield Event(EventKind.LEANING, rows.name, other, angle_deg=tilt, direction=direction, detail=over)
 
 
 def _off_target(rows: Rows) -> Iterator[Event]:
@@ -343,7 +352,7 @@ _CAUSES: tuple[Callable[[Rows], Iterator[Event]], ...] = (
     _pushed_off,
     _tipped,
     _stopped,
-    _afterwards,
     _leaning,
+    _afterwards,
     _off_target,
 )
