@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from iker_agent.learning.evaluate import evaluate
+from iker_agent.learning.evaluate import strict_success
 from iker_agent.learning.learner import Learned, Report
 from iker_agent.learning.network import NetworkPolicy
 from iker_agent.learning.policy import Policy
@@ -64,5 +64,5 @@ class PPOLearner:
 
 
 def fresh_copies(num_envs: int, make: dict[str, Any]) -> Judge:
-    """Judges a policy by its deterministic strict success on fresh copies of an environment."""
-    return lambda policy, seed: evaluate(policy, num_envs=num_envs, seed=seed, **make).success_rate_strict
+    """Judges a policy by its deterministic strict success in each of `num_envs` fresh copies of an environment."""
+    return lambda policy, seed: strict_success(policy, num_envs=num_envs, seed=seed, **make)

@@ -20,16 +20,17 @@ from iker_agent.learning.agent import make_agent
 from iker_agent.learning.network import ActorCritic, NetworkPolicy, Normaliser, feature_dim
 from iker_agent.learning.ppo_config import PPOConfig
 from iker_agent.learning.progress import Progress, Report, TrainingRow
+from iker_agent.learning.sequential import SequentialTest
 from iker_agent.learning.training_worlds import TrainingWorlds
 from iker_envs.spec import Spec
 
 # What a checkpoint holds; `state` writes these parts and `restore` reads them.
 PARTS = ("network", "normaliser", "frozen", "value_normaliser", "optimiser", "torch_rng", "progress", "num_evals")
-Judge = Callable[[NetworkPolicy, int], float]  # (policy, seed) -> deterministic strict success on fresh copies
+# (policy, seed) -> (N,) bool: deterministic strict success in each of a batch of fresh copies
+Judge = Callable[[NetworkPolicy, int], np.ndarray]
 _NORMALISER_LOOKS = 16  # noisy copies of the first observations that the normaliser sees
 _LOOK_NOISE = 0.1  # standard deviation of that noise, metres or parts of a quaternion
 _SEED_STRIDE = 1_000_003  # a prime between the seeds of evaluations, so that those of two trainings rarely meet
-_NUM_LOOKS = 2  # batches of fresh copies that must all be good enough
 _WARM_LOG_STD = -1.2  # a policy that is trained further explores at least so much
 _WORTH_A_LOOK = 0.25  # evaluate only when exploring success is at most so far below the goal
 
@@ -163,17 +164,19 @@ class Training:
         return distributed.rank() == 0 and due and near
 
     def _good_enough(self) -> bool:
-        """Deterministic strict success on two fresh batches of copies; a good look is confirmed by the second."""
-        self._last_rate = 1.0
-        for _ in range(_NUM_LOOKS):
+        """Is deterministic strict success good enough? A sequential test over batches of fresh copies."""
+        test = SequentialTest(self.config.stop_success, self.config.max_eval_envs)
+        num_success = 0
+        num_copies = 0
+        while (verdict := test.verdict(num_success, num_copies)) is None:
             self._num_evals += 1
-            rate = self.judge(self.policy, self.seed + _SEED_STRIDE * self._num_evals)
-            self.progress.evaluated(rate)
-            self._last_rate = min(self._last_rate, rate)
-            if rate < self.config.stop_success:
-                break
+            strict = self.judge(self.policy, self.seed + _SEED_STRIDE * self._num_evals)
+            num_success += int(strict.sum())
+            num_copies += len(strict)
+        self._last_rate = num_success / num_copies
+        self.progress.evaluated(self._last_rate)
         self._last_eval = time.monotonic()
-        return self._last_rate >= self.config.stop_success
+        return verdict
 
     def _finished(self) -> NetworkPolicy:
         distributed.check_equal(self.policy.network)
