@@ -14,17 +14,18 @@ from typing import Protocol
 
 import numpy as np
 
+from iker_agent.acting import Actor
 from iker_agent.asking.ask import AcceptedProgram, NoAnswer, Requirements, ask
+from iker_agent.asking.goals import Refusal
 from iker_agent.asking.prompts import Turn, build_request
 from iker_agent.backends import make_vlm, recorded
 from iker_agent.config import RunConfig
 from iker_agent.disturb import Perturbation
-from iker_agent.execute import execute
 from iker_agent.learners import make_learner
-from iker_agent.learning.learner import Learner
+from iker_agent.learning.learner import Learned, Learner
 from iker_agent.learning.policy import Policy, PolicyFault
 from iker_agent.learning.progress import TrainingRow
-from iker_agent.plan import Plan, make_plan
+from iker_agent.plan import Plan, forecast_settings, make_plan
 from iker_agent.prompt_kinds import prompt_kind
 from iker_agent.records.record import (
     Failure,
@@ -33,9 +34,11 @@ from iker_agent.records.record import (
     final_outcome,
     run_record,
     save_policy_files,
+    set_policy_aside,
     whereabouts,
 )
 from iker_agent.records.run_folder import Folder
+from iker_agent.rehearsal import Rehearsal, advice, rehearse
 from iker_agent.seeing.look import Look, look
 from iker_agent.vlm.budget import Budget
 from iker_agent.vlm.errors import Unanswered
@@ -43,7 +46,6 @@ from iker_agent.vlm.types import VLM
 from iker_agent.worlds import make_world, pose_estimator
 from iker_envs.judging.success import near_targets
 from iker_envs.physics.transfer import SceneNotAtRest
-from iker_envs.planning.grasps import propose_grasps
 from iker_envs.scene import Goal, Grasp, Outcome, Scene
 
 
@@ -108,15 +110,19 @@ class _Run:
         self.plan = plan
         self.folder = folder
         self.display = display
-        self.budget = Budget(vlm or make_vlm(config, plan.task), config.ask)
+        backend = vlm or make_vlm(config, plan.task)
+        self.corrects = getattr(backend, "corrects", True)
+        self.budget = Budget(backend, config.ask)
         self.vlm = recorded(config, self.budget, folder.path / "vlm")
-        self.learner = learner or make_learner(config)
+        self.learner = learner or make_learner(config, forecast_settings(plan))
         self.prompt = prompt_kind(config.prompt, config.run.contract)
         self.estimator = pose_estimator(config)
         self.world = make_world(config, plan.task)
         self.perturbation = Perturbation(plan.disturbance, self.world)
+        self.actor = Actor(plan, self.world, self.estimator, self.perturbation, display.note)
         self.history: list[Turn] = []
         self.policies: dict[bool, Policy] = {}  # the latest policy by grasp mode
+        self.ready: Rehearsal | Exception = NoPolicy("no goal was accepted")  # what will act, or why nothing can
         self.start: Scene | None = None  # what the first look after the instruction found
         self.result = RunResult(reason="interrupted")  # until it ends otherwise
         self.began_s = time.monotonic()
@@ -203,11 +209,11 @@ class _Run:
         if accepted.goal is None:
             self.display.stage(record.number, "looks again: done")
             return True
-        self._announce(accepted.goal, record)
         turn = Turn(seen.marked, f"../{folder.path.name}/marked.png", accepted.code, instruction=self.plan.instruction)
         try:
-            policy = self._learn(seen.scene, accepted.goal, folder, record)
-            outcome = self._act(policy, accepted.goal, seen.scene, folder, record)
+            if isinstance(self.ready, Exception):
+                raise self.ready
+            outcome = self._act(self.ready, accepted.goal, seen.scene, folder, record)
         except (NoPolicy, PolicyFault) as problem:
             self.history.append(replace(turn, note=str(problem)))
             raise
@@ -242,10 +248,44 @@ class _Run:
             record.answers = len(record.refusals)
             self.display.note(f"the answer was refused: {reason}")
 
-        accepted = ask(self.vlm, request, seen, wanted, folder, note_refusal)
+        def trial(goal: Goal) -> Refusal | None:
+            return self._rehearse(seen.scene, goal, folder, record)
+
+        accepted = ask(self.vlm, request, seen, wanted, folder, note_refusal, trial)
         record.answers = accepted.answers
-        record.notes = accepted.notes
+        record.notes = (*accepted.notes, *record.notes)
         return accepted
+
+    def _rehearse(self, scene: Scene, goal: Goal, folder: Folder, record: StageRecord) -> Refusal | None:
+        """Get ready to act on a goal; a Refusal if it would fail and the backend can still change its mind."""
+        self._announce(goal, record)
+        settings = forecast_settings(self.plan)
+        began_s = time.monotonic() - record.learning_seconds
+
+        def learn(grasp: Grasp | None) -> Learned:
+            return self._learn(scene, goal, grasp, folder, record)
+
+        try:
+            self.ready = rehearse(scene, goal, learn, settings, self.plan.config.seed, undaunted=not self.corrects)
+        except PolicyFault as fault:  # the goal is not to blame
+            self.ready = fault
+            return None
+        except ValueError as problem:
+            self.ready = NoPolicy(str(problem))
+            return Refusal(str(problem)) if self.corrects else None
+        finally:
+            record.deciding_seconds += time.monotonic() - began_s - record.learning_seconds
+        record.forecast = self.ready.forecast
+        if record.forecast is None:
+            return None
+        self.display.note(record.forecast.sentence)
+        if record.forecast.rate >= settings.act_above:
+            return None
+        if self.corrects:
+            set_policy_aside(folder)
+            return Refusal(advice(record.forecast, scene, goal))
+        record.notes = (f"{advice(record.forecast, scene, goal)}; carried out all the same, the program is fixed",)
+        return None
 
     def _announce(self, goal: Goal, record: StageRecord) -> None:
         """Say what the stage is going to do, and whether it was tried before."""
@@ -256,8 +296,8 @@ class _Run:
         record.attempt = len(missed) + 1
         self.display.stage(record.number, record.action + (f" (try {record.attempt})" if missed else ""))
 
-    def _learn(self, scene: Scene, goal: Goal, folder: Folder, record: StageRecord) -> Policy:
-        """A policy for the goal, learned in copies of the scene; NoPolicy if the learner has none."""
+    def _learn(self, scene: Scene, goal: Goal, grasp: Grasp | None, folder: Folder, record: StageRecord) -> Learned:
+        """A policy for the goal, learned in copies of the scene; ValueError if the learner has none."""
         config = self.plan.config
         began_s = time.monotonic()
         try:
@@ -268,25 +308,20 @@ class _Run:
                 init=self.policies.get(goal.grasp) if config.run.warm_start else None,
                 seed=config.seed + record.number,
                 report=self.display.learning,
+                grasp=grasp,
             )
-        except ValueError as problem:
-            raise NoPolicy(str(problem)) from None
-        record.learning_seconds = time.monotonic() - began_s
-        record.env_steps = learned.rows[-1].steps if learned.rows else 0
+        finally:
+            record.learning_seconds += time.monotonic() - began_s
+        record.env_steps += learned.rows[-1].steps if learned.rows else 0
         save_policy_files(folder, learned.policy, learned.rows)
         self.policies[goal.grasp] = learned.policy
-        return learned.policy
+        return learned
 
-    def _act(self, policy: Policy, goal: Goal, seen: Scene, folder: Folder, record: StageRecord) -> Outcome:
+    def _act(self, ready: Rehearsal, goal: Goal, seen: Scene, folder: Folder, record: StageRecord) -> Outcome:
         """Let the policy act in the world, and measure."""
-        rollout = execute(
-            self.world,
-            policy,
-            replace(goal, annotated_pose=self._annotated_pose(goal)),
-            _best_grasp(seen, goal),
-            video=self.plan.config.run.video,
-            bystander=self.perturbation,
-        )
+        goal = replace(goal, annotated_pose=self._annotated_pose(goal))
+        rollout, events = self.actor.act(ready, goal, seen, folder)
+        record.events += events
         record.acted(rollout.outcome, lost=rollout.lost)
         folder.json("outcome.json", rollout.outcome)
         if rollout.frames:
@@ -329,10 +364,6 @@ class _Run:
 
     def close(self) -> None:
         self.world.close()
-
-
-def _best_grasp(scene: Scene, goal: Goal) -> Grasp | None:
-    return propose_grasps(scene, goal.object, goal.target_pose).grasps[0] if goal.grasp else None
 
 
 def _in_words(error: Exception) -> str:

@@ -9,6 +9,8 @@ from dataclasses import dataclass, replace
 
 from iker_agent.config import RunConfig
 from iker_agent.disturb import Disturbance, load_disturbance
+from iker_agent.learning.forecast import ForecastSettings
+from iker_envs.randomisation import as_randomisation
 from iker_envs.task import Task, load_task
 
 
@@ -47,6 +49,19 @@ def make_plan(config: RunConfig) -> Plan:
     disturbance, task = _disturbed(config) if config.disturb else (None, load_task(config.task))
     of_the_task = task.configuration(config.configuration).instruction
     return Plan(config, task, config.configuration, config.instruction or of_the_task, disturbance)
+
+
+def forecast_settings(plan: Plan) -> ForecastSettings:
+    """How a stage of the plan is tried in copies: as it would be carried out and counted."""
+    config = plan.config
+    return ForecastSettings(
+        act_above=config.run.act_above,
+        max_copies=config.run.max_copies,
+        noise=config.perception.noise,
+        randomisation=as_randomisation(config.randomisation),
+        episode_s=plan.task.episode_s,
+        strict=config.run.strict,
+    )
 
 
 def _disturbed(config: RunConfig) -> tuple[Disturbance, Task]:

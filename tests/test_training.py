@@ -73,37 +73,12 @@ def test_a_restored_training_makes_the_same_next_updates(env, tmp_path):
     assert numbers[0] == numbers[1] and len(numbers[0]) == 4
 
 
-def test_a_candidate_that_will_do_is_taken_without_training(env):
-    poor = policy_of(1)
-    good = policy_of(2)
-    rates = {id(w): rate for w, rate in zip((poor, good), (0.25, 0.96875), strict=True)}
-    asked = []
-
-    def judge(policy, seed):
-        same = [c for c in (poor, good) if torch.equal(c.network.value.weight, policy.network.value.weight)]
-        asked.append(seed)
-        return np.arange(64) < rates[id(same[0])] * 64
-
-    training = Training(env, TINY, judge, candidates=[poor, good])
+def test_training_goes_on_from_a_policy_with_its_normaliser_frozen(env):
+    before = policy_of(1)
+    before.normaliser(torch.rand(8, 38), train=True)
+    training = Training(env, limited(1), lambda *_: np.arange(64) < 32, start=before)
     policy = training.run()
-    assert torch.equal(policy.network.trunk[0].weight, good.network.trunk[0].weight)
-    assert policy.header["env_steps"] == 0 and policy.header["good_enough"]
-    assert (
-        len(asked) == len(set(asked)) and asked[0] != asked[1]
-    )  # one batch shows the poor one, the good one takes more
-    assert len(asked) > 2
-    assert [(r.steps, r.eval_strict) for r in training.progress.rows] == [(0, 0.25), (0, 0.96875)]
-
-
-def test_training_starts_from_the_best_candidate_with_its_normaliser_frozen(env):
-    worst = policy_of(1)
-    best = policy_of(2)
-    for policy in (worst, best):
-        policy.normaliser(torch.rand(8, 38), train=True)
-    good = iter((6, 32))
-    training = Training(env, limited(1), lambda *_: np.arange(64) < next(good), candidates=[worst, best])
-    policy = training.run()
-    assert torch.equal(policy.normaliser.mean, best.normaliser.mean)
+    assert torch.equal(policy.normaliser.mean, before.normaliser.mean)
     assert policy.header["env_steps"] == UPDATE and not policy.header["good_enough"]
 
 

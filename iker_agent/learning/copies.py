@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from iker_agent.learning.policy import Policy, PolicyFault
-from iker_envs.geometry import quaternion_from_yaw, quaternion_multiply
+from iker_envs.geometry import norm, quaternion_from_yaw, quaternion_multiply
 from iker_envs.measure import Errors
 from iker_envs.perception import PoseNoise
 from iker_envs.planning.collision import deepest_overlap, object_boxes, scene_boxes
@@ -105,6 +105,7 @@ class Copies:
         self._push_start = None if goal.grasp else push_start(scene, goal)
         config = make_config(self.source, episode_s=episode_s, free="near")
         self.stage = Stage(self.source, num_copies, config, randomisation)
+        self.disturbed_m = np.zeros(num_copies)  # how far other objects were moved when the hand grasped
         self._everyone = np.arange(num_copies)
 
     def begin(self, seed: int, grasps: Sequence[Grasp] = ()) -> np.ndarray:
@@ -128,6 +129,10 @@ class Copies:
         widths = np.array([grasp.width_m for grasp in chosen])
         picked = pick_up(stage.sim, stage.substeps, tcp, widths, stage.episode.object_index)
         stage.begin(self._everyone, picked.opening_command_m, picked.held)
+        placed = np.array([start.object_pose for start in starts])
+        moved_m = norm(picked.state.object_pose[..., :3] - placed[..., :3])
+        moved_m[self._everyone, stage.episode.object_index] = 0.0
+        self.disturbed_m = moved_m.max(axis=-1)
         return picked.held
 
     def _start(self, start: Start) -> Arrangement:

@@ -23,7 +23,8 @@ from iker_envs.randomisation import Randomisation
 from iker_envs.scene import Goal, Grasp, Scene
 
 _FALLEN_M = 0.05  # an object so far below both its start and its target has fallen
-_BATCH = 16  # copies at a time: as many settle a clear case
+_BATCH = 16  # copies at a time: as many settle a clear case,
+_POLICY_BATCH = 64  # and as many whether a policy is good enough
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,7 @@ class Forecast:
 
     num_copies: int
     num_success: int
+    num_missed: int = 0  # copies in which the hand missed the object: no fault of the policy
     failure: str = ""
     num_failure: int = 0
 
@@ -39,6 +41,11 @@ class Forecast:
     def rate(self) -> float:
         """Share of the copies that succeeded."""
         return self.num_success / self.num_copies
+
+    @property
+    def policy_rate(self) -> float:
+        """Share of success among the copies in which the policy had something to do; 0 if there is none."""
+        return self.num_success / max(1, self.num_copies - self.num_missed)
 
     @property
     def sentence(self) -> str:
@@ -64,6 +71,11 @@ class ForecastSettings:
     episode_s: float | None = None  # time limit of the policy
     strict: bool = True  # what counts: the strict limits, or the paper's measure
 
+    @property
+    def test(self) -> SequentialTest:
+        """The test that settles whether to act."""
+        return SequentialTest(self.act_above, self.max_copies, accept_wrongly=0.05)
+
 
 def foresee(
     scene: Scene,
@@ -72,32 +84,39 @@ def foresee(
     settings: ForecastSettings,
     grasps: Sequence[Grasp] = (),
     seed: int = 0,
+    *,
+    of_policy: SequentialTest | None = None,
 ) -> Forecast:
     """Carry a stage out in copies of an estimated scene, until it is clear whether enough of them succeed.
 
-    `grasps`, for a goal that grasps, is the chosen grasp, base frame. ValueError if the stage cannot begin, PolicyFault
-    if an action of the policy is no number.
+    `grasps`, for a goal that grasps, is the chosen grasp, base frame. With `of_policy` that test settles it instead of
+    the settings' own, and copies in which the hand missed the object do not count. ValueError if the stage cannot
+    begin, PolicyFault if an action of the policy is no number.
     """
-    test = SequentialTest(settings.act_above, settings.max_copies, accept_wrongly=0.05)
-    batch = min(_BATCH, settings.max_copies)
+    test = of_policy or settings.test
+    batch = min(_POLICY_BATCH if of_policy else _BATCH, test.max_trials)
     copies = Copies(scene, goal, batch, settings.noise, settings.randomisation, settings.episode_s)
     num_copies = 0
     num_success = 0
+    num_missed = 0
     failures: Counter[str] = Counter()
     try:
-        while test.verdict(num_success, num_copies) is None:
+        while num_copies < test.max_trials:
             copies.begin(seed + num_copies, grasps)
             trial = copies.act(policy)
             good = trial.strict if settings.strict else trial.success
             num_copies += batch
             num_success += int(good.sum())
-            failures.update(
-                what_failed(trial, goal, copies.stage.sim.objects, int(world)) for world in np.flatnonzero(~good)
-            )
+            num_missed += int((~trial.held).sum())
+            bad = map(int, np.flatnonzero(~good))
+            failures.update(what_failed(trial, goal, copies.stage.sim.objects, world) for world in bad)
+            num_tried = num_copies - (num_missed if of_policy else 0)
+            if num_tried == 0 or test.verdict(num_success, num_tried) is not None:
+                break
     finally:
         copies.close()
     (failure, count), *_ = failures.most_common(1) or [("", 0)]
-    return Forecast(num_copies, num_success, failure, count)
+    return Forecast(num_copies, num_success, num_missed, failure, count)
 
 
 def what_failed(trial: Trial, goal: Goal, objects: Sequence[str], world: int) -> str:
