@@ -26,7 +26,7 @@ FLOORS = {
         ("task_file",),
         ("objects",),
         ("sim", "spec", "measure", "optics"),
-        ("randomisation", "rewards", "scene", "reach"),
+        ("randomisation", "rewards", "scene", "events", "reach"),
         ("contract", "geometry"),
         ("documents",),
     ),
