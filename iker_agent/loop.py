@@ -283,8 +283,8 @@ class _Run:
             return None
         if self.corrects:
             set_policy_aside(folder)
-            return Refusal(advice(record.forecast, scene, goal))
-        record.notes = (f"{advice(record.forecast, scene, goal)}; carried out all the same, the program is fixed",)
+            return Refusal(advice(self.ready, scene, goal, settings, self.plan.config.seed))
+        record.notes = (f"{record.forecast.sentence}; carried out all the same, since the programs are written",)
         return None
 
     def _announce(self, goal: Goal, record: StageRecord) -> None:

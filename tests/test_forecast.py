@@ -1,5 +1,6 @@
 """What a forecast says beforehand is what happens in copies, and it is said in one sentence."""
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -54,7 +55,7 @@ def test_a_push_over_an_edge_is_known_to_fail_and_why():
     found = foresee(scene, goal, WaypointLearner().learn(scene, goal).policy, ForecastSettings())
     assert found.num_success == 0 and found.num_copies <= 16
     assert goal.object in found.failure and found.failure in found.sentence
-    assert any(word in found.sentence for word in ("tips over", "falls"))
+    assert re.search("(tipped over|pushed off|fell off).*rack", found.failure)
 
 
 def test_a_hand_that_misses_is_named():
@@ -64,13 +65,14 @@ def test_a_hand_that_misses_is_named():
     beside[2] += 0.15
     policy = WaypointLearner().learn(scene, goal).policy
     found = foresee(scene, goal, policy, EXACT, [replace(grasp, tcp_pose=beside)])
-    assert found.failure == "the hand does not lift left_shoe" and found.num_success == 0
+    assert "left_shoe was not lifted" in found.failure and found.num_success == 0
+    assert found.num_missed == found.num_copies
 
 
 def test_a_policy_that_does_nothing_hardly_moves_the_object():
     scene, goal = first_stage("shoe_push")
     found = foresee(scene, goal, Constant(0.0), EXACT)
-    assert found.failure == "left_shoe is hardly moved"
+    assert re.match("the hand did not touch left_shoe", found.failure)
 
 
 def test_a_policy_without_numbers_is_at_fault_itself():
@@ -98,6 +100,6 @@ def test_the_same_seed_gives_the_same_forecast():
 
 def test_the_sentence_counts_what_happens_most_often():
     assert Forecast(16, 16).sentence == "in simulation 16 of 16 copies succeed"
-    bad = Forecast(24, 2, "shoe_box tips over", 20)
+    bad = Forecast(24, 2, 0, "shoe_box tips over", 20)
     assert bad.sentence == "in simulation, in 20 of 24 copies, shoe_box tips over; 2 succeed"
     assert bad.to_dict()["sentence"] == bad.sentence and bad.rate == pytest.approx(1 / 12)

@@ -18,7 +18,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from iker_agent.learning.policy import Policy, PolicyFault
+from iker_envs.events import Event
 from iker_envs.geometry import norm, quaternion_from_yaw, quaternion_multiply
+from iker_envs.judging.happened import happened
 from iker_envs.measure import Errors
 from iker_envs.perception import PoseNoise
 from iker_envs.planning.collision import deepest_overlap, object_boxes, scene_boxes
@@ -73,8 +75,6 @@ class Trial:
     errors: Errors
     held: np.ndarray  # did the hand hold the object when the policy began?
     lost: np.ndarray  # was it dropped, tipped over or fallen while the policy acted?
-    start_pose: np.ndarray  # (N, O, 7)
-    object_pose: np.ndarray  # (N, O, 7) at the end
 
     @property
     def strict(self) -> np.ndarray:
@@ -105,28 +105,35 @@ class Copies:
         self._push_start = None if goal.grasp else push_start(scene, goal)
         config = make_config(self.source, episode_s=episode_s, free="near")
         self.stage = Stage(self.source, num_copies, config, randomisation)
+        self.stage.record()
         self.disturbed_m = np.zeros(num_copies)  # how far other objects were moved when the hand grasped
         self._everyone = np.arange(num_copies)
 
-    def begin(self, seed: int, grasps: Sequence[Grasp] = ()) -> np.ndarray:
+    def begin(self, seed: int, grasps: Sequence[Grasp] = (), goals: Sequence[Goal] = ()) -> np.ndarray:
         """Begin a fresh episode in every copy; which of them hold the object, (N,) bool.
 
-        `grasps`, for a goal that grasps, are shared out among the copies in turn.
+        `grasps`, for a goal that grasps, are shared out among the copies in turn, and so are `goals`, other ones of the
+        same object in the place of the copies' own.
         """
         stage = self.stage
         stage.seed(self._everyone, [seed * self.num_copies + i for i in range(self.num_copies)])
-        starts = [self._start(self.source.sample(rng)) for rng in stage.rngs]
+        chosen = goals or [self.goal]
+        starts = [
+            self._start(self.source.sample(rng).scene, chosen[i % len(chosen)]) for i, rng in enumerate(stage.rngs)
+        ]
         stage.physics.draw(self._everyone, stage.rngs)
         stage.arrange(self._everyone, starts)
         if not self.goal.grasp:
             stage.place(self._everyone, starts, np.array([start.hand_pose for start in starts]))
             stage.begin(self._everyone, np.zeros(self.num_copies), np.zeros(self.num_copies, dtype=bool))
             return np.ones(self.num_copies, dtype=bool)
-        chosen = [grasps[i % len(grasps)] for i in range(self.num_copies)]
-        tcp = np.array([grasp.tcp_pose for grasp in chosen])
+        taken = [grasps[i % len(grasps)] for i in range(self.num_copies)]
+        tcp = np.array([grasp.tcp_pose for grasp in taken])
         stage.place(self._everyone, starts, behind(tcp, RETREAT_M))
         place_hand(stage.sim, behind(tcp, RETREAT_M), MAX_OPENING_M)
-        widths = np.array([grasp.width_m for grasp in chosen])
+        if stage.recorder:
+            stage.recorder.start(stage.sim.state())
+        widths = np.array([grasp.width_m for grasp in taken])
         picked = pick_up(stage.sim, stage.substeps, tcp, widths, stage.episode.object_index)
         stage.begin(self._everyone, picked.opening_command_m, picked.held)
         placed = np.array([start.object_pose for start in starts])
@@ -135,32 +142,35 @@ class Copies:
         self.disturbed_m = moved_m.max(axis=-1)
         return picked.held
 
-    def _start(self, start: Start) -> Arrangement:
+    def _start(self, scene: Scene, goal: Goal) -> Arrangement:
         """What a copy begins with; where a push finds no place in it, the hand waits where it would in the estimate."""
-        scene = start.scene
         hand = self._push_start
-        if not self.goal.grasp:
+        if not goal.grasp:
             with suppress(ValueError):
-                hand = push_start(scene, self.goal)
+                hand = push_start(scene, goal)
         movable = np.array([scene.object(name).pose for name in scene.movable])
         furniture = np.array([o.pose for o in scene.objects if not o.movable]).reshape(-1, 7)
-        return Arrangement(self.goal, 0, 1.0, 0, movable, furniture, hand)
+        return Arrangement(goal, 0, 1.0, 0, movable, furniture, hand)
 
     def act(self, policy: Policy) -> Trial:
         """Let the policy act in all copies, let go, and measure. PolicyFault if an action is no number."""
         stage = self.stage
         held = stage.grasped.copy() if self.goal.grasp else np.ones(self.num_copies, dtype=bool)
-        start = stage.episode.start_pose.copy()
         lost = np.zeros(self.num_copies, dtype=bool)
         for tick in range(stage.config.max_steps):
-            actions = np.asarray(policy.act(stage.observe()), dtype=float)
+            actions = np.array(policy.act(stage.observe()), dtype=float)
             if not np.isfinite(actions).all():
                 raise PolicyFault(f"the policy gave an action that is no number after {tick} ticks in simulation")
+            actions[lost] = 0.0  # in the world, too, the hand stops once the object is lost
             lost |= stage.step(actions)[1]
             if (lost | ~held).all():
                 break
         errors = stage.finish()
-        return Trial(errors, held, lost, start, stage.state.object_pose.copy())
+        return Trial(errors, held, lost)
+
+    def happened(self, world: int) -> tuple[Event, ...]:
+        """What happened in one copy, causes first, once `act` has ended."""
+        return happened(self.stage.trace(world))
 
     def close(self) -> None:
         """Free the simulation."""

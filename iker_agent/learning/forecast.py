@@ -7,22 +7,21 @@ Success is what the loop counts as success, so a forecast and an outcome mean th
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
 
-from iker_agent.learning.copies import Copies, Trial
+from iker_agent.learning.copies import Copies
 from iker_agent.learning.policy import Policy
 from iker_agent.learning.sequential import SequentialTest
-from iker_envs.measure import STRICT_OTHERS_M, STRICT_TILT_RAD
+from iker_envs.events import Event
+from iker_envs.judging.sentences import sentence
 from iker_envs.perception import PoseNoise
 from iker_envs.randomisation import Randomisation
 from iker_envs.scene import Goal, Grasp, Scene
 
-_FALLEN_M = 0.05  # an object so far below both its start and its target has fallen
 _BATCH = 16  # copies at a time: as many settle a clear case,
 _POLICY_BATCH = 64  # and as many whether a policy is good enough
 
@@ -99,7 +98,7 @@ def foresee(
     num_copies = 0
     num_success = 0
     num_missed = 0
-    failures: Counter[str] = Counter()
+    failures: list[tuple[Event, ...]] = []
     try:
         while num_copies < test.max_trials:
             copies.begin(seed + num_copies, grasps)
@@ -108,38 +107,46 @@ def foresee(
             num_copies += batch
             num_success += int(good.sum())
             num_missed += int((~trial.held).sum())
-            bad = map(int, np.flatnonzero(~good))
-            failures.update(what_failed(trial, goal, copies.stage.sim.objects, world) for world in bad)
+            told = [copies.happened(int(world)) for world in np.flatnonzero(~good)]
+            failures += [events for events in told if events]
             num_tried = num_copies - (num_missed if of_policy else 0)
             if num_tried == 0 or test.verdict(num_success, num_tried) is not None:
                 break
     finally:
         copies.close()
-    (failure, count), *_ = failures.most_common(1) or [("", 0)]
-    return Forecast(num_copies, num_success, num_missed, failure, count)
+    return Forecast(num_copies, num_success, num_missed, *_most_frequent(failures))
 
 
-def what_failed(trial: Trial, goal: Goal, objects: Sequence[str], world: int) -> str:
-    """What went wrong in one copy, a clause in the present tense."""
-    name = goal.object
-    errors = trial.errors
-    end = trial.object_pose[world]
-    start = trial.start_pose[world]
-    index = list(objects).index(name)
-    if not trial.held[world]:
-        return f"the hand does not lift {name}"
-    if end[index, 2] < min(start[index, 2], goal.target_pose[2]) - _FALLEN_M:
-        return f"{name} falls down"
-    if errors.tilt_rad[world] > STRICT_TILT_RAD:
-        return f"{name} tips over"
-    if goal.grasp and trial.lost[world]:
-        return f"the hand drops {name}"
-    if errors.others_m[world] > STRICT_OTHERS_M:
-        moved = np.linalg.norm(end[:, :3] - start[:, :3], axis=-1)
-        moved[index] = 0.0
-        return f"{objects[int(np.argmax(moved))]} is pushed away"
-    if errors.heading_rad[world] > STRICT_TILT_RAD and errors.goal_m[world] < 0.05:
-        return f"{name} ends turned the wrong way"
-    if np.linalg.norm(end[index, :3] - start[index, :3]) < 0.02:
-        return f"{name} is hardly moved"
-    return f"{name} does not get to its target"
+def compare(
+    scene: Scene, goals: Sequence[Goal], policy: Policy, settings: ForecastSettings, num_copies: int, seed: int = 0
+) -> list[Forecast]:
+    """The same stage with other goals of its object, pushes all of them: what happens in so many copies of each.
+
+    The first goal says which objects stand in the way. ValueError if the stage cannot begin.
+    """
+    copies = Copies(
+        scene, goals[0], num_copies * len(goals), settings.noise, settings.randomisation, settings.episode_s
+    )
+    try:
+        copies.begin(seed, goals=goals)
+        trial = copies.act(policy)
+    finally:
+        copies.close()
+    good = (trial.strict if settings.strict else trial.success).reshape(num_copies, len(goals)).sum(axis=0)
+    return [Forecast(num_copies, int(count)) for count in good]
+
+
+def _most_frequent(failures: Sequence[tuple[Event, ...]]) -> tuple[str, int]:
+    """What happened most often, and how often: failures are alike when their first cause is of one kind.
+
+    The sentence is that of the copy in the middle by distance, since distances differ from copy to copy.
+    """
+    groups: dict[tuple[str, ...], list[tuple[Event, ...]]] = {}
+    for events in failures:
+        first = events[0]
+        groups.setdefault((first.kind, first.object, first.other), []).append(events)
+    if not groups:
+        return "", 0
+    largest = max(groups.values(), key=len)
+    ordered = sorted(largest, key=lambda events: events[0].distance_m)
+    return sentence(ordered[len(ordered) // 2]), len(largest)
