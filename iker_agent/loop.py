@@ -16,16 +16,18 @@ import numpy as np
 
 from iker_agent.acting import Actor
 from iker_agent.asking.ask import AcceptedProgram, NoAnswer, Requirements, ask
+from iker_agent.asking.doubt import doubt
 from iker_agent.asking.goals import Refusal
 from iker_agent.asking.prompts import Turn, build_request
 from iker_agent.backends import make_vlm, recorded
 from iker_agent.config import RunConfig
 from iker_agent.disturb import Perturbation
 from iker_agent.learners import make_learner
-from iker_agent.learning.learner import Learned, Learner
-from iker_agent.learning.policy import Policy, PolicyFault
+from iker_agent.learning.learner import Learner
+from iker_agent.learning.policy import PolicyFault
 from iker_agent.learning.progress import TrainingRow
 from iker_agent.plan import Plan, forecast_settings, make_plan
+from iker_agent.preparing import NoPolicy, Preparer
 from iker_agent.prompt_kinds import prompt_kind
 from iker_agent.records.record import (
     Failure,
@@ -33,12 +35,10 @@ from iker_agent.records.record import (
     StageRecord,
     final_outcome,
     run_record,
-    save_policy_files,
-    set_policy_aside,
     whereabouts,
 )
 from iker_agent.records.run_folder import Folder
-from iker_agent.rehearsal import Rehearsal, advice, rehearse
+from iker_agent.rehearsal import Rehearsal
 from iker_agent.seeing.look import Look, look
 from iker_agent.vlm.budget import Budget
 from iker_agent.vlm.errors import Unanswered
@@ -46,7 +46,9 @@ from iker_agent.vlm.types import VLM
 from iker_agent.worlds import make_world, pose_estimator
 from iker_envs.judging.success import near_targets
 from iker_envs.physics.transfer import SceneNotAtRest
-from iker_envs.scene import Goal, Grasp, Outcome, Scene
+from iker_envs.scene import Goal, Outcome, Scene
+
+INTERRUPTED = "interrupted"  # the reason of a run that has not come to its end
 
 
 class Display(Protocol):
@@ -67,10 +69,6 @@ class Display(Protocol):
 
 class GaveUp(Exception):
     """The run cannot go on; the message says why."""
-
-
-class NoPolicy(Exception):
-    """The learner makes no policy for a stage; the message says why."""
 
 
 def run_task(
@@ -111,20 +109,18 @@ class _Run:
         self.folder = folder
         self.display = display
         backend = vlm or make_vlm(config, plan.task)
-        self.corrects = getattr(backend, "corrects", True)
         self.budget = Budget(backend, config.ask)
         self.vlm = recorded(config, self.budget, folder.path / "vlm")
-        self.learner = learner or make_learner(config, forecast_settings(plan))
+        learner = learner or make_learner(config, forecast_settings(plan))
+        self.preparer = Preparer(plan, learner, display.note, display.learning, getattr(backend, "corrects", True))
         self.prompt = prompt_kind(config.prompt, config.run.contract)
         self.estimator = pose_estimator(config)
         self.world = make_world(config, plan.task)
         self.perturbation = Perturbation(plan.disturbance, self.world)
         self.actor = Actor(plan, self.world, self.estimator, self.perturbation, display.note)
         self.history: list[Turn] = []
-        self.policies: dict[bool, Policy] = {}  # the latest policy by grasp mode
-        self.ready: Rehearsal | Exception = NoPolicy("no goal was accepted")  # what will act, or why nothing can
         self.start: Scene | None = None  # what the first look after the instruction found
-        self.result = RunResult(reason="interrupted")  # until it ends otherwise
+        self.result = RunResult(reason=INTERRUPTED)  # until it ends otherwise
         self.began_s = time.monotonic()
 
     # -- the run -------------------------------------------------------------------------------------------------
@@ -158,7 +154,8 @@ class _Run:
             is_done = self._recorded_stage(record)
             if is_done:
                 self.result.done = True
-                self.result.reason = ""
+                if self.result.reason == INTERRUPTED:
+                    self.result.reason = ""
             if is_done and not record.action:
                 self.result.final_look = self.result.stages.pop()
                 return
@@ -211,9 +208,7 @@ class _Run:
             return True
         turn = Turn(seen.marked, f"../{folder.path.name}/marked.png", accepted.code, instruction=self.plan.instruction)
         try:
-            if isinstance(self.ready, Exception):
-                raise self.ready
-            outcome = self._act(self.ready, accepted.goal, seen.scene, folder, record)
+            outcome = self._act(self.preparer.take(), accepted.goal, seen.scene, folder, record)
         except (NoPolicy, PolicyFault) as problem:
             self.history.append(replace(turn, note=str(problem)))
             raise
@@ -249,43 +244,35 @@ class _Run:
             self.display.note(f"the answer was refused: {reason}")
 
         def trial(goal: Goal) -> Refusal | None:
-            return self._rehearse(seen.scene, goal, folder, record)
+            self._announce(goal, record)
+            return self.preparer.prepare(seen.scene, goal, folder, record)
 
         accepted = ask(self.vlm, request, seen, wanted, folder, note_refusal, trial)
-        record.answers = accepted.answers
+        doubts = 0
+        while doubts < config.run.doubts:
+            unmet = self._unmet() if accepted.goal is None else ()
+            if not unmet:
+                break
+            doubts += 1
+            self.result.wrong_done += 1
+            self.display.note(f"the program says done; not fulfilled: {'; '.join(unmet)}")
+            request = doubt(request, accepted.code, unmet)
+            try:
+                accepted = ask(self.vlm, request, seen, wanted, folder, note_refusal, trial)
+            except Unanswered as problem:  # the word that was given stands
+                self.result.reason = f"the program said done, was told what is not fulfilled, and {problem}"
+                break
+        record.answers = len(record.refusals) + doubts + 1
         record.notes = (*accepted.notes, *record.notes)
         return accepted
 
-    def _rehearse(self, scene: Scene, goal: Goal, folder: Folder, record: StageRecord) -> Refusal | None:
-        """Get ready to act on a goal; a Refusal if it would fail and the backend can still change its mind."""
-        self._announce(goal, record)
-        settings = forecast_settings(self.plan)
-        began_s = time.monotonic() - record.learning_seconds
-
-        def learn(grasp: Grasp | None) -> Learned:
-            return self._learn(scene, goal, grasp, folder, record)
-
-        try:
-            self.ready = rehearse(scene, goal, learn, settings, self.plan.config.seed, undaunted=not self.corrects)
-        except PolicyFault as fault:  # the goal is not to blame
-            self.ready = fault
-            return None
-        except ValueError as problem:
-            self.ready = NoPolicy(str(problem))
-            return Refusal(str(problem)) if self.corrects else None
-        finally:
-            record.deciding_seconds += time.monotonic() - began_s - record.learning_seconds
-        record.forecast = self.ready.forecast
-        if record.forecast is None:
-            return None
-        self.display.note(record.forecast.sentence)
-        if record.forecast.rate >= settings.act_above:
-            return None
-        if self.corrects:
-            set_policy_aside(folder)
-            return Refusal(advice(self.ready, scene, goal, settings, self.plan.config.seed))
-        record.notes = (f"{record.forecast.sentence}; carried out all the same, since the programs are written",)
-        return None
+    def _unmet(self) -> tuple[str, ...]:
+        """What is not fulfilled, as things stand; nothing where no conditions say what success is."""
+        if not self.plan.criterion:
+            return ()
+        now = whereabouts(self.world).scene
+        verdict = self.plan.judge(now, self.start or now)
+        return verdict.unmet if verdict is not None and not verdict.fulfilled else ()
 
     def _announce(self, goal: Goal, record: StageRecord) -> None:
         """Say what the stage is going to do, and whether it was tried before."""
@@ -295,27 +282,6 @@ class _Run:
         missed = [s for s in self.result.stages[:-1] if s.action == record.action and not s.ok]
         record.attempt = len(missed) + 1
         self.display.stage(record.number, record.action + (f" (try {record.attempt})" if missed else ""))
-
-    def _learn(self, scene: Scene, goal: Goal, grasp: Grasp | None, folder: Folder, record: StageRecord) -> Learned:
-        """A policy for the goal, learned in copies of the scene; ValueError if the learner has none."""
-        config = self.plan.config
-        began_s = time.monotonic()
-        try:
-            learned = self.learner.learn(
-                scene,
-                goal,
-                stage=record.number,
-                init=self.policies.get(goal.grasp) if config.run.warm_start else None,
-                seed=config.seed + record.number,
-                report=self.display.learning,
-                grasp=grasp,
-            )
-        finally:
-            record.learning_seconds += time.monotonic() - began_s
-        record.env_steps += learned.rows[-1].steps if learned.rows else 0
-        save_policy_files(folder, learned.policy, learned.rows)
-        self.policies[goal.grasp] = learned.policy
-        return learned
 
     def _act(self, ready: Rehearsal, goal: Goal, seen: Scene, folder: Folder, record: StageRecord) -> Outcome:
         """Let the policy act in the world, and measure."""
@@ -338,15 +304,16 @@ class _Run:
     # -- records -------------------------------------------------------------------------------------------------
 
     def _judge(self) -> None:
-        """Note whether the task is done; of an instruction of one's own only the program's word is known."""
+        """Note whether the task is done; where nothing can tell, the program's word is all that is known."""
         result = self.result
-        if not self.plan.is_annotated:
-            result.success = result.done
-            return
         scene = whereabouts(self.world).scene
-        task = self.plan.task
-        verdict = task.judge(scene, self.start or scene, self.plan.configuration)
-        result.near_annotation = near_targets(task.targets(scene, self.plan.configuration), scene).fulfilled
+        verdict = self.plan.judge(scene, self.start or scene)
+        if self.plan.is_annotated:
+            targets = self.plan.task.targets(scene, self.plan.configuration)
+            result.near_annotation = near_targets(targets, scene).fulfilled
+        if verdict is None:
+            result.success = None if result.done else False
+            return
         result.unmet = list(verdict.unmet)
         result.success = result.done and verdict.fulfilled
 

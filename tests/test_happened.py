@@ -202,7 +202,10 @@ CASES = {
         push_against_the_rack, (K.BLOCKED, K.OFF_TARGET), ("stopped by rack",), {"other": "rack"}
     ),
     "push_and_shove_the_other_shoe": Case(
-        push_and_shove_the_other_shoe, (K.MOVED_OTHER,), ("moved right by",), {"other": "right"}
+        push_and_shove_the_other_shoe,
+        (K.MOVED_OTHER,),
+        ("reached its target, but right was moved by",),
+        {"other": "right"},
     ),
     "push_and_knock_the_book_over": Case(
         push_and_knock_the_book_over, (K.TIPPED_OVER,), ("book was tipped over",), {"object": "book"}

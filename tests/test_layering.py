@@ -35,7 +35,7 @@ FLOORS = {
         ("cli",),
         ("commands",),
         ("loop", "authoring", "experiments"),
-        ("acting",),
+        ("acting", "preparing"),
         ("asking",),
         ("seeing",),
         ("records",),

@@ -92,9 +92,7 @@ def test_history_is_told_with_outcomes_or_without(seen):
 def test_history_does_not_tell_where_the_annotation_wants_things():
     outcome = Outcome(False, False, 0.01, 0.0, 0.0, 0.0, 0.12, "the keypoints are 12.0 cm off the annotated target")
     assert (
-        Turn(MARKED, "a.png", "one", outcome)
-        .outcome_text()
-        .startswith("This stage succeeded: its keypoints are 1.0 cm")
+        Turn(MARKED, "a.png", "one", outcome).outcome_text().startswith("This stage succeeded: its keypoints are 1 cm")
     )
 
 

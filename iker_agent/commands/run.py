@@ -37,14 +37,15 @@ from iker_envs.spec import spec_of
 
 
 def start_run(config: RunConfig, out: Path | None) -> bool:
-    """Run a task into a fresh folder with a report; True if it is done."""
+    """Run a task into a fresh folder with a report; True if it is done, or said to be where nothing can tell."""
     plan = make_plan(config)
     as_randomisation(config.randomisation)
     need(*(("torch", "skrl") if config.learner == "ppo" else ()))
     need(*(("imageio_ffmpeg",) if config.run.video else ()))
     vlm = make_vlm(config, plan.task)  # wrong settings leave no folder behind
     with claimed_folder(out, plan.task.name) as folder:
-        return _carry_out(plan, folder, vlm).success
+        result = _carry_out(plan, folder, vlm)
+        return result.done if result.success is None else result.success
 
 
 def _carry_out(plan: Plan, folder: Folder, vlm: VLM, learner: Learner | None = None) -> RunResult:

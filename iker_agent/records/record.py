@@ -90,14 +90,15 @@ class StageRecord:
 class RunResult:
     """How a run ended."""
 
-    success: bool = False
-    done: bool = False
+    success: bool | None = False  # None: the program says done, and nothing can tell whether it is
+    done: bool = False  # the program says so
     reason: str = ""
     seconds: float = 0.0
     stages: list[StageRecord] = field(default_factory=list)
     final_look: StageRecord | None = None  # the look whose answer was done
     spent: dict[str, Any] = field(default_factory=dict)  # calls, tokens and money of the backend
     unmet: list[str] = field(default_factory=list)  # what is not as the task's success wants it, a clause each
+    wrong_done: int = 0  # how often the program said done and was told what is not fulfilled
     near_annotation: bool | None = None  # by 3 cm and 15 degrees; None where there is no annotation
 
 
@@ -121,9 +122,11 @@ def run_record(plan: Plan, result: RunResult, judged_by: str) -> dict[str, Any]:
         "task": plan.task.name,
         "id": plan.task.id,
         "success": result.success,
+        "claimed": result.done,
         "judged_by": judged_by,
         "criterion": plan.criterion,
         "unmet": list(result.unmet),
+        "wrong_done": result.wrong_done,
         "near_annotation": result.near_annotation,
         "done": result.done,
         "reason": result.reason,
@@ -159,6 +162,7 @@ def _stage_record(stage: StageRecord) -> dict[str, Any]:
         "success": bool(stage.outcome and stage.outcome.success),
         "success_strict": bool(stage.outcome and stage.outcome.success_strict),
         "goal_error_m": stage.outcome.goal_error_m if stage.outcome else None,
+        "happened": [event.to_dict() for event in stage.outcome.happened] if stage.outcome else [],
         "failed": stage.failed,
         "problem": stage.problem or (stage.outcome.reason if stage.outcome else ""),
     }

@@ -1,6 +1,6 @@
 """Events in words: one sentence for a stage, its cause first, then how far off it ended, then what else was moved.
 
-events  ->  sentence  ->  "left_shoe was stopped by right_shoe, 6 cm short; moved right_shoe by 4 cm"
+events  ->  sentence  ->  "left_shoe was stopped by right_shoe, 6 cm short; book was moved by 4 cm to the left"
 """
 
 from __future__ import annotations
@@ -15,9 +15,11 @@ _NEAR_M = 0.10  # an object that ended so near its target, and nothing else happ
 
 def sentence(events: Sequence[Event]) -> str:
     """One sentence without full stop; empty if there are no events."""
-    main, effects = _split(events)
-    clauses = [_cause(main)] if main else []
-    return "; ".join([*clauses, *map(_effect, effects)])
+    main, _ = _split(events)
+    effects = side_effects(events)
+    if not main:
+        return f"reached its target, but {effects}" if effects else ""
+    return f"{_cause(main)}; {effects}" if effects else _cause(main)
 
 
 def side_effects(events: Sequence[Event]) -> str:
@@ -50,7 +52,7 @@ def _cause(events: Sequence[Event]) -> str:
 def _effect(event: Event) -> str:
     if event.kind is EventKind.TIPPED_OVER:
         return f"{event.object} was tipped over {event.direction}"
-    return f"moved {event.other} by {centimetres(event.distance_m)}"
+    return f"{event.other} was moved by {_far(event)}"
 
 
 def _ended(what: str, off: Event) -> str:
