@@ -45,11 +45,15 @@ class RunSettings:
     outcomes_in_history: bool = True  # a model is told how earlier stages ended
     warm_start: bool = True  # a stage may start from an earlier policy of the run
     video: bool = True  # leave rollout.mp4
+    act_above: float = 0.5  # success in copies of the scene below which nothing moves and the model is told; 0: act
+    max_copies: int = 64  # in which a doubtful stage is tried before it is carried out; clear cases take 16
+    regrasps: int = 2  # a missed grasp is tried again so often, from a fresh look and without learning anew
 
     def __post_init__(self) -> None:
         check_choice("run.contract", self.contract, CONTRACTS)
-        check_range(self, "retries repairs doubts", 0, section="run.")
-        check_range(self, "max_stages", 1, section="run.")
+        check_range(self, "retries repairs doubts regrasps", 0, section="run.")
+        check_range(self, "max_stages max_copies", 1, section="run.")
+        check_range(self, "act_above", 0, 1, section="run.")
 
 
 @dataclass(frozen=True)

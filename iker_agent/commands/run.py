@@ -6,6 +6,7 @@ replay_run(folder, out)      ->  the run again from its record, goals compared b
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, fields, is_dataclass
@@ -137,11 +138,14 @@ class _StoredPolicies:
         self.run = run
         self.otherwise = make_learner(config)
         self.trained: list[str] = []
+        self._asked: Counter[int] = Counter()  # policies by stage: before the last one come those of refused goals
 
     def learn(self, scene: Scene, goal: Goal, *, stage: int = 1, **rest: Any) -> Learned:
         """The policy of the run's own stage `stage`; where there is none, it is learned again."""
         name = f"stage_{stage:02d}"
-        path = self.run / name / "policy.safetensors"
+        self._asked[stage] += 1
+        refused = self.run / name / f"refused_{self._asked[stage]}.safetensors"
+        path = refused if refused.is_file() else self.run / name / "policy.safetensors"
         if path.is_file():
             return Learned(load_policy(path, spec_of(scene)))
         self.trained.append(name)
