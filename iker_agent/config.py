@@ -39,16 +39,21 @@ class RunSettings:
     retries: int = 2  # stages tried again after a miss, in the whole run
     strict: bool = True  # a stage succeeds by the strict measure; false: by the paper's, 5 cm mean keypoint distance
     repairs: int = 4  # answers asked again in one stage, with a reason
+    doubts: int = 1  # times in a stage that a wrong done is answered with what is not fulfilled; 0: it ends the run
     max_stages: int = 8  # of a run, tries included
     contract: str = "keypoints"  # what programs move: keypoints, or poses (the paper's baseline)
     outcomes_in_history: bool = True  # a model is told how earlier stages ended
     warm_start: bool = True  # a stage may start from an earlier policy of the run
     video: bool = True  # leave rollout.mp4
+    act_above: float = 0.5  # success in copies of the scene below which nothing moves and the model is told; 0: act
+    max_copies: int = 64  # in which a doubtful stage is tried before it is carried out; clear cases take 16
+    regrasps: int = 2  # a missed grasp is tried again so often, from a fresh look and without learning anew
 
     def __post_init__(self) -> None:
         check_choice("run.contract", self.contract, CONTRACTS)
-        check_range(self, "retries repairs", 0, section="run.")
-        check_range(self, "max_stages", 1, section="run.")
+        check_range(self, "retries repairs doubts regrasps", 0, section="run.")
+        check_range(self, "max_stages max_copies", 1, section="run.")
+        check_range(self, "act_above", 0, 1, section="run.")
 
 
 @dataclass(frozen=True)
@@ -84,11 +89,12 @@ class RunConfig:
 
     task: str = "shoe_rack"  # a name, or the path of a task YAML
     instruction: str = ""  # empty: the task's own
+    success: str = ""  # conditions, or a file of them, that say when it is done; empty: the task's own
     configuration: int = 0  # arrangement of the task
     seed: int = 0  # of world, noise and learning
     world: str = "sim"  # where it acts: sim, a simulation of its own
     learner: str = "ppo"  # or waypoint, a fixed rule
-    vlm: str = "annotated"  # who writes the programs: annotated (humans), openai, replay
+    vlm: str = "annotated"  # who writes the programs: annotated (humans), openai, replay, files
     disturb: str = ""  # a scripted disturbance of cfg/disturbances
     randomisation: str = "on"  # of the training copies: on, off or a file
     run: RunSettings = field(default_factory=RunSettings)

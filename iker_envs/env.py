@@ -20,6 +20,8 @@ import mujoco
 import numpy as np
 
 from iker_envs.contract import as_contract
+from iker_envs.judging.happened import happened
+from iker_envs.judging.sentences import sentence
 from iker_envs.measure import make_outcome
 from iker_envs.physics.mujoco_model import build_variants
 from iker_envs.pictures.camera import render
@@ -87,6 +89,7 @@ class StageEnv(Snapshot, gym.Env):
         self.render_mode = render_mode
         self.task, self.source, self.randomisation = make_source(task, scene, goal, randomisation, stage_index)
         self._worlds = Stage(self.source, 1, make_config(self.source, self.task, **config), self.randomisation)
+        self._worlds.record()
         spec = self.worlds.config.spec
         bound = spec.observation_bound()
         self.observation_space = gym.spaces.Box(-bound, bound, dtype=np.float32)
@@ -193,7 +196,9 @@ class StageEnv(Snapshot, gym.Env):
         errors = self.worlds.finish()
         poses = {o.name: np.array(o.pose) for o in self.scene.objects}
         model = self.scene.object(self.goal.object).model
-        return make_outcome(errors, 0, self.goal, model, poses, self._grasp_failure, steps)
+        events = happened(self.worlds.trace(0))
+        reason = sentence(events) or self._grasp_failure
+        return make_outcome(errors, 0, self.goal, model, poses, reason, steps, events, grasped=not self._grasp_failure)
 
     def move(self, name: str, pose: np.ndarray) -> None:
         """Put the movable object of this name at a pose (7,), base frame, as a person would.

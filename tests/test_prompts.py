@@ -201,9 +201,7 @@ def test_a_world_without_a_side_camera_says_so(seen):
 def test_history_does_not_tell_where_the_annotation_wants_things():
     outcome = Outcome(False, False, 0.01, 0.0, 0.0, 0.0, 0.12, "the keypoints are 12.0 cm off the annotated target")
     assert (
-        Turn(MARKED, "a.png", "one", outcome)
-        .outcome_text()
-        .startswith("This stage succeeded: its keypoints are 1.0 cm")
+        Turn(MARKED, "a.png", "one", outcome).outcome_text().startswith("This stage succeeded: its keypoints are 1 cm")
     )
 
 

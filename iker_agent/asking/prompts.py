@@ -22,6 +22,8 @@ from iker_agent.program.signatures import signature_named
 from iker_agent.prompt_kinds import PROMPTS, PromptKind, PromptSettings
 from iker_agent.seeing.look import SIDE_IMAGE, Look
 from iker_agent.vlm.types import Message, Part, Request
+from iker_envs.judging.directions import centimetres
+from iker_envs.judging.sentences import is_near_miss, sentence, side_effects
 from iker_envs.measure import reached
 from iker_envs.scene import Outcome, Scene, position_and_angles
 
@@ -50,11 +52,13 @@ class Turn:
         """One sentence on how the stage ended."""
         if self.outcome is None:
             return f"This stage was not carried out: {self.note}."
+        events = self.outcome.happened
         if reached(self.outcome):  # where the annotation wants it is not for the model to know
-            return (
-                f"This stage succeeded: its keypoints are {100 * self.outcome.goal_error_m:.1f} cm from their targets."
-            )
-        return f"This stage failed: {self.outcome.reason}."
+            effects = side_effects(events)
+            near = f"its keypoints are {centimetres(self.outcome.goal_error_m)} from their targets"
+            return f"This stage succeeded: {near}{f', but {effects}' if effects else ''}."
+        verdict = "missed narrowly" if is_near_miss(events) else "failed"
+        return f"This stage {verdict}: {sentence(events) or self.outcome.reason}."
 
 
 def build_request(
