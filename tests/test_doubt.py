@@ -1,4 +1,4 @@
-"""A program's "done" is a claim: conditions judge it, the model hears once what is not fulfilled, and the run goes on."""
+"""A program's "done" is a claim: conditions judge it, the model hears what is not fulfilled, and the run goes on."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def test_a_wrong_done_is_told_what_is_not_fulfilled_and_the_run_goes_on(tmp_path
 def test_a_done_that_stays_wrong_ends_the_run_as_not_done(tmp_path, programs, settings, asked, wrong, reason):
     record, requests, _ = run(tmp_path, *programs, settings=settings)
     assert (record["success"], record["claimed"], record["wrong_done"]) == (False, True, wrong)
-    assert len(requests) == asked and record["reason"] == reason
+    assert len(requests) == asked and record["reason"].startswith(reason) and bool(record["reason"]) == bool(reason)
     assert "the centres of left_shoe and right_shoe are" in record["unmet"][0]
     assert "The program said done, but it is not. Not fulfilled:" in (tmp_path / "report.html").read_text()
 
@@ -124,7 +124,7 @@ def test_success_of_ones_own_judges_an_instruction_of_ones_own(tmp_path, success
 
 FILES = {
     "on(left_shoe, table)\n": "on(left_shoe, table)",
-    "# where it may lie\non(left_shoe, table)\n  and upright(left_shoe)\n": "on(left_shoe, table) and upright(left_shoe)",
+    "# where\non(left_shoe, table)\n  and upright(left_shoe)\n": "on(left_shoe, table) and upright(left_shoe)",
     "- on(left_shoe, table)\n- upright(left_shoe)\n": "(on(left_shoe, table)) and (upright(left_shoe))",
     "success:\n- on(left_shoe, table)\n": "on(left_shoe, table)",
 }
@@ -174,9 +174,8 @@ def test_a_file_that_holds_no_conditions_is_named(tmp_path, monkeypatch, capsys)
 
 
 def test_the_screen_says_that_the_program_says_done_and_the_command_ends_well(tmp_path, monkeypatch, capsys):
-    (tmp_path / "vlm").mkdir()
-    code, said = iker(
-        monkeypatch, capsys, "run", "--task", "shoe_push", "--learner", "waypoint", "run.video=false",
-        "--instruction", OWN, "--out", str(tmp_path / "run"), "run.max_stages=3",
-    )  # fmt: skip
+    run(tmp_path / "before", DONE, instruction=OWN)
+    cassette = ("--vlm", "replay", "--cassette", str(tmp_path / "before"), "--learner", "waypoint")
+    own = ("--task", "shoe_push", "--instruction", OWN, "--out", str(tmp_path / "run"))
+    code, said = iker(monkeypatch, capsys, "run", *own, *cassette, "run.video=false")
     assert code == 0 and "the program says done" in said and "task done" not in said
