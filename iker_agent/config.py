@@ -45,11 +45,15 @@ class RunSettings:
     outcomes_in_history: bool = True  # a model is told how earlier stages ended
     warm_start: bool = True  # a stage may start from an earlier policy of the run
     video: bool = True  # leave rollout.mp4
+    act_above: float = 0.5  # success in copies of the scene below which nothing moves and the model is told; 0: act
+    max_copies: int = 64  # in which a doubtful stage is tried before it is carried out; clear cases take 16
+    regrasps: int = 2  # a missed grasp is tried again so often, from a fresh look and without learning anew
 
     def __post_init__(self) -> None:
         check_choice("run.contract", self.contract, CONTRACTS)
-        check_range(self, "retries repairs doubts", 0, section="run.")
-        check_range(self, "max_stages", 1, section="run.")
+        check_range(self, "retries repairs doubts regrasps", 0, section="run.")
+        check_range(self, "max_stages max_copies", 1, section="run.")
+        check_range(self, "act_above", 0, 1, section="run.")
 
 
 @dataclass(frozen=True)
@@ -90,7 +94,7 @@ class RunConfig:
     seed: int = 0  # of world, noise and learning
     world: str = "sim"  # where it acts: sim, a simulation of its own
     learner: str = "ppo"  # or waypoint, a fixed rule
-    vlm: str = "annotated"  # who writes the programs: annotated (humans), openai, replay
+    vlm: str = "annotated"  # who writes the programs: annotated (humans), openai, replay, files
     prompt: str = "auto"  # a name in cfg/prompts or a path; auto: multi_stage, or poses under that contract
     disturb: str = ""  # a scripted disturbance of cfg/disturbances
     randomisation: str = "on"  # of the training copies: on, off or a file

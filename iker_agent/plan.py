@@ -11,9 +11,11 @@ from pathlib import Path
 
 from iker_agent.config import RunConfig
 from iker_agent.disturb import Disturbance, load_disturbance
+from iker_agent.learning.forecast import ForecastSettings
 from iker_envs.documents import read_document, shown
 from iker_envs.judging.conditions import CONDITIONS
 from iker_envs.judging.expression import Criterion, Verdict, parse
+from iker_envs.randomisation import as_randomisation
 from iker_envs.scene import Scene
 from iker_envs.task import Task, load_task
 from iker_envs.task_file import joined
@@ -92,6 +94,19 @@ def _success_text(given: str) -> str:
         return joined(content)
     except ValueError as error:
         raise ValueError(f"{shown(given)}: {error}") from None
+
+
+def forecast_settings(plan: Plan) -> ForecastSettings:
+    """How a stage of the plan is tried in copies: as it would be carried out and counted."""
+    config = plan.config
+    return ForecastSettings(
+        act_above=config.run.act_above,
+        max_copies=config.run.max_copies,
+        noise=config.perception.noise,
+        randomisation=as_randomisation(config.randomisation),
+        episode_s=plan.task.episode_s,
+        strict=config.run.strict,
+    )
 
 
 def _disturbed(config: RunConfig) -> tuple[Disturbance, Task]:

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from iker_agent.backends import make_vlm, told
-from iker_agent.commands.terminal import make_console, show_table
+from iker_agent.commands.terminal import make_console, notes, show_table
 from iker_agent.config import RunConfig
 from iker_agent.experiments.vlm_bench import BenchRow, Summary, bench, results, summarise
 from iker_agent.learning.evaluate import wilson
@@ -27,7 +27,7 @@ def bench_vlm(config: RunConfig, names: Sequence[str], contract: str, samples: i
         raise ValueError(f"samples is at least 1, not {samples}")
     tasks = [load_task(name) for name in names or task_names()]
     vlm = make_vlm(config, tasks[0])  # wrong settings leave no folder behind
-    with claimed_folder(out, "bench_vlm") as folder:
+    with claimed_folder(out, "bench_vlm") as folder, notes(make_console(stderr=True)):
         return _asked(tasks, CONTRACTS if contract == "both" else (contract,), samples, config, folder, told(vlm))
 
 

@@ -19,7 +19,7 @@ import numpy as np
 
 from iker_agent.asking.ask import AcceptedProgram, NoAnswer, Requirements, ask
 from iker_agent.asking.prompts import Turn, build_request
-from iker_agent.backends import make_vlm, recorded
+from iker_agent.backends import asking, make_vlm, recorded
 from iker_agent.config import RunConfig
 from iker_agent.experiments.scoring import NEAR_M, NEAR_RAD, score_done, score_goal
 from iker_agent.learning.evaluate import wilson
@@ -27,6 +27,7 @@ from iker_agent.prompt_kinds import prompt_kind
 from iker_agent.records.run_folder import Folder
 from iker_agent.seeing.look import see
 from iker_agent.vlm.budget import Budget
+from iker_agent.vlm.types import VLM
 from iker_envs.pictures.still import still_view
 from iker_envs.scene import Scene
 from iker_envs.spec import Spec
@@ -70,7 +71,14 @@ class Summary:
 
 def bench(tasks: Sequence[Task], contracts: Sequence[str], samples: int, config: RunConfig, folder: Folder):
     """Yield a BenchRow per question; everything that was asked and answered is left in the folder."""
-    shared = None if config.vlm == "annotated" else Budget(make_vlm(config, tasks[0]), config.ask)
+    if config.vlm == "annotated":
+        yield from _rows(tasks, contracts, samples, config, folder, None)
+        return
+    with asking(make_vlm(config, tasks[0])) as inner:
+        yield from _rows(tasks, contracts, samples, config, folder, Budget(inner, config.ask))
+
+
+def _rows(tasks, contracts, samples: int, config: RunConfig, folder: Folder, shared: VLM | None) -> Iterator[BenchRow]:
     for contract in contracts:
         for task in tasks:
             for configuration in range(len(task.configurations)):

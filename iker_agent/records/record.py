@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import Any
 
 from iker_agent.learning.curve import draw_curve
+from iker_agent.learning.forecast import Forecast
 from iker_agent.learning.policy import Policy
 from iker_agent.learning.progress import TrainingRow, write_metrics
 from iker_agent.learning.provenance import versions
@@ -53,6 +54,8 @@ class StageRecord:
     env_steps: int = 0
     seconds: float = 0.0
     learning_seconds: float = 0.0
+    deciding_seconds: float = 0.0  # trying grasps and the stage in copies, beside learning
+    forecast: Forecast | None = None  # what happened in copies before it was carried out, or was not
     outcome: Outcome | None = None
     failed: Failure | None = None
     problem: str = ""  # why there is no outcome
@@ -154,6 +157,8 @@ def _stage_record(stage: StageRecord) -> dict[str, Any]:
         "env_steps": stage.env_steps,
         "seconds": round(stage.seconds, 2),
         "learning_seconds": round(stage.learning_seconds, 2),
+        "deciding_seconds": round(stage.deciding_seconds, 2),
+        "forecast": stage.forecast.to_dict() if stage.forecast else None,
         "success": bool(stage.outcome and stage.outcome.success),
         "success_strict": bool(stage.outcome and stage.outcome.success_strict),
         "goal_error_m": stage.outcome.goal_error_m if stage.outcome else None,
@@ -191,6 +196,12 @@ def final_outcome(found: Whereabouts, result: RunResult) -> dict[str, Any]:
         if o.movable
     }
     return {"success": result.success, "judged_by": found.judged_by, **tops, "objects": ends}
+
+
+def set_policy_aside(folder: Folder) -> None:
+    """Keep the policy of a goal that will not be carried out as refused_N.safetensors, so that a replay has it."""
+    number = len(list(folder.path.glob("refused_*.safetensors"))) + 1
+    (folder.path / "policy.safetensors").replace(folder.path / f"refused_{number}.safetensors")
 
 
 def save_policy_files(folder: Folder, policy: Policy, rows: Sequence[TrainingRow]) -> None:
