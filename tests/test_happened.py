@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -316,6 +317,11 @@ def estimated(trace: Trace) -> Trace:
 
 def test_every_kind_is_produced_here():
     assert {kind for case in CASES.values() for kind in case.kinds} == set(EventKind)
+
+
+def test_the_guide_shows_every_kind():
+    guide = (Path(__file__).parents[1] / "docs/vlm.md").read_text(encoding="utf-8")
+    assert [kind for kind in EventKind if f"| `{kind}` |" not in guide] == []
 
 
 def test_an_outcome_with_events_survives_json(world):
