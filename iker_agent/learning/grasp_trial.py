@@ -24,12 +24,13 @@ _NUM_COPIES = 12  # of each
 _APART_M = 0.012  # grasps that differ by less, and by less than
 _APART_RAD = 0.3  # this, are one grasp
 _HOPELESS = 1 / 3  # share of the copies: below it a grasp is not worth a try
-_SCORE_WEIGHT = 0.1  # of a proposal's score: less than one copy, so that it decides among equals
+_CLEARLY = 0.25  # of the copies: grasps that differ by less are in the order of the proposals, which policies know
 
 
 @dataclass(frozen=True)
 class TriedGrasps:
-    """Grasps in the base frame, most robust first, each with the share of its copies in which it was good.
+    """Grasps in the base frame, most robust first, each with the share of its copies in which it was good; as good ones are in
+    the order of the proposals.
 
     `hopeless` is one clause that says why not even the first one is worth a try; empty when it is.
     """
@@ -57,8 +58,8 @@ def try_grasps(
     finally:
         copies.close()
     good = (held & alone).reshape(_NUM_COPIES, len(chosen)).mean(axis=0)
-    worth = good + _SCORE_WEIGHT * np.array([grasp.score for grasp in chosen])
-    order = np.argsort(-worth, kind="stable")
+    worse = np.floor((good.max() - good) / _CLEARLY)  # 0: as good as the best one, as far as so few copies tell
+    order = np.lexsort((np.arange(len(chosen)), worse))
     hopeless = ""
     if good.max() < _HOPELESS:
         why = "the hand seldom lifts it" if held.mean() < _HOPELESS else "what stands beside it is pushed away"

@@ -2,7 +2,8 @@
 
     learn(scene, goal, init)  ->  candidates tried as they are  ->  Training  ->  Learned(NetworkPolicy, rows)
 
-An earlier policy of the run, or one that is shipped for the family of the stage, is tried before anything is trained.
+An earlier policy of the run, one that is shipped for the family of the stage, and the waypoint rule are tried before
+anything is trained, in the copies in which the stage is rehearsed.
 """
 
 from __future__ import annotations
@@ -11,10 +12,11 @@ import time
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import numpy as np
 import torch
 
 from iker_agent.learning.evaluate import strict_success
-from iker_agent.learning.forecast import ForecastSettings, foresee
+from iker_agent.learning.forecast import Forecast, ForecastSettings, foresee
 from iker_agent.learning.learner import Learned, Report
 from iker_agent.learning.network import NetworkPolicy
 from iker_agent.learning.policy import Policy
@@ -24,6 +26,7 @@ from iker_agent.learning.sequential import SequentialTest
 from iker_agent.learning.shipped import shipped_for
 from iker_agent.learning.training import Judge, Training, goal_header
 from iker_agent.learning.training_worlds import make_worlds
+from iker_agent.learning.waypoint import WaypointLearner
 from iker_envs.planning.grasps import propose_grasps
 from iker_envs.scene import Goal, Grasp, Scene
 
@@ -53,28 +56,47 @@ class PPOLearner:
     ) -> Learned:
         """Train until strict success is good enough or the budget ends; see `learner.Learner`.
 
-        `init` and the shipped policy are tried before anything is trained. An `init` that is no network is left out.
+        `init`, the shipped policy and the fixed rule are tried before anything is trained; an `init` that is no network
+        is left out. The rule is also what there is where a training ends without a better policy.
         """
         torch.set_num_threads(1)  # two busy pools of threads on few cores slow each other down several times
         ready = [init, shipped_for(scene, goal)] if self.config.warm_start else [init]
-        candidates = [policy for policy in ready if isinstance(policy, NetworkPolicy)]
-        grasps = _grasps(scene, goal, grasp)
-        tried = _Tried(self, scene, goal, grasps, seed, report)
-        for candidate in candidates:
+        networks = [policy for policy in ready if isinstance(policy, NetworkPolicy)]
+        tried = _Tried(self, scene, goal, _grasps(scene, goal, grasp), seed, report)
+        for candidate in (*networks, *(_rule(scene, goal) if self.config.warm_start else ())):
             if tried.will_do(candidate):
                 return tried.learned(candidate)
-        best = max(zip(tried.rates, candidates, strict=True), key=lambda pair: pair[0])[1] if candidates else None
-        rewards = _WARM_REWARDS if candidates else {}
-        make = {"num_threads": self.config.num_threads, "rewards": rewards, "scene": scene, "goal": goal}
-        make |= {"randomisation": self.randomisation}
+        rates = tried.rates[: len(networks)]
+        start = networks[int(np.argmax(rates))] if networks else None
+        training = self._train(scene, goal, start, seed, report)
+        rows = (*tried.rows, *training.progress.rows)
+        best = max(tried.rates[len(networks) :], default=0.0)
+        if not training.good and best > 0.0 and best > tried.rate(training.policy):
+            return Learned(tried.policies[-1], rows, tried.forecasts[len(networks)])
+        return Learned(training.policy, rows)
+
+    def _train(
+        self, scene: Scene, goal: Goal, start: NetworkPolicy | None, seed: int, report: Report | None
+    ) -> Training:
+        """A training from a policy or from scratch, at its end."""
+        make = {"num_threads": self.config.num_threads, "rewards": _WARM_REWARDS if start else {}}
+        make |= {"scene": scene, "goal": goal, "randomisation": self.randomisation}
         env = make_worlds(self.config.num_envs, random_first_age=True, **make)
         try:
             judge = fresh_copies(self.config.eval_envs, make)
-            training = Training(env, self.config, judge, seed=seed, report=report, start=best)
-            policy = training.run()
-            return Learned(policy, (*tried.rows, *training.progress.rows))
+            training = Training(env, self.config, judge, seed=seed, report=report, start=start)
+            training.run()
+            return training
         finally:
             env.close()
+
+
+def _rule(scene: Scene, goal: Goal) -> tuple[Policy, ...]:
+    """The fixed rule, where there is one for the goal: it costs nothing to see whether it will do."""
+    try:
+        return (WaypointLearner().learn(scene, goal).policy,)
+    except ValueError:
+        return ()
 
 
 class _Tried:
@@ -97,25 +119,33 @@ class _Tried:
         self.rates: list[float] = []
         self._began_s = time.monotonic()
         settings = replace(learner.copies, strict=True)
+        self.policies: list[Policy] = []
+        self.forecasts: list[Forecast] = []
         self._foresee = lambda policy: foresee(scene, goal, policy, settings, grasps, seed, of_policy=self.test)
 
-    def will_do(self, policy: NetworkPolicy) -> bool:
+    def will_do(self, policy: Policy) -> bool:
         """Is it good enough as it is? Copies in which the hand missed the object are not held against it."""
-        self.forecast = self._foresee(policy)
-        num_tried = self.forecast.num_copies - self.forecast.num_missed
-        self.rates.append(self.forecast.policy_rate)
+        forecast = self._foresee(policy)
+        self.policies.append(policy)
+        self.forecasts.append(forecast)
+        self.rates.append(forecast.policy_rate)
         row = replace(TrainingRow.unknown(), seconds=time.monotonic() - self._began_s, eval_strict=self.rates[-1])
         self.rows.append(row)
         if self.report:
             self.report(row)
-        verdict = self.test.verdict(self.forecast.num_success, num_tried)
+        verdict = self.test.verdict(forecast.num_success, forecast.num_copies - forecast.num_missed)
         return self.rates[-1] >= self.test.target if verdict is None else verdict
 
-    def learned(self, policy: NetworkPolicy) -> Learned:
+    def rate(self, policy: Policy) -> float:
+        """The success of a policy that was trained, in the same copies."""
+        return self._foresee(policy).policy_rate
+
+    def learned(self, policy: Policy) -> Learned:
         """What was learned when the policy tried last will do."""
-        found = {"success_strict": self.rates[-1], "good_enough": True, "seconds": round(self.rows[-1].seconds, 1)}
-        ready = NetworkPolicy(policy.network, policy.normaliser, {**self.header, **found})
-        return Learned(ready, tuple(self.rows), self.forecast)
+        if isinstance(policy, NetworkPolicy):
+            found = {"success_strict": self.rates[-1], "good_enough": True, "seconds": round(self.rows[-1].seconds, 1)}
+            policy = NetworkPolicy(policy.network, policy.normaliser, {**self.header, **found})
+        return Learned(policy, tuple(self.rows), self.forecasts[-1])
 
 
 def _grasps(scene: Scene, goal: Goal, grasp: Grasp | None) -> tuple[Grasp, ...]:

@@ -45,7 +45,12 @@ class WaypointPolicy:
         """The policy that `save` wrote; ValueError names a field of the header that is missing or wrong."""
         if "parameters" not in header:
             raise ValueError("the field 'parameters' is missing")
-        later = ("third_half_m", "lean_rad")  # files written before these were known hold low, wide objects
+        later = (
+            "third_half_m",
+            "lean_rad",
+            "steady_half_m",
+            "around",
+        )  # files written before these were known hold low, wide objects
         values = stored_fields(WaypointParameters, header["parameters"], "parameters.", optional=later)
         for name, value in values.items():
             if not np.isfinite(value):
