@@ -22,6 +22,7 @@ from iker_envs.perception.support import on_its_support
 from iker_envs.perception.trust import Finding, Leads
 from iker_envs.planning.collision import object_boxes
 
+_CONTACT_COUNTS = 0.05  # of the depth score: what stands on something does so exactly
 _SAME_M = 0.05  # a pose nearer to the last one than this shows the same thing
 
 
@@ -96,9 +97,11 @@ def _exchange_lead(sight: Sight, found: Mapping[str, np.ndarray], one: str, othe
 
 
 def _rest(sight: Sight, found: dict[str, np.ndarray]) -> None:
-    """Put every object onto what is under it, the lowest first."""
+    """Put every object onto what is under it, the lowest first, unless the pictures speak against it."""
     boxes = sight.furniture
     for name in sorted(found, key=lambda n: float(found[n][2, 3])):
         model = sight.scene.object(name).model
-        found[name] = on_its_support(found[name], model, boxes)
+        poses = np.stack([found[name], on_its_support(found[name], model, boxes)])
+        scores = agreement(sight.models[name], poses, sight.shots).depth_score()
+        found[name] = poses[int(scores[1] > scores[0] - _CONTACT_COUNTS)]
         boxes[name] = object_boxes(model, pose_of(found[name]))

@@ -21,8 +21,8 @@ from iker_envs.perception.shots import Shot
 from iker_envs.perception.surfaces import SurfaceModel
 
 _SAME_SIZE_M = 0.006
-_DEPTH_APART = 0.06  # a rival whose depth score is lower by more is none
-_RESIDUAL_APART_M = 0.0006  # nor one whose surface lies further off by more
+_DEPTH_APART = 0.15  # a rival whose depth score is lower by more is none
+_RESIDUAL_APART_M = 0.0010  # nor one whose surface lies further off by more
 
 
 def _quarter_turns() -> np.ndarray:
