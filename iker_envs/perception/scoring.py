@@ -144,13 +144,14 @@ def _pattern(model: SurfaceModel, matrix: np.ndarray, shot: Shot) -> np.ndarray:
     is_seen = is_facing[0] & (measured > 0) & (np.abs(measured - depth[0]) < margin)
     painted = model.colours[is_seen]
     light = _light(shot.rgb[row[0], column[0]][is_seen], painted, model.normals[is_seen])
+    expected = painted * np.exp(np.clip(light, -3.0, 3.0))[:, None]
     height, width = shot.depth.shape
     best = np.full(len(painted), np.inf)
     for down, right in _NEXT_PX:
         pixels = np.clip(row[0, is_seen] + down, 0, height - 1), np.clip(column[0, is_seen] + right, 0, width - 1)
         seen = shot.rgb[pixels]
         brightness = np.abs(_log_brightness(seen) - _log_brightness(painted) - light)
-        shares = np.abs(_shares(seen) - _shares(painted)).sum(axis=1)
+        shares = np.abs(_shares(seen) - _shares(expected)).sum(axis=1)
         best = np.minimum(best, np.minimum(1.0, 2 * shares) + 0.5 * np.minimum(1.0, brightness))
     return best
 

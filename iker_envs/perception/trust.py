@@ -32,7 +32,7 @@ class TrustLimits:
     one_camera_fraction: float = 0.5  # at least, where a single camera sees the object
     through_fraction: float = 0.35  # at most, in every camera: of what should be seen, what is not there
     look_difference: float = 0.40  # at most: mean difference of colours, lighting aside
-    turn_lead: float = 1.5  # at least, in standard errors: over the same pose turned, by colours
+    turn_lead: float = 2.0  # at least, in standard errors: over the same pose turned, by colours
     mirror_lead_m: float = 0.00008  # at least: over the mirror image, by shape
     twin_lead: float = 2.0  # at least, in standard errors: over a twin, by colours
 
