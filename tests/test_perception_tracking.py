@@ -18,7 +18,7 @@ from iker_envs.scene import HOME_GRIPPER_QUATERNION, Image, ObjectModel
 
 SHOE = scene_of(shoe("left_shoe", "left", LEFT))
 MODEL = SHOE.object("left_shoe").model
-TICKS = 20
+TICKS = 16
 
 
 def keypoint_error_m(model: ObjectModel, tracked: Tracked, truth: np.ndarray) -> float:
@@ -51,13 +51,13 @@ def test_a_shoe_is_followed_while_a_hand_pushes_it():
             tracked = tracker.update(sensor.pictures(images), GripperPose(observation[:7].astype(float)))
             assert tracked.trusted and tracked.age_s == 0 and not tracked.why
             errors.append(keypoint_error_m(model, tracked, now.object(goal.object).pose))
-    assert np.linalg.norm(env.scene.object(goal.object).pose[:3] - start[:3]) > 0.03, "it was pushed"
+    assert np.linalg.norm(env.scene.object(goal.object).pose[:3] - start[:3]) > 0.02, "it was pushed"
     assert np.percentile(errors, 95) < 0.010 and np.median(errors) < 0.006
     env.close()
 
 
 def test_what_the_hand_holds_moves_with_it_unseen_for_a_second():
-    hand = np.array([*[*LEFT[:3], 0, 0, 0.06], *HOME_GRIPPER_QUATERNION])
+    hand = np.concatenate([LEFT[:3] + np.array([0, 0, 0.06]), HOME_GRIPPER_QUATERNION])
     tracker = ModelTracker(MODEL, (), LEFT)
     images = seen(SHOE).cameras
     assert tracker.update(images, GripperPose(hand, 0.06, holds=True)).trusted
@@ -65,7 +65,7 @@ def test_what_the_hand_holds_moves_with_it_unseen_for_a_second():
     for tick in range(1, 13):
         moved = hand + np.array([0.01 * tick, 0, 0.02 * tick, 0, 0, 0, 0])
         tracked = tracker.update(blind(images), GripperPose(moved, 0.06, holds=True))
-        np.testing.assert_allclose(tracked.pose[:3], [*start[:3], 0.01 * tick, 0, 0.02 * tick], atol=1e-9)
+        np.testing.assert_allclose(tracked.pose[:3], start[:3] + (moved - hand)[:3], atol=1e-9)
         assert np.isclose(tracked.age_s, 0.1 * tick)
         assert tracked.trusted == (tick <= 10) and bool(tracked.why) == (tick > 10)
 
