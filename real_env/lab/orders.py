@@ -54,7 +54,7 @@ class Orders:
         }
 
     def scene(self) -> dict[str, Any]:
-        """The scene as it was arranged (`iker_envs.scene.Scene` as a dictionary), and by which seed and configuration."""
+        """The scene as it was arranged (an `iker_envs.scene.Scene` as a dictionary), its seed and configuration."""
         arrangement = self._lab.world.arrangement
         return {
             "task": self._lab.task.name,
