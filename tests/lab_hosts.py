@@ -50,4 +50,4 @@ def make_ready(arm, mode: int = 0) -> None:
     arm.motion_enable(True)
     assert arm.set_mode(mode) == 0
     assert arm.set_state(0) == 0
-    assert wait_for(lambda: arm.get_state() == (0, 2) and arm.mode == mode)
+    assert wait_for(lambda: arm.get_state() == (0, 2) and arm.mode == mode and arm.error_code == 0)
