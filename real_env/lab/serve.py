@@ -43,8 +43,8 @@ async def _main(settings: LabSettings, out: Path | None, as_card: bool) -> int |
         loop.add_signal_handler(number, stop, number)
     token = secrets.token_hex(16)
     control = Control(Orders(lab).table(), token)
-    await lab.start()
     try:
+        await lab.start()
         await control.start(lab.link.host)
         _announce(card(lab, control, token), out, as_card)
         if as_card:
@@ -79,6 +79,7 @@ def card(lab: Lab, control: Control, token: str) -> dict[str, Any]:
         "control_port": control.port,
         "token": token,
         "clock": lab.clock.factor,
+        "cameras": {} if lab.cameras is None else lab.cameras.cards,
     }
 
 
