@@ -191,10 +191,10 @@ def test_what_is_out_of_reach_is_an_error_not_a_move(arm):
 
 
 def test_leaving_the_fence_is_error_35(arm):
-    assert arm.set_reduced_tcp_boundary([700, -700, 700, -700, 700, 100]) == 0
+    assert arm.set_reduced_tcp_boundary([700, -700, 700, -700, 700, 320]) == 0
     arm.set_fense_mode(True)
     arm.set_state(0)
-    arm.set_position(z=50, roll=180, pitch=0, yaw=0, speed=800, mvacc=5000, wait=True)
+    arm.set_position(z=250, roll=180, pitch=0, yaw=0, speed=800, mvacc=5000, wait=True)
     assert arm.get_err_warn_code() == (0, [35, 0])
     arm.set_fense_mode(False)
 
