@@ -16,6 +16,7 @@ from real_env.lab import free_arm
 from real_env.lab.box import ControlBox
 from real_env.lab.camera_process import CameraProcess
 from real_env.lab.clock import LabClock, check_factor
+from real_env.lab.codes import Fault
 from real_env.lab.free_arm import FreeArm
 from real_env.lab.link import Link
 from real_env.lab.world import START_ANGLES_RAD, Arrangement, LabWorld, arrange
@@ -56,13 +57,17 @@ class Lab:
         self.cameras: CameraProcess | None = None
         self._wants_cameras = settings.cameras and self._world is not None
         self.stopping = asyncio.Event()
+        self.collided_with: tuple[str, ...] = ()  # what the arm touched at its last collision
         self.peak_nm = 0.0  # of the external torque on any joint since somebody asked
         self.link = Link(self.box, self.clock)
         self._later: set[asyncio.Task] = set()
         self._error: BaseException | None = None
 
     def _tick(self) -> None:
+        before = self.box.error
         self.box.tick()
+        if self.box.error == Fault.COLLISION != before:
+            self.collided_with = self.place.contacts()
         self.peak_nm = max(self.peak_nm, float(abs(self.box.reading.external_nm).max()))
 
     @property
