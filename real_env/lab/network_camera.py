@@ -51,6 +51,7 @@ class NetworkCamera:
         self._num_readers = dict.fromkeys(self._streams, 0)
         self._lock = threading.Lock()  # callbacks come on the library's threads
         self._exposure = _EXPOSURE
+        self.rate_hz = _RATES[0]  # that a host has asked for
         self.gain = 1.0  # of the lab's light on this camera
         self._light = 1.0  # by which the encoded picture is brighter than the taken one
         self._picture: tuple[np.ndarray, np.ndarray] | None = None
@@ -70,7 +71,7 @@ class NetworkCamera:
         same.rotation = tuple(map(float, np.eye(3).ravel()))
         same.translation = (0.0, 0.0, 0.0)
         self._server.on_set_option(self._set_option)
-        self._server.on_control(lambda server, control_id, control, answer: True)  # streams may be opened and closed
+        self._server.on_control(self._control)
         places = {(DEPTH, COLOUR): same, (COLOUR, DEPTH): same}
         self._server.init(list(self._streams.values()), [], places)
 
@@ -86,6 +87,13 @@ class NetworkCamera:
     def _note_readers(self, stream: Any, count: int) -> None:
         with self._lock:
             self._num_readers[stream.name()] = count
+
+    def _control(self, server: Any, control_id: str, control: dict[str, Any], answer: Any) -> bool:
+        """Streams may be opened, at one of the offered rates, and closed."""
+        if control_id == "open-streams":
+            rates = [int(profile[0]) for profile in control.get("stream-profiles", {}).values()]
+            self.rate_hz = max(rates, default=self.rate_hz)
+        return True
 
     def _set_option(self, stream: Any, option: Any, value: Any) -> None:
         if option.get_name() == "Exposure":
