@@ -1,12 +1,17 @@
 """The lab's world and control box without wire and clock: objects, physics drawn once, torque, collisions, brakes."""
 
+import struct
+
 import numpy as np
 import pytest
 
+from iker_envs.geometry import rotation_matrix
+from iker_envs.planning.grasps import propose_grasps
 from iker_envs.task import load_task, task_names
 from real_env import kinematics
 from real_env.lab.box import COLLISION_NM, ControlBox
 from real_env.lab.free_arm import FreeArm
+from real_env.lab.gripper import ENABLE, SPEED, TARGET
 from real_env.lab.modes import TICK_S
 from real_env.lab.moves import JointMove, Limits, LineMove
 from real_env.lab.world import START_ANGLES_RAD, Diverged, LabWorld, arrange
@@ -108,6 +113,40 @@ def test_without_power_the_brakes_hold(world):
     assert box.enabled == 0
     run(box, 1.0)
     np.testing.assert_allclose(box.reading.angles_rad, START_ANGLES_RAD, atol=1e-3)
+
+
+def _flange(tool_pose):
+    """The flange's pose (4, 4) of a tool centre's pose (7,)."""
+    back = kinematics.matrix(np.array([0, 0, -TOOL_M]), np.eye(3))
+    return kinematics.matrix(np.array(tool_pose[:3]), rotation_matrix(np.array(tool_pose[3:]))) @ back
+
+
+def test_what_the_hand_closes_on_comes_up_with_it(task):
+    arrangement = arrange(task, 0, 0)
+    world = LabWorld(arrangement)
+    box = ready(world)
+    run(box, 0.3)
+    here = arrangement.scene.with_poses({n: np.array(v["pose"]) for n, v in world.truth().items()})
+    grasp = propose_grasps(here, "left_shoe").grasps[0].tcp_pose
+    above = grasp + np.array([0, 0, 0.15, 0, 0, 0, 0])
+    for register, value in ((ENABLE, 1), (SPEED, 5000)):
+        box.gripper.request(struct.pack(">BBHHBH", 8, 0x10, register, 1, 2, value))
+
+    def go(pose, pulses):
+        box.gripper.request(struct.pack(">BBHHBi", 8, 0x10, TARGET, 2, 4, pulses))
+        run(box, 1.5)
+        box.move(LineMove(_flange(pose), Limits.line(0.15, 1.0), lambda ending: None))
+        run(box, 3.0)
+        assert box.error == 0
+
+    go(above, 850)
+    go(grasp, 850)
+    assert box.gripper.status == 0
+    height = world.truth()["left_shoe"]["pose"][2]
+    go(above, 0)
+    assert box.gripper.status == 2  # something is between the fingers
+    assert box.gripper.pulses > 100
+    assert world.truth()["left_shoe"]["pose"][2] > height + 0.1
 
 
 def test_the_tool_centre_is_where_the_box_was_told(world):
