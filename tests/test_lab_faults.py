@@ -300,11 +300,6 @@ def test_a_bare_arm_has_room_for_the_zero_pose():
             lab.order("reset", seed=1)
 
 
-def test_an_unknown_task_is_refused_in_one_sentence():
-    with pytest.raises(LabError, match="no_such_task"):
-        LabProcess("no_such_task", cameras=False)
-
-
 def test_a_clock_that_cannot_be_kept_is_refused():
     with pytest.raises(ValueError, match=r"0\.05 to 5"):
         LabSettings("shoe_rack", clock=99)
