@@ -4,7 +4,17 @@ make_estimator(source, noise, rng)  ->  Estimator.estimate(view, models)  ->  {o
 """
 
 from iker_envs.perception.estimator import Estimate, Estimator
+from iker_envs.perception.fusing import FusedEstimate, FusingEstimator
 from iker_envs.perception.making import SOURCES, make_estimator
 from iker_envs.perception.truth import PoseNoise, TruthEstimator
 
-__all__ = ["SOURCES", "Estimate", "Estimator", "PoseNoise", "TruthEstimator", "make_estimator"]
+__all__ = [
+    "SOURCES",
+    "Estimate",
+    "Estimator",
+    "FusedEstimate",
+    "FusingEstimator",
+    "PoseNoise",
+    "TruthEstimator",
+    "make_estimator",
+]
