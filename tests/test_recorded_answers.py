@@ -15,8 +15,16 @@ import numpy as np
 import pytest
 
 from iker_agent.asking.goals import check_goal
+from iker_agent.commands.display import Screen
+from iker_agent.config import make_config
+from iker_agent.loop import run_task
 from iker_agent.program import ProgramResult, extract_program, run_program
+from iker_agent.records.run_folder import Folder
 from iker_agent.seeing.keypoints import Keypoints, marked_points, select_keypoints
+from iker_agent.vlm.errors import ReplayMiss
+from iker_agent.vlm.record import read_calls
+from iker_agent.vlm.replay import Replay
+from iker_agent.vlm.types import Message, Part, Request
 from iker_envs.geometry import fit_rigid, pose_apply, quaternion_from_yaw, quaternion_multiply, rotation_angle
 from iker_envs.measure import keypoint_error
 from iker_envs.scene import Goal, Scene, turned_pose
@@ -33,6 +41,7 @@ OTHERWISE = {
     ("shoe_rack", 0, 1): (0.0, -0.39, False),
     **{("book_stow", index, 1): (0.01, 0.0, True) for index in (0, 3, 5, 8)},
 }
+MENDED = {("shoe_place", 4), ("shoe_place", 5), ("shoe_rack", 0)}
 OUT_OF_REACH = {("shoe_place", 4, 1)}  # as meant; the one such place among them
 NAMES = [f"{r['task']}-{r['configuration']}-{r['stage']}-{r['contract']}" for r in REPLIES]
 every_reply = pytest.mark.parametrize("reply", REPLIES, ids=NAMES)
@@ -98,3 +107,52 @@ def test_a_recorded_answer_is_read_and_run_as_the_model_meant_it(reply, program_
     assert error_m < NEAR_M and np.rad2deg(rotation_angle(found[3:], wanted[3:])) < NEAR_DEG, error_m
     accepted = isinstance(check_goal(result, scene, keypoints), Goal)
     assert accepted == (place(reply) not in OUT_OF_REACH)
+
+
+# The same answers as records that ship
+
+
+@pytest.mark.parametrize(("name", "contract"), [("first_answers", "keypoints"), ("first_answers_poses", "poses")])
+def test_the_shipped_records_hold_these_answers_and_nothing_is_wrong_with_them(name, contract):
+    replay = Replay(name, "instruction")
+    rows = read_calls(replay.folder)
+    assert replay.faults == []
+    assert [row["reply"]["text"] for row in rows] == [r["reply"] for r in REPLIES if r["contract"] == contract]
+    for row in rows:
+        asked = row["settings"]
+        now = load_task(asked["task"]).configuration(asked["configuration"]).instruction
+        is_mended = asked["task"] == "book_stow" or (asked["task"], asked["configuration"]) in MENDED
+        assert (row["instruction"] == now) != is_mended, "where its meaning changed, the sentence that was asked stays"
+
+
+def question(instruction: str) -> Request:
+    return Request((Message("user", (Part(f"Another prompt. {instruction}"),)),), {"instruction": instruction})
+
+
+def test_by_instruction_answers_come_in_order_whatever_the_prompt():
+    sentence = load_task("shoe_rack").configuration(3).instruction
+    replay = Replay("first_answers", "instruction")
+    texts = [replay.complete(question(sentence)).text for _ in range(4)]
+    assert texts == [r["reply"] for r in REPLIES if place(r)[:2] == ("shoe_rack", 3)]
+    with pytest.raises(ReplayMiss, match='has no answer left to "Push the box'):
+        replay.complete(question(sentence))
+    with pytest.raises(ReplayMiss, match=r"it has answers to this instruction \(ask.match=instruction\)"):
+        Replay("first_answers", "text").complete(question(sentence))
+
+
+def test_a_folder_of_ones_own_goes_before_a_shipped_record(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "first_answers").mkdir()
+    for name in ("first_answers", "last_answers"):
+        with pytest.raises(ValueError, match=f"'{name}' holds no record"):
+            Replay(name)
+
+
+def test_a_run_is_answered_from_a_shipped_record(tmp_path):
+    """As of the command line: one stage, one question, one recorded answer."""
+    ask = {"cassette": "first_answers", "match": "instruction"}
+    settings = ["prompt=single_stage", "run.video=false", "run.retries=0"]
+    config = make_config(settings, task="shoe_push", configuration=5, vlm="replay", learner="waypoint", ask=ask)
+    with Screen(config.learn.budget_s) as screen:
+        result = run_task(config, Folder(tmp_path / "run"), screen)
+    assert result.success and result.spent["calls"] == 1
