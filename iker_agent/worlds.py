@@ -5,13 +5,14 @@ make_world(config, task)  ->  World            pose_estimator(config)  ->  Fusin
 
 from __future__ import annotations
 
-from typing import cast
+from typing import Any, cast
 
 import gymnasium as gym
 import numpy as np
 
 import iker_envs
 from iker_agent.config import RunConfig
+from iker_agent.prompt_kinds import PromptSettings
 from iker_envs.perception import FusingEstimator, make_estimator
 from iker_envs.task import Task
 from iker_envs.world import World
@@ -21,11 +22,14 @@ _NOISE_STREAM = 1  # beside the run's seed: the noise of perception has a genera
 
 def make_world(config: RunConfig, task: Task) -> World:
     """The simulated world of a task, by its id where the settings name a registered task; it draws pictures."""
+    options: dict[str, Any] = {"render_mode": "rgb_array"}
+    if config.prompt.size != PromptSettings.size:
+        options["view_size"] = config.prompt.size_px
     ids = {name: id_ for id_, name in iker_envs.TASKS.items()}
     if config.task in ids and not config.disturb:  # a disturbance brings a task of its own
-        env = gym.make(ids[config.task], render_mode="rgb_array")
+        env = gym.make(ids[config.task], **options)
     else:
-        env = gym.make("IKER-Stage-v0", task=task, render_mode="rgb_array")
+        env = gym.make("IKER-Stage-v0", task=task, **options)
     return cast(World, env.unwrapped)  # an id of this package; gymnasium does not say of which class an id is
 
 

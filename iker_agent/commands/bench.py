@@ -68,14 +68,16 @@ def show_summary(console: Console, lines: Sequence[Summary], config: RunConfig) 
     """Print rates of right targets with 95 % Wilson intervals."""
     rows = []
     for line in lines:
-        rates = (_rate(line.first, line.asked), _rate(line.repaired, line.asked))
+        rates = (_rate(line.first, line.asked), _rate(line.repaired, line.asked), _rate(line.near, line.targets))
         rows.append((line.contract, line.task, str(line.asked), *rates))
     who = config.ask.model or config.vlm
-    numbers = ("asked", "first answer", "with repairs")
-    title = f"{who}: targets within 5 cm and 15 degrees of the annotated ones"
+    numbers = ("asked", "first answer", "with repairs", "near annotation")
+    title = f"{who}: answers that fulfil the task; targets within 5 cm and 15 degrees of the annotated ones"
     show_table(console, ("contract", "task", *numbers), rows, title=title, right=numbers)
 
 
 def _rate(right: int, asked: int) -> str:
+    if not asked:
+        return "-"
     low, high = wilson(right, asked)
     return f"{100 * right / asked:.0f} % [{100 * low:.0f}, {100 * high:.0f}]"

@@ -101,6 +101,12 @@ class QueryOptions(ModelOptions, TaskOptions):
 class RunOptions(QueryOptions):
     """What to do, whom to ask, how to learn, and what happens meanwhile."""
 
+    success: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TEXT|FILE", help="When it is done: 'on(left_shoe, rack)', or a file; default: the task's own."
+        ),
+    ] = None
     learner: Annotated[str | None, typer.Option(help="ppo (trains) or waypoint (a fixed rule).")] = None
     disturb: Annotated[
         str | None, typer.Option(help="Something happens: snatch, gap, too_wide or new_instruction.")

@@ -6,13 +6,14 @@ config  ->  look  ->  ask (without repair turns)  ->  Query(folder, prompt, repl
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rich.console import Console
 from rich.markup import escape
 
 from iker_agent.asking.ask import AcceptedProgram, NoAnswer, Requirements, ask
+from iker_agent.asking.limits import standing_of
 from iker_agent.asking.prompts import build_request
 from iker_agent.backends import asking, make_vlm, recorded, told
 from iker_agent.commands.terminal import show_code, show_text
@@ -54,8 +55,9 @@ def _answered(plan: Plan, backend: VLM, folder: Folder) -> Query:
     config = plan.config
     vlm = recorded(config, backend, folder.path / "vlm")
     seen = _look(plan, folder)
-    prompt = prompt_kind(config.prompt, config.run.contract)
-    request = build_request(plan.instruction, seen.marked, seen.keypoints.by_label(), seen.scene, prompt=prompt)
+    prompt = prompt_kind(config.prompt.name, config.run.contract)
+    standing = replace(standing_of(config, number=1, missed=0), repairs=0)
+    request = build_request(plan.instruction, seen, prompt=prompt, shown=config.prompt, standing=standing)
     wanted = Requirements(plan.instruction, config.run.contract, config.goal.project, repairs=0)
     try:
         return Query(folder.path, ask(vlm, request, seen, wanted, folder), told=told(backend))
@@ -69,7 +71,7 @@ def _look(plan: Plan, folder: Folder) -> Look:
     world = make_world(config, plan.task)
     try:
         world.reset(seed=config.seed, options={"configuration": plan.configuration, "look": True})
-        return look(world, pose_estimator(config), folder, config.run.contract)
+        return look(world, pose_estimator(config), folder, config.run.contract, side=config.prompt.side)
     finally:
         world.close()
 

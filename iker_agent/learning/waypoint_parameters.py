@@ -19,6 +19,9 @@ _CLEARANCE_M = 0.03  # between a carried object and what it passes over
 _OVER_TOP_M = 0.07  # of the tool centre above the top of an object that the hand passes over
 _TOPPLES = 1.2  # an object slides while friction x height of the push stays below so many of its half sizes
 _LEAN_RAD = float(np.deg2rad(30.0))  # from 28 degrees on the fingers touch a tall object before the hand does
+_HAND_TOUCH_M = 0.1  # above what a tall object stands on, where the upright hand touches it
+_AROUND_M = 0.25  # a hand that goes round an object needs so much room
+_LEVEL_M = 0.01
 _LEANING_TCP_M = 0.021  # above what the object stands on: the lower edge of leaning fingers is 1.6 cm below
 
 
@@ -32,6 +35,8 @@ class WaypointParameters:
     over_height_m: float  # of the tool centre above the object's centre when the hand passes over it
     third_half_m: float = 0.0  # half length of the object along the axis that has no control keypoints
     lean_rad: float = 0.0  # how far the hand leans back when it pushes, so that it stays clear of a tall object's top
+    steady_half_m: float = 1.0  # faces that are thicker than twice this slide also when the upright hand pushes them
+    around: bool = False  # nothing stands around a tall object: the hand may go round it instead of over it
 
 
 def waypoint_parameters(scene: Scene, goal: Goal) -> WaypointParameters:
@@ -51,7 +56,17 @@ def waypoint_parameters(scene: Scene, goal: Goal) -> WaypointParameters:
         over_height_m=float(half_height + _OVER_TOP_M),
         third_half_m=float(np.min(obj.model.size_m) / 2),
         lean_rad=min(_LEAN_RAD, float(scene.approach_cone_rad)) if leans else 0.0,
+        steady_half_m=float(obj.model.friction * _HAND_TOUCH_M),
+        around=leans and _is_free(scene, goal),
     )
+
+
+def _is_free(scene: Scene, goal: Goal) -> bool:
+    """Does nothing stand around the object's way that is higher than what it stands on?"""
+    obj = scene.object(goal.object)
+    ground_m = lowest_m(object_boxes(obj.model, obj.pose)) + _LEVEL_M
+    near = objects_near_motion(scene, goal, margin_m=_AROUND_M)
+    return not any(highest_m(object_boxes(o.model, o.pose)) > ground_m for o in scene.objects if o.name in near)
 
 
 def topples(model: ObjectModel, pose: np.ndarray, height_m: float) -> bool:

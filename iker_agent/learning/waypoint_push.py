@@ -44,8 +44,11 @@ _SIDE_SHIFT_M = 0.25  # the same for a push to move
 _AWAY_M = 0.02  # so much away from the robot is pushed before anything else
 _AWAY_COSINE = 0.7  # of the angle between such a push and straight forward: within 45 degrees
 _FACE_DONE_M = 0.006  # a face that has been pushed so near is left for the other one
+_FACE_NEARLY_DONE_M = 0.012  # the same while the other one still has
+_MUCH_LEFT_M = 0.03  # so far to go: time is short
 _BESIDE_M = 0.01  # fingers so far inside a face still count as outside it
 _STAY_M = 1.0  # bonus of the face where the fingers are: more than any face can have to go
+_FINISH_M = 3.0  # the same once they are down at pushing height: more than that and the 1 of a push away from the robot
 _PASS_M = 0.02  # between the fingers and the corners that they go around
 _CLOSE = 0.3  # share of that distance: fingers nearer to a face than this first move straight off it
 _SAMPLES = 17  # of a straight way, to see whether it crosses the rectangle
@@ -82,6 +85,7 @@ class Contact:
     normal: np.ndarray  # (N, 2), unit, into the side that they touch
     direction: np.ndarray  # (N, 2), unit, of the push
     left_m: np.ndarray  # (N,), how far the object has to go in it
+    face: np.ndarray  # (N,) int, the axis of the outline that the side is square to
 
 
 def push(seen: ObservedKeypoints, parameters: WaypointParameters, spec: Spec) -> tuple[np.ndarray, np.ndarray]:
@@ -91,12 +95,12 @@ def push(seen: ObservedKeypoints, parameters: WaypointParameters, spec: Spec) ->
     """
     gripper = seen.gripper_pose[:, :3]
     shape = outline(seen, parameters.third_half_m)
-    contact = next_contact(seen, shape, FINGER_HALF_SIZE_M[0])
+    low = seen.object_pose[:, 2] + parameters.push_height_m
+    contact = next_contact(seen, shape, FINGER_HALF_SIZE_M[0], low)
     error = norm(seen.keypoints_m - seen.targets_m).mean(axis=-1)
     offset = gripper[:, :2] - contact.point
     behind = -np.sum(offset * contact.direction, axis=-1)
     aside = offset + behind[:, None] * contact.direction
-    low = seen.object_pose[:, 2] + parameters.push_height_m
     high = seen.object_pose[:, 2] + parameters.over_height_m
     lane = (behind > -PAST_M) & (norm(aside) < _LANE_M) & (gripper[:, 2] < low + LOW_M)
     wanted = np.maximum(BRAKE * contact.left_m, SLOWEST_M) + np.maximum(behind, 0.0)
@@ -127,14 +131,18 @@ def outline(seen: ObservedKeypoints, third_half_m: float) -> Outline:
     return Outline(seen.object_pose[:, :2], _units(axes), half)
 
 
-def next_contact(seen: ObservedKeypoints, shape: Outline, reach_m: float) -> Contact:
-    """Which side is pushed next, and where; the fingers touch what is `reach_m` before the tool centre."""
+def next_contact(seen: ObservedKeypoints, shape: Outline, reach_m: np.ndarray | float, low: np.ndarray) -> Contact:
+    """Which side is pushed next, and where; the hand touches what is `reach_m` before the tool centre.
+
+    `reach_m` is one length or one for each of the two faces, (N, 2). `low` (N,) is the height of the tool centre when
+    it pushes.
+    """
     turn = turn_left(seen)[:, 2]
     motion = (seen.targets_m.mean(axis=1) - seen.object_pose[:, :3])[:, :2]
     left = np.einsum("nij,nj->ni", shape.axes, motion)  # how far each face has to go
-    away = _away(shape, left)
-    turn_first = ((np.abs(turn) > _TURN_FIRST_RAD) & ~away.any(axis=-1)) | (norm(motion) < _TURN_ONLY_M)
-    urgent = np.argmax(_urgency(seen, shape, left) + away, axis=-1)
+    away = _away(shape, left) | _near(seen, shape, left)
+    turn_first = ((np.abs(turn) > _TURN_FIRST_RAD) & ~_away(shape, left).any(axis=-1)) | (norm(motion) < _TURN_ONLY_M)
+    urgent = np.argmax(_urgency(seen, shape, left, low) + away, axis=-1)
     face = np.where(turn_first, np.argmin(shape.half, axis=-1), urgent)
     rows = np.arange(len(face))
     normal = shape.axes[rows, face] * np.where(left[rows, face] < 0, -1.0, 1.0)[:, None]
@@ -144,18 +152,23 @@ def next_contact(seen: ObservedKeypoints, shape: Outline, reach_m: float) -> Con
     sign = tangent[:, 0] * normal[:, 1] - tangent[:, 1] * normal[:, 0]
     reach = np.where(turn_first, _END_SHARE, _SIDE_SHARE) * across
     shift = np.clip(sign * np.where(turn_first, _END_SHIFT_M, _SIDE_SHIFT_M) * turn, -reach, reach)
-    contact = shape.centre - (shape.half[rows, face] + reach_m)[:, None] * normal
+    contact = shape.centre - (shape.half + reach_m)[rows, face][:, None] * normal
     to_go = np.where(turn_first, np.abs(turn) * across, np.abs(left[rows, face]))
     along = motion / (norm(motion)[:, None] + _TINY)
     slant = np.where(turn_first[:, None], normal, normal + _SLANT * along)  # friction takes the side along
-    return Contact(contact + shift[:, None] * tangent, normal, slant / norm(slant)[:, None], to_go)
+    return Contact(contact + shift[:, None] * tangent, normal, slant / norm(slant)[:, None], to_go, face)
 
 
-def way_around(seen: ObservedKeypoints, shape: Outline, point: np.ndarray) -> np.ndarray:
-    """The next place (N, 2) on a way from the fingers to a point (N, 2) that keeps off the object's rectangle."""
+def way_around(
+    seen: ObservedKeypoints, shape: Outline, point: np.ndarray, clear_m: float = FINGER_HALF_SIZE_M[1]
+) -> np.ndarray:
+    """The next place (N, 2) on a way from the fingers to a point (N, 2) that keeps off the object's rectangle.
+
+    `clear_m` is the least distance from the rectangle: that of the fingers, or of the hand beside a tall object.
+    """
     start = shape.local(seen.gripper_pose[:, :2])
     goal = shape.local(point)
-    half = shape.half + FINGER_HALF_SIZE_M[1]
+    half = shape.half + clear_m
     margin = half + _PASS_M
     corners = margin[:, None] * _CORNERS
     cost = norm(corners - start[:, None]) + norm(corners - goal[:, None])
@@ -214,12 +227,18 @@ def _units(vectors: np.ndarray) -> np.ndarray:
     return vectors / np.maximum(norm(vectors), _TINY)[..., None]
 
 
-def _urgency(seen: ObservedKeypoints, shape: Outline, left: np.ndarray) -> np.ndarray:
-    """Which of the two faces (N, 2) to push: the one with more to go, but first finish where the fingers are."""
+def _urgency(seen: ObservedKeypoints, shape: Outline, left: np.ndarray, low: np.ndarray) -> np.ndarray:
+    """Which of the two faces (N, 2) to push: the one with more to go, but first finish where the fingers are.
+
+    Fingers that are down beside a face finish it before anything else: to change sides costs more than to push.
+    """
     place = shape.local(seen.gripper_pose[:, :2])
     outside = -np.sign(left) * place > shape.half - _BESIDE_M
     beside = np.abs(place[:, ::-1]) < shape.half[:, ::-1]
-    return np.abs(left) + np.where(outside & beside & (np.abs(left) > _FACE_DONE_M), _STAY_M, 0.0)
+    down = (seen.gripper_pose[:, 2] < low + LOW_M)[:, None]
+    stay = np.where(down, _FINISH_M, _STAY_M)
+    enough = np.where(np.abs(left[:, ::-1]) > _MUCH_LEFT_M, _FACE_NEARLY_DONE_M, _FACE_DONE_M)
+    return np.abs(left) + np.where(outside & beside & (np.abs(left) > enough), stay, 0.0)
 
 
 def _away(shape: Outline, left: np.ndarray) -> np.ndarray:
@@ -229,6 +248,13 @@ def _away(shape: Outline, left: np.ndarray) -> np.ndarray:
     """
     outward = left * shape.axes[..., 0] > _AWAY_COSINE * np.abs(left)
     return outward & (np.abs(left) > _AWAY_M)
+
+
+def _near(seen: ObservedKeypoints, shape: Outline, left: np.ndarray) -> np.ndarray:
+    """Which faces (N, 2) still have to come towards the robot, and first: farther out the arm may not reach behind."""
+    inward = left * shape.axes[..., 0] < -_AWAY_COSINE * np.abs(left)
+    outwards = np.abs(seen.targets_m[..., 1].mean(axis=-1)) > np.abs(seen.object_pose[:, 1])
+    return inward & (np.abs(left) > _AWAY_M) & outwards[:, None]
 
 
 def _blocked(start: np.ndarray, end: np.ndarray, half: np.ndarray) -> np.ndarray:

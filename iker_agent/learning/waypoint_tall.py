@@ -2,9 +2,10 @@
 
     observation  ->  push_tall  ->  displacement and rotation vector of the tool centre
 
-The hand passes over the object to the side that is pushed next, is lowered behind it, and leans back once the arm
-reaches that pose: its fingers touch the object near its foot, and the hand stays clear of its top. Where the arm does
-not reach it (behind a far object, that is to be drawn near), the hand waits. Base frame, N rows, metres and radians.
+The hand goes round the object to the side that is pushed next, or passes over it where something stands around. Behind
+it the hand leans back once the arm reaches that pose: its fingers touch the object near its foot, and the hand stays
+clear of its top. Where the arm does not reach it (behind a far object, that is to be drawn near), the hand waits. Base
+frame, N rows, metres and radians.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from iker_agent.learning.waypoint_push import (
     way_around,
 )
 from iker_envs.geometry import norm, quaternion_from_rotvec, quaternion_from_yaw, quaternion_multiply
-from iker_envs.planning.hand import FINGER_HALF_SIZE_M, FINGERTIP_M
+from iker_envs.planning.hand import FINGER_HALF_SIZE_M, FINGERTIP_M, HAND_HALF_SIZE_M
 from iker_envs.reach import reach_margin
 from iker_envs.scene import HOME_GRIPPER_QUATERNION
 from iker_envs.spec import ObservedKeypoints, Spec
@@ -37,6 +38,7 @@ _LANE_M = 0.04  # the fingers count as behind the contact within this lateral di
 _STEP_M = 0.015  # per tick: what stands tall is pushed no faster
 _RUN_UP_M = 0.06  # a push begins so far behind the contact: an upright hand finds room there
 _LEANING_RAD = 0.25  # the hand counts as leaning when it is so near to the wanted pose
+_ROOM_M = 0.05  # so far from the object the hand turns freely
 _REACH_M = 0.01  # left before a pose is out of reach
 
 
@@ -44,13 +46,16 @@ def push_tall(seen: ObservedKeypoints, parameters: WaypointParameters, spec: Spe
     """Displacements (N, 3) and rotation vectors (N, 3) of the tool centre, each at most what a tick allows."""
     gripper = seen.gripper_pose[:, :3]
     shape = outline(seen, parameters.third_half_m)
-    contact = next_contact(seen, shape, _touch_m(parameters.lean_rad))
+    low = seen.object_pose[:, 2] + parameters.push_height_m
+    upright = shape.half > parameters.steady_half_m  # (N, 2): faces on which the hand need not lean back
+    touch = np.where(upright, HAND_HALF_SIZE_M[0], _touch_m(parameters.lean_rad))
+    contact = next_contact(seen, shape, touch, low)
+    lean = np.where(upright, 0.0, parameters.lean_rad)[np.arange(len(contact.face)), contact.face]
     offset = gripper[:, :2] - contact.point
     behind = -np.sum(offset * contact.normal, axis=-1)
     aside = offset + behind[:, None] * contact.normal
-    low = seen.object_pose[:, 2] + parameters.push_height_m
     high = seen.object_pose[:, 2] + parameters.over_height_m
-    leaning = _leaning_back(seen.gripper_pose[:, 3:], contact.normal, parameters.lean_rad)
+    leaning = _leaning_back(seen.gripper_pose[:, 3:], contact.normal, lean)
     turn = turn_to(leaning, seen.gripper_pose[:, 3:])
     leans = norm(turn) < _LEANING_RAD
     lane = leans & (behind > -PAST_M) & (norm(aside) < _LANE_M) & (gripper[:, 2] < low + LOW_M)
@@ -61,15 +66,21 @@ def push_tall(seen: ObservedKeypoints, parameters: WaypointParameters, spec: Spe
     point = contact.point - _RUN_UP_M * contact.normal
     above = gripper[:, 2] > high - ABOVE_M
     near = norm(point - gripper[:, :2]) < OVER_M
-    way = np.where(above[:, None], point, way_around(seen, shape, point)) - gripper[:, :2]
-    across = np.where(above, ~near, near | leans)  # else straight down, or straight up
-    height = np.where(near | (leans & ~above), low, high)
+    free = lane | above | near | leans  # to turn, with nothing beside the hand
+    if parameters.around:
+        way = way_around(seen, shape, point, HAND_HALF_SIZE_M[1]) - gripper[:, :2]
+        across = np.ones(len(gripper), dtype=bool)
+        height = low
+        free |= (np.abs(shape.local(gripper[:, :2])) > shape.half + _ROOM_M).any(axis=-1)
+    else:
+        way = np.where(above[:, None], point, way_around(seen, shape, point)) - gripper[:, :2]
+        across = np.where(above, ~near, near | leans)  # else straight down, or straight up
+        height = np.where(near | (leans & ~above), low, high)
     approach = np.concatenate([np.where(across[:, None], way, 0.0), (height - gripper[:, 2])[:, None]], axis=-1)
     move = np.where(lane[:, None], pushing, approach)
     reached = reach_margin(np.concatenate([gripper, leaning], axis=-1)) > _REACH_M
-    upright = turn_to(np.array(HOME_GRIPPER_QUATERNION), seen.gripper_pose[:, 3:])
-    free = lane | above | near | leans  # to turn, with nothing beside the hand
-    turn = np.where(free[:, None], np.where(reached[:, None], turn, upright), 0.0)
+    home = turn_to(np.array(HOME_GRIPPER_QUATERNION), seen.gripper_pose[:, 3:])
+    turn = np.where(free[:, None], np.where(reached[:, None], turn, home), 0.0)
     done = norm(seen.keypoints_m - seen.targets_m).mean(axis=-1) < np.where(lane, DONE_M, GOOD_M)
     move[done] = 0.0
     turn[done] = 0.0
@@ -81,13 +92,13 @@ def _touch_m(lean_rad: float) -> float:
     return float(np.sin(lean_rad) * FINGERTIP_M + np.cos(lean_rad) * FINGER_HALF_SIZE_M[0])
 
 
-def _leaning_back(now: np.ndarray, normal: np.ndarray, lean_rad: float) -> np.ndarray:
-    """Orientations (N, 4) of a hand whose broad side faces `normal` (N, 2) and that leans away from it.
+def _leaning_back(now: np.ndarray, normal: np.ndarray, lean_rad: np.ndarray) -> np.ndarray:
+    """Orientations (N, 4) of a hand whose broad side faces `normal` (N, 2) and that leans away from it by angles (N,).
 
     Of the two, half a turn about the tool axis apart, the one nearer to the orientation `now` (N, 4).
     """
     axis = np.stack([normal[:, 1], -normal[:, 0], np.zeros(len(normal))], axis=-1)
-    lean = quaternion_from_rotvec(lean_rad * axis)
+    lean = quaternion_from_rotvec(lean_rad[:, None] * axis)
     heading = np.arctan2(normal[:, 1], normal[:, 0])
     facing = [
         quaternion_multiply(quaternion_from_yaw(heading + flip), np.array(HOME_GRIPPER_QUATERNION))
