@@ -5,6 +5,7 @@ make_world(config, task)  ->  World            pose_estimator(config)  ->  Fusin
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, cast
 
 import gymnasium as gym
@@ -13,6 +14,7 @@ import numpy as np
 import iker_envs
 from iker_agent.config import RunConfig
 from iker_agent.prompt_kinds import PromptSettings
+from iker_envs.optics import stationary_cameras
 from iker_envs.perception import FusingEstimator, make_estimator
 from iker_envs.task import Task
 from iker_envs.world import World
@@ -21,7 +23,10 @@ _NOISE_STREAM = 1  # beside the run's seed: the noise of perception has a genera
 
 
 def make_world(config: RunConfig, task: Task) -> World:
-    """The simulated world of a task, by its id where the settings name a registered task; it draws pictures."""
+    """The simulated world of a task, by its id where the settings name a registered task; it draws pictures.
+
+    Where poses are estimated from pictures, its views come from depth cameras.
+    """
     options: dict[str, Any] = {"render_mode": "rgb_array"}
     if config.prompt.size != PromptSettings.size:
         options["view_size"] = config.prompt.size_px
@@ -30,7 +35,17 @@ def make_world(config: RunConfig, task: Task) -> World:
         env = gym.make(ids[config.task], **options)
     else:
         env = gym.make("IKER-Stage-v0", task=task, **options)
-    return cast(World, env.unwrapped)  # an id of this package; gymnasium does not say of which class an id is
+    world = cast(World, env.unwrapped)  # an id of this package; gymnasium does not say of which class an id is
+    if config.perception.source == "truth" or not world.has_truth:
+        return world
+    from iker_envs.pictures.depth_world import DepthCameraWorld
+    from iker_envs.pictures.sensor_noise import NoisyCameras
+
+    sensor = NoisyCameras(seed=config.seed) if config.perception.sensor_noise else None
+    shown = {world.template.query_camera, *(("side",) if config.prompt.side else ())}
+    width, height = config.prompt.size_px
+    own = [replace(c, width=width, height=height) for c in world.template.cameras if c.name in shown]
+    return cast(World, DepthCameraWorld(world, sensor, (*own, *stationary_cameras())))  # what it lacks it passes on
 
 
 def pose_estimator(config: RunConfig) -> FusingEstimator:

@@ -109,14 +109,14 @@ def test_without_noise_rest_is_rest_and_a_millimetre_is_a_move():
 
 def test_objects_come_and_go_and_either_sign_of_a_quaternion_is_the_same():
     flipped = np.concatenate([POSE[:3], -POSE[3:]])
-    known = fuse({"a": FusedEstimate(POSE)}, {"a": Estimate(flipped, 0.5), "b": Estimate(POSE)}, NOISE)
-    assert (known["a"].looks, known["a"].confidence, known["b"].looks) == (2, 0.5, 1)
+    known = fuse({"a": FusedEstimate(POSE)}, {"a": Estimate(flipped, 0.5, 0.002), "b": Estimate(POSE)}, NOISE)
+    assert (known["a"].looks, known["a"].confidence, known["a"].residual_m, known["b"].looks) == (2, 0.5, 0.002, 1)
     np.testing.assert_allclose(np.abs(known["a"].pose), np.abs(POSE), atol=1e-12)
     assert set(fuse(known, {"b": Estimate(POSE)}, NOISE)) == {"b"}
 
 
 def test_looks_are_in_the_record():
-    known = FusedEstimate(POSE, 0.9, 3)
+    known = FusedEstimate(POSE, 0.9, looks=3)
     again = FusedEstimate.from_dict(json.loads(json.dumps(known.to_dict())))
     assert isinstance(known, Contract) and (again.looks, again.confidence) == (3, 0.9)
 

@@ -319,6 +319,32 @@ def test_every_kind_is_produced_here():
     assert {kind for case in CASES.values() for kind in case.kinds} == set(EventKind)
 
 
+def test_without_the_hands_pose_nothing_is_made_up(world):
+    for act in (push_the_air, push_too_short, press_from_above, carry_and_reach):
+        world.begin()
+        act(world)
+        world.finish()
+        trace = world.env.worlds.trace(0)
+        unknown = replace(trace, hand_pose=np.full_like(trace.hand_pose, np.nan))
+        assert {event.kind for event in happened(unknown)} <= {EventKind.OFF_TARGET}
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"contact_N": np.zeros(3)}, "as many forces, not"),
+        ({"begun": 9, "released": 2}, "0 <= begun <= released"),
+        ({"objects": ("box",)}, "a trace of 1 objects holds poses"),
+    ],
+)
+def test_a_trace_that_cannot_be_is_refused(world, change, told):
+    world.begin()
+    push_the_air(world)
+    world.finish()
+    with pytest.raises(ValueError, match=told):
+        replace(world.env.worlds.trace(0), **change)
+
+
 def test_the_guide_shows_every_kind():
     guide = (Path(__file__).parents[1] / "docs/vlm.md").read_text(encoding="utf-8")
     assert [kind for kind in EventKind if f"| `{kind}` |" not in guide] == []

@@ -179,7 +179,7 @@ def test_the_paper_is_asked_as_in_the_paper(seen):
 def test_a_second_view_is_asked_sent_recorded_and_replayed(tmp_path, size):
     scene = load_task("book_stow").sample(None)
     width, height = PromptSettings(size=size).size_px
-    seen = see(scene, still_view(scene, (width, height), all_cameras=True), side=True)
+    seen = see(scene, still_view(scene, scene.cameras, size=(width, height)), side=True)
     assert seen.marked.shape == seen.side.shape == (height, width, 3)
     assert not np.array_equal(seen.marked, seen.side) and len(seen.drawn) >= sum(seen.keypoints.drawn)
     request = build_request("Stow it", seen, prompt=prompt_kind("multi_stage"), image_name="../stage_01/marked.png")

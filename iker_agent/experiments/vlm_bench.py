@@ -97,7 +97,7 @@ def _questions(task: Task, config: RunConfig, sample: int, vlm, folder: Folder) 
     stages = task.configuration(index).stages
     history: list[Turn] = []
     for number in range(1, len(stages) + 2):
-        view = still_view(scene, config.prompt.size_px, all_cameras=config.prompt.side)
+        view = still_view(scene, scene.cameras if config.prompt.side else None, size=config.prompt.size_px)
         seen = see(scene, view, contract, side=config.prompt.side)
         name = f"{task.name}_{index}_stage{number}_sample{sample}_{contract}"
         place = Folder(folder.path / name)

@@ -189,6 +189,8 @@ def _stopped(rows: Rows) -> Iterator[Event]:
     still = not trace.held and _is_still(rows, trace.begun, trace.released)
     if still:
         nearest, row = _nearest_hand(rows)
+        if np.isnan(nearest):  # nobody knows where the hand was
+            return
         if not _pressed(rows, nearest, row):
             yield Event(EventKind.NOT_TOUCHED, rows.name, _hit_instead(rows), distance_m=max(nearest, 0.0))
             return

@@ -10,7 +10,7 @@ that mean by no more than their joint noise explains; else the object was moved 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 
@@ -53,7 +53,7 @@ def fuse(
     return {
         name: _continued(before[name], estimate, max_looks)
         if name in before and is_unmoved(before[name], estimate, noise)
-        else FusedEstimate(estimate.pose, estimate.confidence)
+        else _fused(estimate, estimate.pose, 1)
         for name, estimate in now.items()
     }
 
@@ -74,7 +74,13 @@ def _continued(before: FusedEstimate, now: Estimate, max_looks: int) -> FusedEst
     position = before.pose[:3] + (now.pose[:3] - before.pose[:3]) / looks
     turn = rotvec_from_quaternion(quaternion_multiply(now.pose[3:], quaternion_conjugate(before.pose[3:])))
     rotation = quaternion_multiply(quaternion_from_rotvec(turn / looks), before.pose[3:])
-    return FusedEstimate(np.concatenate([position, rotation]), now.confidence, looks)
+    return _fused(now, np.concatenate([position, rotation]), looks)
+
+
+def _fused(now: Estimate, pose: np.ndarray, looks: int) -> FusedEstimate:
+    """What one look said of an object, with the pose of all of them."""
+    said = {f.name: getattr(now, f.name) for f in fields(Estimate) if f.name != "pose"}
+    return FusedEstimate(pose, **said, looks=looks)
 
 
 class FusingEstimator:
