@@ -27,6 +27,7 @@ from iker_agent.vlm.surroundings import addressed
 from iker_envs.contract import is_whole
 from iker_envs.documents import read_document, read_value, shown
 from iker_envs.perception import SOURCES, PoseNoise
+from iker_envs.perception.fusing import MAX_LOOKS
 
 WORLDS = ("sim",)
 LEARNERS = ("ppo", "waypoint")
@@ -70,11 +71,13 @@ class PerceptionSettings:
     source: str = "truth"  # what a simulated view carries, plus noise; or rgbd, from the pictures of depth cameras
     position_m: float = PoseNoise.position_m  # noise of truth: standard deviation per axis
     rotation_deg: float = PoseNoise.rotation_deg  # noise of truth: standard deviation, about a random axis
+    looks: int = MAX_LOOKS  # how many at what stands still are averaged at most; 1: each stands alone
     sensor_noise: bool = True  # of rgbd in simulation: pictures and camera poses as wrong as a D435's
 
     def __post_init__(self) -> None:
         check_choice("perception.source", self.source, SOURCES)
         check_range(self, "position_m rotation_deg", 0, section="perception.")
+        check_range(self, "looks", 1, section="perception.")
         if math.isinf(self.position_m + self.rotation_deg):
             raise ValueError("perception.position_m and perception.rotation_deg are finite, not inf")
 

@@ -220,6 +220,7 @@ class _Run:
         except (NoPolicy, PolicyFault) as problem:
             self.history.append(replace(turn, note=str(problem)))
             raise
+        self.estimator.forget(accepted.goal.object)  # it was touched: earlier looks at it say nothing any more
         self.history.append(replace(turn, outcome=outcome))
         return record.ok and not self.prompt.stages
 

@@ -1,6 +1,6 @@
 """Which world a run acts in, and how it finds out where things are.
 
-make_world(config, task)  ->  World            pose_estimator(config)  ->  Estimator
+make_world(config, task)  ->  World            pose_estimator(config)  ->  FusingEstimator
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import iker_envs
 from iker_agent.config import RunConfig
 from iker_agent.prompt_kinds import PromptSettings
 from iker_envs.optics import stationary_cameras
-from iker_envs.perception import Estimator, make_estimator
+from iker_envs.perception import FusingEstimator, make_estimator
 from iker_envs.task import Task
 from iker_envs.world import World
 
@@ -48,7 +48,9 @@ def make_world(config: RunConfig, task: Task) -> World:
     return cast(World, DepthCameraWorld(world, sensor, (*own, *stationary_cameras())))  # what it lacks it passes on
 
 
-def pose_estimator(config: RunConfig) -> Estimator:
-    """The estimator of a run; equal settings and seeds give equal estimates, call by call."""
+def pose_estimator(config: RunConfig) -> FusingEstimator:
+    """The estimator of a run, which remembers what stands still; equal settings and seeds give equal estimates."""
     rng = np.random.default_rng([config.seed, _NOISE_STREAM])
-    return make_estimator(config.perception.source, config.perception.noise, rng)
+    perception = config.perception
+    one_look = make_estimator(perception.source, perception.noise, rng)
+    return FusingEstimator(one_look, perception.noise, perception.looks)

@@ -65,7 +65,11 @@ class ModelOptions:
     ] = None
     cassette: Annotated[
         Path | None,
-        typer.Option(parser=named_path, metavar="FOLDER", help="Run folder that the backend replay answers from."),
+        typer.Option(
+            parser=named_path,
+            metavar="FOLDER",
+            help="Run folder that replay answers from, or the name of a shipped record.",
+        ),
     ] = None
     box: Annotated[
         Path | None,

@@ -4,6 +4,7 @@ make_estimator(source, noise, rng)  ->  Estimator.estimate(view, models)  ->  {o
 """
 
 from iker_envs.perception.estimator import Estimate, EstimateRefused, Estimator, Segmenter
+from iker_envs.perception.fusing import FusedEstimate, FusingEstimator
 from iker_envs.perception.making import SOURCES, make_estimator
 from iker_envs.perception.truth import PoseNoise, TruthEstimator
 
@@ -12,6 +13,8 @@ __all__ = [
     "Estimate",
     "EstimateRefused",
     "Estimator",
+    "FusedEstimate",
+    "FusingEstimator",
     "PoseNoise",
     "Segmenter",
     "TruthEstimator",
