@@ -94,7 +94,7 @@ class RunConfig:
     seed: int = 0  # of world, noise and learning
     world: str = "sim"  # where it acts: sim, a simulation of its own
     learner: str = "ppo"  # or waypoint, a fixed rule
-    vlm: str = "annotated"  # who writes the programs: annotated (humans), openai, replay
+    vlm: str = "annotated"  # who writes the programs: annotated (humans), openai, replay, files
     prompt: str = "auto"  # a name in cfg/prompts or a path; auto: multi_stage, or poses under that contract
     disturb: str = ""  # a scripted disturbance of cfg/disturbances
     randomisation: str = "on"  # of the training copies: on, off or a file

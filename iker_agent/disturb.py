@@ -3,7 +3,8 @@
     load_disturbance("snatch")  ->  Disturbance (cfg/disturbances/NAME.yaml: data, no Python)
     Perturbation(disturbance, world)  ->  begin, tick, released, look: called by the run; strikes once, at its moment
 
-The agent is not told: it has to see what happened at its next look. The report tells it to people.
+The agent is not told who did what and why: it has to see it at its next look. Where an object was moved while or after
+the hand worked on it, the outcome of the stage says so. The report tells all of it to people.
 """
 
 from __future__ import annotations

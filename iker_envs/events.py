@@ -25,8 +25,8 @@ class EventKind(StrEnum):
     BLOCKED = "blocked"  # stopped against `other`, `distance_m` short of its target
     NOT_MOVED = "not_moved"  # the hand pressed on it, and it stayed where it was
     OUT_OF_TIME = "out_of_time"  # still moving towards its target, `distance_m` short of it
+    LEANING = "leaning"  # left tilted by `angle_deg` towards `direction`, against `other` or (`detail`) over its side
     MOVED_AFTERWARDS = "moved_afterwards"  # by `distance_m` towards `direction`, after it was let go; `by` whom
-    LEANING = "leaning"  # left tilted by `angle_deg` towards `direction`, against `other`
     OFF_TARGET = "off_target"  # `distance_m` from its target; `direction` in words
     MOVED_OTHER = "moved_other"  # `other` was moved by `distance_m` towards `direction`
 

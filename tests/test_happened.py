@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import numpy as np
 import pytest
-from scripted_world import ScriptedWorld
+from scripted_world import TASK, ScriptedWorld
 
-from iker_envs.events import By, EventKind, Phase
-from iker_envs.scene import Grasp, upright_pose
+from iker_envs.events import By, Event, EventKind, Phase
+from iker_envs.judging.directions import too_far
+from iker_envs.judging.happened import happened
+from iker_envs.judging.trace import Trace
+from iker_envs.scene import Grasp, Outcome, upright_pose
+from iker_envs.vector_env import StageVectorEnv
 
 K = EventKind
 
@@ -94,6 +100,26 @@ def push_until_time_is_out(world):
     world.lead((0.33, 0.30, 0.05), (0.33, 0.10, 0.05))
 
 
+def press_from_above(world):
+    world.keep(world.goal("box", (0.0, 0.10, 0)))
+    world.lead((0.62, 0.0, 0.35), (0.62, 0.0, 0.20))
+    world.wait(3)
+
+
+def push_a_book_against_the_box(world):
+    world.env.move("box", upright_pose([0.35, -0.12, 0.055]))
+    world.env.move("book", upright_pose([0.35, 0.06, 0.105]))
+    world.env.move("right", upright_pose([0.33, -0.35, 0.045]))
+    world.keep(world.goal("book", (0, -0.07, 0)))
+    world.lead((0.35, 0.12, 0.3), (0.35, 0.12, 0.19), (0.35, 0.05, 0.19), (0.35, 0.05, 0.35))
+
+
+def push_over_the_end(world):
+    world.env.move("box", upright_pose([0.62, -0.25, 0.155]))
+    world.keep(world.goal("box", (0, -0.06, 0)))
+    world.lead((0.62, -0.08, 0.35), (0.62, -0.08, 0.19), (0.62, -0.30, 0.19))
+
+
 # -- carries ---------------------------------------------------------------------------------------------------------
 
 
@@ -143,6 +169,15 @@ def drag_along_the_rack(world):
     world.lead(low, low + np.array([0.25, 0, 0]))
 
 
+def set_it_down_on_its_toe(world):
+    world.keep(world.goal("left", (0.0, -0.10, 0.0), grasp=True), world.grasp("left"))
+    for _ in range(2):
+        world.env.step(np.array([0, 0, 0, 0, 1.0, 0]))
+    low = world.hand - np.array([0, 0, 0.07])
+    world.lead(low)
+    world.wait(3)
+
+
 def take_it_out_of_the_hand(world):
     world.keep(world.goal("left", (0.28, -0.15, 0.10), grasp=True), world.grasp("left"))
     world.lead(world.hand + np.array([0, -0.02, 0.12]))
@@ -177,6 +212,12 @@ CARRIES = {
         drag_along_the_rack,
         (K.SLIPPED, K.DROPPED, K.OFF_TARGET),
         ("book slipped out of the fingers", "held back by rack"),
+    ),
+    "set_it_down_on_its_toe": Case(
+        set_it_down_on_its_toe,
+        (K.MOVED_AFTERWARDS, K.OFF_TARGET),
+        ("left moved by itself by", "down after the hand had let go of it"),
+        {"by": By.ITSELF},
     ),
     "take_it_out_of_the_hand": Case(take_it_out_of_the_hand, (K.TAKEN_AWAY, K.OFF_TARGET), ("somebody moved left by",)),
     "push_it_away_afterwards": Case(
@@ -220,6 +261,23 @@ CASES = {
         push_a_standing_book_over, (K.TIPPED_OVER, K.OFF_TARGET), ("book tipped over to the right",)
     ),
     "push_until_time_is_out": Case(push_until_time_is_out, (K.OUT_OF_TIME, K.OFF_TARGET), ("time ran out",)),
+    "press_from_above": Case(
+        press_from_above,
+        (K.NOT_MOVED, K.OFF_TARGET),
+        ("box did not move although the hand pressed on it; it ended 10 cm",),
+    ),
+    "push_a_book_against_the_box": Case(
+        push_a_book_against_the_box,
+        (K.LEANING, K.OFF_TARGET),
+        ("book leans to the right against box",),
+        {"other": "box"},
+    ),
+    "push_over_the_end": Case(
+        push_over_the_end,
+        (K.PUSHED_OFF, K.TIPPED_OVER, K.OFF_TARGET),
+        ("box tipped over the right end of rack and fell",),
+        {"other": "rack", "direction": "right end"},
+    ),
     **CARRIES,
 }
 
@@ -240,3 +298,111 @@ def test_what_happened_is_named_and_nothing_else(name, world):
         assert part in outcome.reason
     for key, value in case.first.items():
         assert getattr(outcome.happened[0], key) == value
+    assert "somebody" not in outcome.reason or world.env.worlds.trace(0).moved
+    kinds = [event.kind for event in happened(estimated(world.env.worlds.trace(0)))]
+    assert kinds == list(case.kinds), "what a robot sees of it, without forces and only where it looked"
+
+
+def estimated(trace: Trace) -> Trace:
+    """The same as a robot sees it: no forces, and objects where it looks: before, when it begins, at the end."""
+    rows = len(trace.object_pose)
+    moves = [row for row, _ in trace.moved]
+    seen = {0, trace.begun, trace.released, rows - 1, *moves, *(row - 1 for row in moves)}
+    poses = np.array(trace.object_pose)
+    poses[[row for row in range(rows) if row not in seen]] = np.nan
+    if trace.held and trace.goal.object == "book":  # a held object is tracked
+        poses = np.array(trace.object_pose)
+    return replace(trace, object_pose=poses, contact_N=np.full(rows, np.nan))
+
+
+def test_every_kind_is_produced_here():
+    assert {kind for case in CASES.values() for kind in case.kinds} == set(EventKind)
+
+
+def test_without_the_hands_pose_nothing_is_made_up(world):
+    for act in (push_the_air, push_too_short, press_from_above, carry_and_reach):
+        world.begin()
+        act(world)
+        world.finish()
+        trace = world.env.worlds.trace(0)
+        unknown = replace(trace, hand_pose=np.full_like(trace.hand_pose, np.nan))
+        assert {event.kind for event in happened(unknown)} <= {EventKind.OFF_TARGET}
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"contact_N": np.zeros(3)}, "as many forces, not"),
+        ({"begun": 9, "released": 2}, "0 <= begun <= released"),
+        ({"objects": ("box",)}, "a trace of 1 objects holds poses"),
+    ],
+)
+def test_a_trace_that_cannot_be_is_refused(world, change, told):
+    world.begin()
+    push_the_air(world)
+    world.finish()
+    with pytest.raises(ValueError, match=told):
+        replace(world.env.worlds.trace(0), **change)
+
+
+def test_the_guide_shows_every_kind():
+    guide = (Path(__file__).parents[1] / "docs/vlm.md").read_text(encoding="utf-8")
+    assert [kind for kind in EventKind if f"| `{kind}` |" not in guide] == []
+
+
+def test_an_outcome_with_events_survives_json(world):
+    world.begin()
+    push_against_the_other_shoe(world)
+    outcome = world.finish()
+    again = Outcome.from_dict(json.loads(json.dumps(outcome.to_dict())))
+    assert [e.to_dict() for e in again.happened] == [e.to_dict() for e in outcome.happened]
+    assert again.happened[0].kind is EventKind.BLOCKED
+    with pytest.raises(ValueError, match="kind is one of not_graspable, grasp_missed"):
+        Event(kind="vanished", object="left")
+
+
+def test_a_world_that_goes_on_from_a_saved_state_tells_the_same(world):
+    world.begin()
+    push_left(world, -0.10, 0.21)
+    state = world.env.get_state()
+    first = world.finish()
+    world.begin()
+    world.env.set_state(state)
+    second = world.finish()
+    assert first.reason == second.reason and "too far left" in first.reason
+
+
+def test_worlds_of_a_batch_are_told_apart():
+    env = StageVectorEnv(2, task=TASK, randomisation="off", autoreset_mode="disabled")
+    with pytest.raises(ValueError, match="nothing was recorded"):
+        env.worlds.trace(0)
+    env.worlds.record()
+    env.reset(seed=0)
+    for _ in range(12):  # the first hand goes up, the second one into the shoe
+        state = env.worlds.state
+        way = state.object_pose[1, env.worlds.episode.object_index[1], :3] - state.gripper_pose[1, :3]
+        way = way / np.abs(way).max()
+        env.step(np.array([[0, 0, 1, 0, 0, 0], [*way, 0, 0, 0]]))
+    env.finish()
+    kinds = [[event.kind for event in happened(env.worlds.trace(w))] for w in range(2)]
+    env.close()
+    assert kinds[0][0] is EventKind.NOT_TOUCHED and EventKind.NOT_TOUCHED not in kinds[1]
+
+
+@pytest.mark.parametrize(
+    ("offset", "heading", "tilt", "words"),
+    [
+        ((-0.02, 0.08, 0.0), 20.0, 0.0, "8 cm too far left, turned 20 degrees too far to the left"),
+        ((-0.03, 0.08, 0.0), -20.0, 0.0, "8 cm too far left, 3 cm too near, turned 20 degrees too far to the right"),
+        (
+            (0.12, -0.11, -0.10),
+            0.0,
+            30.0,
+            "12 cm too far away, 11 cm too far right, 10 cm too low, tilted by 30 degrees",
+        ),
+        ((0.0, 0.0, 0.029), 5.0, 5.0, "2.9 cm too high"),
+        ((0.001, 0.0, 0.0), 0.0, 0.0, ""),
+    ],
+)
+def test_an_error_in_words_is_as_the_robot_sees_it(offset, heading, tilt, words):
+    assert too_far(np.array(offset), heading, tilt) == words

@@ -20,6 +20,7 @@ from iker_agent.seeing.look import Look
 from iker_agent.vlm.annotated import AnnotatedVLM
 from iker_agent.vlm.errors import VLMEmpty, VLMTruncated
 from iker_agent.vlm.types import Reply
+from iker_envs.events import Event, EventKind
 from iker_envs.scene import Outcome
 from iker_envs.task import load_task
 
@@ -87,6 +88,40 @@ def test_history_is_told_with_outcomes_or_without(seen):
     plain = texts(build(seen, "multi_stage", turns, outcomes=False))
     assert "program one" in plain and "10.0 cm off" not in plain and "no way" not in plain
     assert "program one" not in texts(build(seen, "single_stage", turns))
+
+
+TOLD = {
+    "a near miss": (
+        (False, 0.031),
+        (Event(EventKind.OFF_TARGET, "cup", distance_m=0.031, direction="2.9 cm too far left"),),
+        "This stage missed narrowly: cup ended 3.1 cm from its target (2.9 cm too far left).",
+    ),
+    "a cause": (
+        (False, 0.06),
+        (
+            Event(EventKind.BLOCKED, "cup", "mug", 0.06),
+            Event(EventKind.OFF_TARGET, "cup", distance_m=0.06, direction="6 cm too near"),
+        ),
+        "This stage failed: cup was stopped by mug, 6 cm short.",
+    ),
+    "a side effect": (
+        (True, 0.01),
+        (Event(EventKind.MOVED_OTHER, "cup", "mug", 0.04, direction="to the left"),),
+        "This stage succeeded: its keypoints are 1 cm from their targets, but mug was moved by 4 cm to the left.",
+    ),
+    "a side effect that is too large": (
+        (False, 0.01),
+        (Event(EventKind.MOVED_OTHER, "cup", "mug", 0.04, direction="to the left"),),
+        "This stage failed: reached its target, but mug was moved by 4 cm to the left.",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", TOLD)
+def test_history_tells_what_happened(name):
+    (reached, error_m), events, words = TOLD[name]
+    outcome = Outcome(reached, reached, error_m, 0.0, 0.0, 0.0 if reached else 0.04, happened=events)
+    assert Turn(MARKED, "a.png", "one", outcome).outcome_text() == words
 
 
 def test_history_does_not_tell_where_the_annotation_wants_things():

@@ -14,7 +14,7 @@ from rich.markup import escape
 
 from iker_agent.asking.ask import AcceptedProgram, NoAnswer, Requirements, ask
 from iker_agent.asking.prompts import build_request
-from iker_agent.backends import make_vlm, recorded, told
+from iker_agent.backends import asking, make_vlm, recorded, told
 from iker_agent.commands.terminal import show_code, show_text
 from iker_agent.config import RunConfig
 from iker_agent.plan import Plan, make_plan
@@ -46,7 +46,7 @@ def query(config: RunConfig, out: Path | None) -> Query:
     """Look at the start of a task and ask once."""
     plan = make_plan(config)
     backend = make_vlm(config, plan.task)
-    with claimed_folder(out, f"{plan.task.name}_query") as folder:
+    with asking(backend), claimed_folder(out, f"{plan.task.name}_query") as folder:
         return _answered(plan, backend, folder)
 
 

@@ -15,9 +15,10 @@ from typing import Any
 
 from rich.markup import escape
 
-from iker_agent.backends import make_vlm, told
+from iker_agent.backends import asking, make_vlm, told
 from iker_agent.commands.display import Screen
 from iker_agent.commands.ending import need
+from iker_agent.commands.terminal import notes
 from iker_agent.config import RunConfig, make_config
 from iker_agent.learners import make_learner
 from iker_agent.learning.learner import Learned, Learner
@@ -43,14 +44,14 @@ def start_run(config: RunConfig, out: Path | None) -> bool:
     need(*(("torch", "skrl") if config.learner == "ppo" else ()))
     need(*(("imageio_ffmpeg",) if config.run.video else ()))
     vlm = make_vlm(config, plan.task)  # wrong settings leave no folder behind
-    with claimed_folder(out, plan.task.name) as folder:
+    with asking(vlm), claimed_folder(out, plan.task.name) as folder:
         result = _carry_out(plan, folder, vlm)
         return result.done if result.success is None else result.success
 
 
 def _carry_out(plan: Plan, folder: Folder, vlm: VLM, learner: Learner | None = None) -> RunResult:
     """Run and report; a run that is interrupted or breaks off leaves its report before the exception goes on."""
-    with Screen(plan.config.learn.budget_s) as screen:
+    with Screen(plan.config.learn.budget_s) as screen, notes(screen.console):
         try:
             screen.console.print(f"[bold]{escape(plan.instruction)}[/bold]")
             for line in told(vlm):

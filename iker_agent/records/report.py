@@ -27,6 +27,7 @@ from iker_agent.records.ending import Ending, ending_of, sentence
 from iker_agent.records.reading import RecordedRun, RecordedStage, is_number, read_run
 from iker_agent.records.record import Failure
 from iker_agent.records.run_folder import Folder
+from iker_envs.judging.sentences import side_effects
 
 _ACTED = ("metrics.csv", "curve.png", "outcome.json", "rollout.mp4")  # files of a stage that learned and acted
 
@@ -65,6 +66,7 @@ class _Section:
     goal_words: list[str] = field(default_factory=list)
     refusals: list[str] = field(default_factory=list)
     learning: dict[str, Any] = field(default_factory=dict)  # end of the training log
+    happened: str = ""  # what a stage that succeeded did beside that
     grasp_failed: bool = False
     untrained: bool = False  # there is a training log, and nothing was trained
     marked: str = ""
@@ -127,6 +129,8 @@ def _section(stage: RecordedStage, run: RecordedRun) -> _Section:
     section.learning = _learned(stage.rows)
     trained = bool(stage.rows and stage.rows[-1].get("steps"))
     section.untrained = stage.files.has("metrics.csv") and not trained
+    if stage.outcome is not None and section.ending.kind == "good":
+        section.happened = sentence(side_effects(stage.outcome.happened))
     section.grasp_failed = section.ending.what is Failure.GRASP
     section.marked = image_uri(stage.files.bytes("marked.png"))
     section.curve = "" if section.untrained else image_uri(stage.files.bytes("curve.png"))  # that one shows no curve

@@ -8,14 +8,14 @@ effects only. Limits are those of the strict measure (measure.py) where it has o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import numpy as np
 
 from iker_envs.events import By, Event, EventKind, Phase
 from iker_envs.geometry import quaternion_rotate, rotation_angle
 from iker_envs.judging.directions import side_of, too_far, way
-from iker_envs.judging.rows import Rows
+from iker_envs.judging.rows import Question, Rows
 from iker_envs.judging.trace import Trace
 from iker_envs.measure import STRICT_M, STRICT_OTHERS_M, STRICT_TILT_RAD, SUCCESS_M
 
@@ -29,6 +29,7 @@ _STILL_DEG = 5.0
 _PRESSED_N = 1.0
 _NEAR_HAND_M = 0.01  # the hand touches what is so near to its box
 _WALL_M = 0.01  # the hand is at the end of the workspace
+_NEAREST_ROWS = 8  # in which the hand's centre is nearest to an object: its boxes are measured there only
 _LATE_ROWS = 10  # the last second of acting
 _PROGRESS_M = 0.01  # of an object that is still moving, in that second
 
@@ -42,7 +43,7 @@ def happened(trace: Trace) -> tuple[Event, ...]:
     reached = (
         rows.error_m[-1] <= STRICT_M and rows.tilt_deg[-1] <= _STRICT_DEG and abs(rows.heading_deg[-1]) <= _STRICT_DEG
     )
-    found = [] if reached else [event for cause in _CAUSES for event in cause(rows)]
+    found = [] if reached else [event for cause in _CAUSES for event in rows.answer(cause)]
     found += list(_others(rows))
     order = list(EventKind)
     return tuple(sorted(found, key=lambda event: order.index(event.kind)))
@@ -133,7 +134,7 @@ def _pushed_off(rows: Rows) -> Iterator[Event]:
     if any(name == rows.name for _, name in trace.moved):
         return
     low = rows.lowest_m[-1] + _FELL_M
-    if rows.lowest_m[first:].max() <= low or rows.lowest_at(rows.target) <= low:
+    if rows.lowest_m[first:].max() <= low or float(rows.lowest_at(rows.target)) <= low:
         return
     for row in range(rows.end, first - 1, -1):
         support = rows.stood_on(row) if rows.lowest_m[row] > low else ""
@@ -180,7 +181,7 @@ def _stopped(rows: Rows) -> Iterator[Event]:
     """Not touched, stopped by something, pressed on in vain, or out of time: what a push or a carry ran into."""
     trace = rows.trace
     lost = _taken_row(rows) is not None or _slip_row(rows) is not None or trace.held != trace.goal.grasp
-    if lost or any(_tipped(rows)) or any(_pushed_off(rows)):
+    if lost or rows.answer(_tipped) or rows.answer(_pushed_off):
         return
     short = rows.target[:3] - rows.pose[trace.released, :3]
     flat = short * [1, 1, 0]
@@ -188,6 +189,8 @@ def _stopped(rows: Rows) -> Iterator[Event]:
     still = not trace.held and _is_still(rows, trace.begun, trace.released)
     if still:
         nearest, row = _nearest_hand(rows)
+        if np.isnan(nearest):  # nobody knows where the hand was
+            return
         if not _pressed(rows, nearest, row):
             yield Event(EventKind.NOT_TOUCHED, rows.name, _hit_instead(rows), distance_m=max(nearest, 0.0))
             return
@@ -215,12 +218,14 @@ def _is_still(rows: Rows, first: int, last: int) -> bool:
 
 def _nearest_hand(rows: Rows) -> tuple[float, int]:
     """How near the hand came to the object while it worked, and in which row; NaN where nobody knows."""
-    acting = range(rows.trace.begun, rows.trace.released + 1)
-    gaps = np.array([rows.hand_gap_m(rows.name, row) for row in acting])
-    if np.isnan(gaps).all():
+    first = rows.trace.begun
+    away = np.linalg.norm(rows.in_hand_m[first : rows.trace.released + 1], axis=-1)
+    near = [first + int(i) for i in np.argsort(away)[:_NEAREST_ROWS] if np.isfinite(away[i])]
+    gaps = {row: rows.hand_gap_m(rows.name, row) for row in near}
+    if not gaps:
         return float("nan"), rows.trace.released
-    row = int(np.nanargmin(gaps))
-    return float(gaps[row]), rows.trace.begun + row
+    row = min(gaps, key=lambda r: gaps[r])
+    return gaps[row], row
 
 
 def _pressed(rows: Rows, nearest_m: float, row: int) -> bool:
@@ -269,9 +274,9 @@ def _afterwards(rows: Rows) -> Iterator[Event]:
             by=By.SOMEBODY,
         )
         return
-    fell = any(_dropped(rows)) or any(_pushed_off(rows)) or any(_tipped(rows))
+    fell = rows.answer(_dropped) or rows.answer(_pushed_off) or rows.answer(_tipped)
     is_lost = _taken_row(rows) is not None or _slip_row(rows) is not None
-    if fell or is_lost:
+    if fell or is_lost or rows.answer(_leaning):
         return
     moved = _offset(rows, trace.released, rows.end)
     if _length(moved) > STRICT_OTHERS_M:
@@ -291,14 +296,23 @@ def _leaning(rows: Rows) -> Iterator[Event]:
         return
     support = rows.support(rows.end)
     against = [name for name in rows.touching(rows.end) if name != support]
+    other = next(iter(against), "")
+    over = ""
+    if other:
+        low, high = _outline(rows, other, rows.end)
+        base = rows.body(other, rows.end)
+        is_beside = bool(((rows.pose[-1, :2] < low) | (rows.pose[-1, :2] > high)).any())
+        stood = any(rows.stood_on(row) == other for row in (0, rows.trace.begun, rows.trace.released))
+        if is_beside and stood and rows.pose[-1, 2] > base.extent(2)[0]:
+            over = f"over its {side_of(rows.pose[-1, :2], low, high)}"
     direction = way(quaternion_rotate(rows.remaining[-1], np.array([0.0, 0.0, 1.0])))
-    yield Event(EventKind.LEANING, rows.name, next(iter(against), support), angle_deg=tilt, direction=direction)
+    yield Event(EventKind.LEANING, rows.name, other, angle_deg=tilt, direction=direction, detail=over)
 
 
 def _off_target(rows: Rows) -> Iterator[Event]:
     tilt = float(rows.tilt_deg[-1])
     stands = tilt <= _TIPPED_DEG  # the heading of a thing that lies on its side means little
-    told = any(_leaning(rows)) or any(_tipped(rows))
+    told = rows.answer(_leaning) or rows.answer(_tipped)
     words = too_far(
         rows.pose[-1, :3] - rows.target[:3],
         float(rows.heading_deg[-1]) if stands else 0.0,
@@ -335,7 +349,7 @@ def _length(vector: np.ndarray) -> float:
     return float(np.linalg.norm(vector))
 
 
-_CAUSES: tuple[Callable[[Rows], Iterator[Event]], ...] = (
+_CAUSES: tuple[Question, ...] = (
     _grasp,
     _taken,
     _slipped,
@@ -343,7 +357,7 @@ _CAUSES: tuple[Callable[[Rows], Iterator[Event]], ...] = (
     _pushed_off,
     _tipped,
     _stopped,
-    _afterwards,
     _leaning,
+    _afterwards,
     _off_target,
 )

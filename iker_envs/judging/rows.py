@@ -5,10 +5,12 @@ Trace  ->  Rows  ->  poses, tilts, heights, supports, distances to the hand
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from functools import cached_property
 
 import numpy as np
 
+from iker_envs.events import Event
 from iker_envs.geometry import (
     Array,
     norm,
@@ -26,6 +28,9 @@ _REST_M = 0.015  # estimated poses are some millimetres off: so far apart still 
 _STEP_M = 0.01  # an object is moved so far to see whether something is in its way
 _HAND_OPENING_M = 0.0  # of the hand whose distance to an object is asked for: a closed one, as in pushes
 _UPRIGHT = np.array([1.0, 0.0, 0.0, 0.0])
+_ORIGIN = np.array([0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0])
+
+Question = Callable[["Rows"], Iterator[Event]]
 
 
 class Rows:
@@ -41,6 +46,13 @@ class Rows:
         self.target = np.asarray(trace.goal.target_pose)
         self._model = trace.scene.object(self.name).model
         self._bodies: dict[tuple[int, str], Body] = {}
+        self._answers: dict[Question, list[Event]] = {}
+
+    def answer(self, question: Question) -> list[Event]:
+        """The events that a question finds in these rows; asked once."""
+        if question not in self._answers:
+            self._answers[question] = list(question(self))
+        return self._answers[question]
 
     # -- the object ----------------------------------------------------------------------------------------------
 
@@ -70,17 +82,19 @@ class Rows:
     @cached_property
     def lowest_m(self) -> np.ndarray:
         """Height (T,) of the object's lowest point."""
-        return np.array([self.lowest_at(pose) for pose in self.pose])
+        return self.lowest_at(self.pose)
 
-    def lowest_at(self, pose: np.ndarray) -> float:
-        """Height of the object's lowest point at a pose (7,)."""
-        return Body(self.name, pose, object_boxes(self._model, pose)).lowest_m
+    def lowest_at(self, poses: np.ndarray) -> np.ndarray:
+        """Heights (T,) of the object's lowest point at poses (T, 7)."""
+        corners = Body(self.name, _ORIGIN, object_boxes(self._model, _ORIGIN)).corners
+        return pose_apply(poses, corners)[..., 2].min(axis=-1)
 
     @cached_property
     def in_hand_m(self) -> np.ndarray:
-        """The object's centre (T, 3) in the end-effector frame; NaN where the hand's pose is unknown."""
+        """The object's centre (T, 3) in the end-effector frame; NaN where either's pose is unknown."""
         hand = self.trace.hand_pose
-        return quaternion_rotate(quaternion_conjugate(hand[:, 3:]), self.pose[:, :3] - hand[:, :3])
+        centre = self.trace.object_pose[:, self.index, :3]
+        return quaternion_rotate(quaternion_conjugate(hand[:, 3:]), centre - hand[:, :3])
 
     # -- what is around it ---------------------------------------------------------------------------------------
 

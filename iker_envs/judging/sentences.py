@@ -107,6 +107,8 @@ def _moved_afterwards(event: Event, _: Found) -> str:
 
 
 def _leaning(event: Event, _: Found) -> str:
+    if event.detail:
+        return f"{event.object} hangs from {event.other} {event.detail}, tilted by {event.angle_deg:.0f} degrees"
     against = f" against {event.other}" if event.other else ""
     return f"{event.object} leans {event.direction}{against}, tilted by {event.angle_deg:.0f} degrees"
 

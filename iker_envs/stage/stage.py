@@ -135,16 +135,21 @@ class Stage(Worlds):
         Executes the grasp in physics when the goal asks for one. Returns why the grasp failed, else "".
         """
         self.check_goal(goal)
-        if self.recorder:
-            self.recorder.start(self.sim.state())
         if goal.grasp:
+            self._note_start()
             self._set_goals(self._everyone, [goal] * self.num_worlds)
             return self._keep_grasped(goal, grasp)
         hands = np.array([push_start(self.scene_now(w), goal) for w in range(self.num_worlds)])
+        self._note_start()
         self._set_goals(self._everyone, [goal] * self.num_worlds)
         place_hand(self.sim, hands, opening_m=0.0)
         self.begin(self._everyone, np.zeros(self.num_worlds), np.zeros(self.num_worlds, dtype=bool))
         return ""
+
+    def _note_start(self) -> None:
+        """The hands go to work from here: what was recorded before is forgotten."""
+        if self.recorder:
+            self.recorder.start(self.sim.state())
 
     def _keep_grasped(self, goal: Goal, grasp: Grasp | None) -> str:
         """Grasp in the worlds as they stand and begin the episode; returns why it failed, else ""."""
