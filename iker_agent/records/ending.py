@@ -14,7 +14,7 @@ from iker_envs.spec import Spec
 _NOTHING_MOVED = "so there is no goal and nothing moved."
 # Failure -> what the badge says.
 _STATUS = {
-    Failure.SCENE: "Scene not at rest",
+    Failure.SCENE: "No scene",
     Failure.BACKEND: "No answer",
     Failure.ANSWER: "No usable answer",
     Failure.LEARNING: "No policy",
@@ -74,7 +74,7 @@ def _consequence(what: Failure, stage: RecordedStage) -> str:
     """One or two sentences on what follows; empty where the failure says it all."""
     match what:
         case Failure.SCENE:
-            return "The scene could not be rebuilt in simulation, so no program was asked for and nothing moved."
+            return "No scene could be made of what was seen, so no program was asked for and nothing moved."
         case Failure.BACKEND:
             return f"Nobody answered, {_NOTHING_MOVED}"
         case Failure.ANSWER:
