@@ -27,6 +27,7 @@ SERVO_MODE = 1  # joint set points at 100 Hz (vendor: robot state and mode expla
 _MOVING = (1, 2)  # states in which it obeys: moving, ready
 _STOP = 4
 _REPLY_S = 0.2  # an answer takes 0.3 to 2 ms
+_SETTLE_S = 0.25  # a report comes five times a second
 _READY_S = 3.0  # to change mode and state; 0.3 s is usual
 _POLL_S = 0.02
 _RETRY_S = 0.5  # between attempts to connect
@@ -120,6 +121,7 @@ class Arm:
         self._call("motion_enable", True)
         self._call("set_mode", SERVO_MODE)
         self._call("set_state", 0)
+        time.sleep(_SETTLE_S / self._config.clock)  # what is reported until then is from before
         deadline = time.monotonic() + _READY_S / self._config.clock
         while not self._obeys():
             self.check_error()

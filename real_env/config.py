@@ -3,7 +3,7 @@
     robot.yaml  ->  load_config  ->  RealConfig  ->  workspace(scene's box)  ->  the box that the tool stays in
 
 Metres and radians; times are seconds of the robot's clock, which an emulated laboratory may run slower than the wall's
-(`clock` below 1). Paths in the file are relative to its folder.
+(`clock` below 1) or faster. Paths in the file are relative to its folder.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from real_env.xarm7 import JOINT_LIMITS_RAD
 JOINT_STEP_RAD = 0.03  # 180 degrees/s, the joints' limit, are 0.0314 rad in 10 ms
 TOOL_STEP_M = 0.010  # 1 m/s; the vendor recommends at most 10 mm for each set point, C60 comes at 1.2 m/s
 POSE_SOURCES = ("estimator", "lab")
+_CLOCKS = (0.05, 5.0)  # of an emulated laboratory
 _MAX_SENSITIVITY = 5  # of collision detection, XArmAPI.set_collision_sensitivity
 _LOOK_JOINTS_RAD = (-1.2, -0.9, 0.0, 0.9, 0.0, 1.8, 0.0)  # to the right of the table, out of every camera's view
 _HOME_JOINTS_RAD = (0.0, -0.35, 0.0, 1.15, 0.0, 1.5, 0.0)  # over the table, tool down
@@ -126,10 +127,10 @@ class RealConfig(Contract):
             raise ValueError(f"poses is {' or '.join(POSE_SOURCES)}, not {shown(self.poses)}")
         if self.poses == "lab" and self.lab is None:
             raise ValueError("poses: lab needs the key lab, which `iker lab` prints; on metal use poses: estimator")
-        if not 0.01 <= self.clock <= 1.0:
-            raise ValueError(f"clock is from 0.01 to 1, not {self.clock:g}")
+        if not _CLOCKS[0] <= self.clock <= _CLOCKS[1]:
+            raise ValueError(f"clock is from {_CLOCKS[0]:g} to {_CLOCKS[1]:g}, not {self.clock:g}")
         if self.clock != 1.0 and self.lab is None:
-            raise ValueError(f"clock is 1 on a real robot, not {self.clock:g}; only an emulated laboratory runs slower")
+            raise ValueError(f"clock is 1 on a real robot, not {self.clock:g}; only an emulated laboratory has its own")
         if not 0 <= self.collision_sensitivity <= _MAX_SENSITIVITY:
             limit = f"from 0 to {_MAX_SENSITIVITY}"
             raise ValueError(f"collision_sensitivity is {limit}, not {self.collision_sensitivity}")

@@ -62,7 +62,7 @@ class HostIK:
         self._posture.set_target(posture)
 
     def follow(self, pose: np.ndarray, joints_rad: np.ndarray) -> np.ndarray:
-        """The joints (7,) one period after `joints_rad` (7,) on the way to a pose (7,); the same where there are none."""
+        """The joints (7,) one period after `joints_rad` (7,) on the way to a pose (7,); the same if there are none."""
         self._state.update(np.clip(joints_rad, _LOW + _INSIDE_RAD, _HIGH - _INSIDE_RAD))
         self._reach.set_target(mink.SE3(wxyz_xyz=np.concatenate([pose[3:], pose[:3]])))
         try:

@@ -1,11 +1,11 @@
 """Keeps the fingertips off table and furniture, and the tool inside its box.
 
     commanded pose (7,), opening, Surfaces of a scene  ->  lift_needed  ->  metres
-    start and goal of a tick                           ->  GuardedLine  ->  poses of the set points, lifted by a ramp
+    start and goal of a tick                           ->  Guard        ->  poses of the set points, lifted by a ramp
 
-A policy learns on a hand that gives way when its tips touch the table; an arm jams. So the commanded pose is raised until
-the lowest corner of the tips is 3 mm above what stands under it. Where the way leads over an edge the hand rises first
-and goes on when it is high enough.
+A policy learns on a hand that gives way when its tips touch the table; an arm jams. So the commanded pose is raised
+until the lowest corner of the tips is 3 mm above what stands under it. Where the way leads over an edge the hand rises
+first, and goes on when it is high enough.
 """
 
 from __future__ import annotations

@@ -35,8 +35,13 @@ class Motion(Protocol):
 
     num_points: int
 
-    def next(self, joints_rad: np.ndarray) -> np.ndarray | None:
-        """Joints (7,) to go to from the last set point (7,); None when there are no more."""
+    @property
+    def done(self) -> bool:
+        """Has the last set point been given?"""
+        ...
+
+    def next(self, joints_rad: np.ndarray) -> np.ndarray:
+        """Joints (7,) to go to from the last set point (7,)."""
         ...
 
 
@@ -55,10 +60,13 @@ class Line:
         self._share = 0.0
         self.num_points = num_points
 
-    def next(self, joints_rad: np.ndarray) -> np.ndarray | None:
+    @property
+    def done(self) -> bool:
+        """See `Motion`."""
+        return self._sent == self.num_points
+
+    def next(self, joints_rad: np.ndarray) -> np.ndarray:
         """See `Motion`; the hand waits at its place where it has to rise first."""
-        if self._sent == self.num_points:
-            return None
         self._sent += 1
         share = min(1.0, self._share + 1.0 / self.num_points)
         pose = between(self._start, self._goal, share)
@@ -80,11 +88,17 @@ class Path:
         self._index = 0
         self.num_points = len(joints_rad)
 
-    def next(self, joints_rad: np.ndarray) -> np.ndarray | None:
+    @property
+    def done(self) -> bool:
         """See `Motion`."""
-        while self._index < self.num_points and np.array_equal(self._joints_rad[self._index], joints_rad):
-            self._index += 1
-        return self._joints_rad[self._index] if self._index < self.num_points else None
+        return self._index == self.num_points
+
+    def next(self, joints_rad: np.ndarray) -> np.ndarray:
+        """See `Motion`; the row before was sent if the set point is there."""
+        if self._index and not np.array_equal(self._joints_rad[self._index - 1], joints_rad):
+            self._index -= 1  # a cap kept it short
+        self._index += 1
+        return self._joints_rad[self._index - 1]
 
 
 @dataclass(frozen=True)
@@ -183,45 +197,35 @@ class Stream:
     def _run(self) -> None:
         due_s = time.monotonic()
         while not self._halted:
-            want = self._want()
-            now_s = time.monotonic()
-            if due_s > now_s:
-                time.sleep(due_s - now_s)
+            time.sleep(max(0.0, due_s - time.monotonic()))
             with self._changed:
                 if self._halted:
                     return
                 sent_s = time.monotonic()
                 self._lateness_s.append(sent_s - due_s)
                 try:
-                    self._send(want)
+                    self._send_next(sent_s)
                 except RobotFault as fault:
-                    self._end(fault)
-                    return
-                if self._is_silent(sent_s):
-                    self._end(RobotFault(Kind.SILENT_POLICY, f"none for {self._watchdog_s:.2g} s"))
-                    return
+                    self.fault = fault
+                    self._halted = True
+                    self._motion = None
+                    self._changed.notify_all()
             due_s = max(due_s, sent_s) + self._period_s
 
-    def _is_silent(self, now_s: float) -> bool:
-        return self.watched and self._motion is None and now_s - self._idle_since_s > self._watchdog_s
-
-    def _want(self) -> np.ndarray:
-        """Where the next set point should be, (7,)."""
+    def _send_next(self, now_s: float) -> None:
         motion = self._motion
         if motion is None:
-            return self.joints_rad
-        want = motion.next(self.joints_rad)
-        if want is not None:
-            return want
-        with self._changed:
-            if self._motion is motion:
-                self._motion = None
-                self._idle_since_s = time.monotonic()
-                self._changed.notify_all()
-        return self.joints_rad
+            if self.watched and now_s - self._idle_since_s > self._watchdog_s:
+                raise RobotFault(Kind.SILENT_POLICY, f"none for {self._watchdog_s:.2g} s")
+            self._send(self.joints_rad)
+            return
+        self._send(self._capped(motion.next(self.joints_rad)))
+        if motion.done:
+            self._motion = None
+            self._idle_since_s = time.monotonic()
+            self._changed.notify_all()
 
-    def _send(self, want: np.ndarray) -> None:
-        joints = self._capped(want)
+    def _send(self, joints: np.ndarray) -> None:
         self._arm.servo(joints)
         self._num_set_points += 1
         if not np.array_equal(joints, self.joints_rad):
@@ -240,12 +244,6 @@ class Stream:
             return want
         self._num_capped += 1
         return self.joints_rad + share * step
-
-    def _end(self, fault: RobotFault) -> None:
-        self.fault = fault
-        self._halted = True
-        self._motion = None
-        self._changed.notify_all()
 
     def statistics(self) -> StreamStatistics:
         """Since the stream was made."""
