@@ -13,8 +13,8 @@ import numpy as np
 
 from real_env.xarm7 import DH, JOINT_LIMITS_RAD, NUM_JOINTS
 
-_POSITION_TOLERANCE_M = 2e-5
-_ANGLE_TOLERANCE_RAD = 1e-4
+_POSITION_TOLERANCE_M = 1e-6
+_ANGLE_TOLERANCE_RAD = 1e-5
 _STEP_RAD = 0.3  # most that a joint turns in one iteration
 _DAMPING = 1e-3  # of the squared error
 _LEAST_DAMPING = 1e-9
@@ -135,7 +135,7 @@ def solve(
     posture_rad: np.ndarray | None = None,
     limits_rad: np.ndarray = JOINT_LIMITS_RAD,
 ) -> tuple[np.ndarray, bool]:
-    """Joint angles (7,) that bring the tool to a pose (4, 4), and whether they do, to 0.02 mm and 0.1 mrad.
+    """Joint angles (7,) that bring the tool to a pose (4, 4), and whether they do, to 0.001 mm and 0.01 mrad.
 
     Damped least squares from `start_rad`, clipped to the limits (7, 2); `posture_rad` (7,) pulls in the null space.
     """

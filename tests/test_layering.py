@@ -132,7 +132,7 @@ def light_modules() -> list[str]:
 
 
 def test_the_robot_sees_only_light_modules_of_the_world():
-    """The emulated laboratory stands in for metal and so needs the world's physics and pictures; it is no part of it."""
+    """The emulated laboratory stands in for metal: it needs the world's physics and pictures, a robot does not."""
     assert imported_from("real_env", "iker_agent") == {}
     robot = [p for p in sources("real_env") if "lab" not in p.relative_to(ROOT).parts]
     used = {module_name(p): n for p in robot for n in imports(p) if n.split(".")[0] == "iker_envs"}
