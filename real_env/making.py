@@ -1,46 +1,66 @@
-"""From robot.yaml to the parts of a world that depend on it: who arranges the table, who finds the objects."""
+"""From robot.yaml to the parts of a world that depend on it, and to a laboratory of one's own.
+
+RealConfig  ->  connect_lab    ->  how to give a laboratory orders, None on metal
+            ->  make_operator  ->  who arranges the table         make_poses  ->  who finds the objects
+task        ->  start_lab      ->  a laboratory as a child process, and the RealConfig that reaches it
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 import numpy as np
 
+from iker_envs.documents import read_value
 from iker_envs.perception import Estimator
-from iker_envs.scene import View
 from real_env.config import RealConfig
-from real_env.lab_orders import LabOrders
+from real_env.faults import Kind, RobotFault
+from real_env.lab.client import LabError, LabOrders, LabProcess
 from real_env.operators import Ask, LabOperator, Operator, Person
-from real_env.poses import LabPoses, PoseSource, SeenPoses
+from real_env.poses import LabPoses, Look, PoseSource, SeenPoses
 
 
-def make_operator(config: RealConfig, ask: Ask | None) -> tuple[Operator, Callable[..., Any] | None]:
-    """Who arranges the cell, and how an emulated laboratory is given orders, None on metal.
+def start_lab(task: str, clock: float, seed: int, configuration: int) -> tuple[LabProcess, RealConfig]:
+    """An emulated laboratory of a task, given by name or path; ValueError if it does not start."""
+    try:
+        lab = LabProcess(task, clock=clock, seed=seed, configuration=configuration)
+    except LabError as error:
+        raise ValueError(str(error)) from None
+    try:
+        return lab, RealConfig.from_dict(read_value(lab.robot_yaml(), "the laboratory's robot.yaml"))
+    except BaseException:
+        lab.stop()
+        raise
 
-    A person who is given comes before the laboratory's own way.
-    """
+
+def connect_lab(config: RealConfig) -> LabOrders | None:
+    """The control socket of the laboratory that robot.yaml names; RobotFault if it does not answer."""
     if config.lab is None:
-        return Person(ask), None
-    orders = LabOrders(config.lab)
-    return (Person(ask) if ask is not None else LabOperator(orders)), orders
+        return None
+    try:
+        return LabOrders(config.lab.host, config.lab.control_port, config.lab.token)
+    except LabError as error:
+        raise RobotFault(Kind.LINK, str(error)) from None
+
+
+def make_operator(orders: LabOrders | None, ask: Ask | None) -> Operator:
+    """Who arranges the cell; a person who is given comes before a laboratory's own way."""
+    return Person(ask) if orders is None or ask is not None else LabOperator(orders)
 
 
 def make_poses(
     config: RealConfig,
-    ask: Callable[..., Any] | None,
-    look: Callable[[], View],
+    orders: LabOrders | None,
+    look: Look,
     estimator: Estimator | None,
     rng: np.random.Generator,
 ) -> PoseSource:
     """Who finds the objects; ValueError if cameras are to do it and nobody reads their pictures."""
     if config.poses == "lab":
-        assert ask is not None and config.lab is not None  # RealConfig has seen to it
-        return LabPoses(ask, config.lab, rng)
-    if estimator is None:
-        raise ValueError(
-            "poses: estimator of robot.yaml needs an estimator; give estimator=, or poses: lab in a laboratory"
-        )
+        assert orders is not None and config.lab is not None  # RealConfig has seen to it
+        return LabPoses(orders, config.lab, rng)
     if not config.cameras:
         raise ValueError("poses: estimator of robot.yaml needs cameras; there are none in it")
+    if estimator is None:
+        raise ValueError(
+            "poses: estimator of robot.yaml needs an estimator: give estimator=, such as make_estimator(...)"
+        )
     return SeenPoses(look, estimator)

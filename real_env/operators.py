@@ -14,6 +14,7 @@ import numpy as np
 
 from iker_envs.scene import Scene, SceneObject, position_and_angles
 from iker_envs.task import Task
+from real_env.lab.client import LabError, LabOrders
 
 Ask = Callable[[str], bool]
 """Shows a person one request; True when it is done, False when it will not be."""
@@ -61,24 +62,30 @@ class Person:
 class LabOperator:
     """An emulated laboratory, by the orders of its control socket."""
 
-    def __init__(self, ask: Callable[..., Any]) -> None:
-        self._ask = ask
+    def __init__(self, orders: LabOrders) -> None:
+        self._orders = orders
 
     def arrange(self, task: Task, configuration: int, seed: int) -> Scene:
         """See `Operator`."""
-        here = self._ask("scene")["task"]
+        here = self._order("scene")["task"]
         if here != task.name:
             raise ValueError(f"the laboratory was started for the task {here!r}, not {task.name!r}; start another one")
-        self._ask("reset", seed=seed, configuration=configuration)
+        self._order("reset", seed=seed, configuration=configuration)
         return self.present()
+
+    def _order(self, do: str, **arguments: Any) -> Any:
+        try:
+            return self._orders.order(do, **arguments)
+        except LabError as error:
+            raise ValueError(f"the laboratory did not do {do!r}: {error}") from None
 
     def present(self) -> Scene:
         """The laboratory's scene as it was arranged last."""
-        return Scene.from_dict(self._ask("scene")["scene"])
+        return Scene.from_dict(self._order("scene")["scene"])
 
     def move(self, model: SceneObject, pose: np.ndarray) -> None:
         """See `Operator`."""
-        self._ask("move", name=model.name, pose=[float(x) for x in pose])
+        self._order("move", name=model.name, pose=[float(x) for x in pose])
 
 
 def described(o: SceneObject) -> str:

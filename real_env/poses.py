@@ -9,7 +9,7 @@ would make it. `SeenPoses` asks an estimator about the newest pictures.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 
@@ -18,8 +18,10 @@ from iker_envs.perception import Estimator
 from iker_envs.scene import Scene, View
 from real_env.config import LabConfig
 from real_env.faults import Kind, RobotFault
+from real_env.lab.client import LabError, LabOrders
 
 Poses = dict[str, np.ndarray]
+Look = Callable[[], View]
 
 
 class PoseSource(Protocol):
@@ -41,12 +43,12 @@ class PoseSource(Protocol):
 
 
 class LabPoses:
-    """The truth of an emulated laboratory, and truth with an error; `ask` gives an order to its control socket."""
+    """The truth of an emulated laboratory, and truth with an error."""
 
     has_truth = True
 
-    def __init__(self, ask: Callable[..., Any], settings: LabConfig, rng: np.random.Generator) -> None:
-        self._ask = ask
+    def __init__(self, orders: LabOrders, settings: LabConfig, rng: np.random.Generator) -> None:
+        self._orders = orders
         self._position_m = settings.position_m
         self._rotation_rad = np.deg2rad(settings.rotation_deg)
         self._rng = rng
@@ -58,7 +60,10 @@ class LabPoses:
 
     def truth(self, models: Scene) -> Poses:
         """See `PoseSource`."""
-        told = self._ask("truth")["objects"]
+        try:
+            told = self._orders.order("truth")["objects"]
+        except LabError as error:
+            raise RobotFault(Kind.PERCEPTION, str(error)) from None
         if missing := [name for name in models.movable if name not in told]:
             known = ", ".join(told) or "none"
             raise RobotFault(Kind.PERCEPTION, f"the laboratory has no {missing[0]!r}, only: {known}")
@@ -83,7 +88,7 @@ class SeenPoses:
 
     has_truth = False
 
-    def __init__(self, look: Callable[[], View], estimator: Estimator) -> None:
+    def __init__(self, look: Look, estimator: Estimator) -> None:
         self._look = look
         self._estimator = estimator
 

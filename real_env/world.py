@@ -9,36 +9,37 @@ iker_envs/world.py, after one attempt at recovery. Nothing moves between episode
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import contextlib
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
 
-from iker_envs.contract import as_contract, check_fields, is_whole
 from iker_envs.documents import shown
 from iker_envs.geometry import rotation_angle
 from iker_envs.perception import Estimator
-from iker_envs.planning.grasps import check_grasp, propose_grasps
+from iker_envs.planning.grasps import propose_grasps
 from iker_envs.planning.hand import MAX_OPENING_M
 from iker_envs.planning.push import push_start
 from iker_envs.rewards import RewardConfig
 from iker_envs.scene import Goal, Grasp, Outcome, Scene, View
-from iker_envs.spec import check_target, decode_action, document, spec_of
+from iker_envs.spec import decode_action, document, spec_of
 from iker_envs.task import Task, check_episode_time, load_task
-from iker_envs.world import WorldFault
 from real_env.config import RealConfig, load_config
 from real_env.episode import Episode, in_hand
-from real_env.faults import Kind, RobotFault
+from real_env.faults import RobotFault
 from real_env.ik import tool_pose
-from real_env.making import make_operator, make_poses
+from real_env.lab.client import LabProcess
+from real_env.making import connect_lab, make_operator, make_poses, start_lab
 from real_env.operators import Ask
 from real_env.poses import Poses, standing
+from real_env.requests import read_request
 from real_env.robot import RETREAT_M, Robot, moved_back
 from real_env.sight import Sight
 
-_OPTIONS = ("configuration", "goal", "grasp", "look", "world")
+LAB = "lab"  # in the place of robot.yaml
 _HELD_M = 0.04  # in the hand while it withdraws by 12 cm, as in simulation
 _STILL_S = 0.1  # between two looks at the objects
 _STILL_M = 0.001
@@ -52,7 +53,7 @@ class RealWorld(gym.Env):
 
     Args:
         task: name or path of a task YAML, or a Task.
-        real: path of robot.yaml, or a RealConfig.
+        real: path of robot.yaml, a RealConfig, or "lab": an emulated laboratory is started, and stopped by `close`.
         stage_index: which stage of the task, counted from 0.
         operator: shows a person a request, such as how to arrange the table, and returns True when it is done.
         estimator: finds the objects in pictures, where robot.yaml says `poses: estimator`.
@@ -60,10 +61,11 @@ class RealWorld(gym.Env):
         observation: "keypoints" (38 numbers) or "pose" (21).
         episode_s: time limit in seconds; None for the task's own.
         rewards: fields of RewardConfig to change.
+        clock: laboratory seconds in a second of the wall, of a laboratory of one's own.
+        seed: of such a laboratory, and of the errors of its poses.
     """
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": 10}  # noqa: RUF012 (gymnasium's own form)
-    _UNMEASURED: ClassVar = ("contact_force_N",)
 
     def __init__(
         self,
@@ -77,6 +79,7 @@ class RealWorld(gym.Env):
         observation: str = "keypoints",
         episode_s: float | None = None,
         rewards: Mapping[str, float] | None = None,
+        clock: float = 1.0,
         seed: int = 0,
     ) -> None:
         if real is None:
@@ -84,8 +87,9 @@ class RealWorld(gym.Env):
         if render_mode not in (None, *self.metadata["render_modes"]):
             raise ValueError(f"render_mode {render_mode!r} is unknown on a robot; known: None, 'rgb_array'")
         self.render_mode = render_mode
-        self.config = load_config(real)
         self.task = task if isinstance(task, Task) else load_task(task)
+        self._lab: LabProcess | None = None
+        self.config = self._own_lab(task, clock, seed) if real == LAB else load_config(real)
         self.stage_index = stage_index
         self._template = self.task.sample(None)
         self.config.workspace(self._template.workspace_m)  # ValueError before anything connects
@@ -101,22 +105,21 @@ class RealWorld(gym.Env):
         self._episode: Episode | None = None
         self._fault: RobotFault | None = None
         self._hand = np.zeros(7)
+        self._orders = connect_lab(self.config)
+        self._operator = make_operator(self._orders, operator)
+        self._poses = make_poses(self.config, self._orders, self._picture, estimator, np.random.default_rng(seed))
         self._sight = Sight(self.config)
         try:
             self._robot = Robot(self.config)
         except BaseException:
-            self._sight.close()
+            self._hang_up()
             raise
-        self._operator, ask = make_operator(self.config, operator)
-        self._poses = make_poses(self.config, ask, self._picture, estimator, np.random.default_rng(seed))
-        self._arranged_by_lab(ask)
 
-    def _arranged_by_lab(self, ask: Callable[..., Any] | None) -> None:
-        if ask is not None:
-            told = ask("scene")
-            if told["task"] == self.task.name:
-                self._template = Scene.from_dict(told["scene"])
-                self._configuration = int(told["configuration"])
+    def _own_lab(self, task: Any, clock: float, seed: int) -> RealConfig:
+        if isinstance(task, Task):
+            raise ValueError("real='lab' needs the task by name or path: another process reads it")
+        self._lab, config = start_lab(str(task), clock, seed, 0)
+        return config
 
     # -- what a loop asks of a world -----------------------------------------------------------------------------
 
@@ -129,7 +132,8 @@ class RealWorld(gym.Env):
     def scene(self) -> Scene:
         """The scene with its objects where they are now: the laboratory's truth, else the latest estimate."""
         if self._poses.has_truth:
-            return standing(self._template, self._poses.truth(self._template))
+            with contextlib.suppress(RobotFault):  # a laboratory that is gone says nothing any more
+                self._found = self._poses.truth(self._template)
         return standing(self._template, self._found or {})
 
     @property
@@ -178,7 +182,14 @@ class RealWorld(gym.Env):
     def close(self) -> None:
         """Hold the arm and hang up. May be called again."""
         self._robot.close()
+        self._hang_up()
+
+    def _hang_up(self) -> None:
         self._sight.close()
+        if self._orders is not None:
+            self._orders.close()
+        if self._lab is not None:
+            self._lab.stop()
 
     # -- beginning an episode ------------------------------------------------------------------------------------
 
@@ -186,20 +197,15 @@ class RealWorld(gym.Env):
         self, *, seed: int | None = None, options: Mapping[str, Any] | None = None
     ) -> tuple[np.ndarray, dict[str, Any]]:
         """Begin an episode; see the module docstring. ValueError for options that cannot be, WorldFault for faults."""
-        options = dict(options or {})
-        check_fields("options", options, _OPTIONS)
-        world = options.get("world", "new")
-        if world not in ("new", "keep"):
-            raise ValueError(f"options['world'] is 'new' or 'keep', not {shown(world)}")
-        goal, grasp = self._checked(world, seed, options)
+        count = len(self.task.configurations)
+        request = read_request(seed, options, self._template, self._workspace(), count)
         self._episode = None
         self._stand_ready()
         try:
-            if world == "new":
+            if request.new:
                 super().reset(seed=seed)
-                self._arrange(options.get("configuration"))
-                goal = self.task.goal(self.stage_index, self._look_for(), self._configuration)
-            observation = self._begin(goal, grasp, look=bool(options.get("look", False)))
+                self._arrange(request.configuration)
+            observation = self._begin(request.goal, request.grasp, look=request.look)
         except RobotFault as fault:
             raise self._recovered(fault) from None
         except BaseException:
@@ -207,29 +213,6 @@ class RealWorld(gym.Env):
             raise
         assert self._episode is not None
         return observation, {"is_success": bool(self._episode.errors(self._episode.start_pose).success[0])}
-
-    def _checked(self, world: str, seed: int | None, options: dict[str, Any]) -> tuple[Goal | None, Grasp | None]:
-        if world == "new":
-            if "goal" in options or "grasp" in options:
-                raise ValueError(
-                    "options['goal'] and ['grasp'] need options['world'] = 'keep': a new world has its own goal"
-                )
-            index, count = options.get("configuration"), len(self.task.configurations)
-            if index is not None and not (is_whole(index) and 0 <= index < count):
-                raise ValueError(f"configuration {shown(index)} does not exist; there are 0 to {count - 1}")
-            return None, None
-        if seed is not None or "configuration" in options or options.get("look"):
-            raise ValueError("a kept world stays as it is: seed, configuration and look need options['world'] = 'new'")
-        goal = as_contract(Goal, options["goal"]) if options.get("goal") is not None else None
-        grasp = as_contract(Grasp, options["grasp"]) if options.get("grasp") is not None else None
-        if goal is not None:
-            if goal.object not in self._template.movable:
-                movable = ", ".join(self._template.movable)
-                raise ValueError(f"the goal's object {goal.object!r} is not movable; movable: {movable}")
-            check_target(goal, self._template)
-        if grasp is not None:
-            check_grasp(grasp, self._workspace())
-        return goal, grasp
 
     def _workspace(self) -> np.ndarray:
         return self.config.workspace(self._template.workspace_m)
@@ -397,6 +380,3 @@ class RealWorld(gym.Env):
         except RobotFault as fault:
             self._fault = self._fault or fault
         return episode.poses(self._found or {})
-
-
-__all__ = ["Kind", "RealWorld", "WorldFault"]
