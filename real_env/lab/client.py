@@ -74,7 +74,7 @@ class LabProcess:
     def __init__(
         self, task: str, *, clock: float = 1.0, seed: int = 0, configuration: int = 0, cameras: bool = True
     ) -> None:
-        command = [sys.executable, "-m", "real_env.lab", task, "--with-parent"]
+        command = [sys.executable, "-m", "real_env.lab", task, "--card"]
         command += ["--clock", str(clock), "--seed", str(seed), "--configuration", str(configuration)]
         self._complaints: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed by stop
         self._process = subprocess.Popen(
@@ -186,6 +186,6 @@ def robot_yaml(card: dict[str, Any]) -> str:
         f"  host: {card['ip']}",
         f"  control_port: {card['control_port']}",
         f"  frame_port: {card.get('frame_port', 0)}",
-        f"  token: {card['token']}",
+        f'  token: "{card["token"]}"',
     ]
     return "\n".join(lines) + "\n"
