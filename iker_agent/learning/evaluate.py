@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from iker_agent.learning.distributed import seed_for
 from iker_agent.learning.policy import Policy
+from iker_agent.learning.seeds import seed_for
 from iker_agent.learning.training_worlds import make_worlds
 from iker_envs.measure import Errors
 from iker_envs.vector_env import StageVectorEnv
