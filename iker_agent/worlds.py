@@ -1,6 +1,8 @@
 """Which world a run acts in, and how it finds out where things are.
 
 make_world(config, task)  ->  World            pose_estimator(config)  ->  Estimator
+
+A robot is reached by its environment's id alone, an emulated laboratory in the same way.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ import numpy as np
 
 import iker_envs
 from iker_agent.config import RunConfig
+from iker_agent.robots import Operator, robot_world
 from iker_envs.perception import Estimator, make_estimator
 from iker_envs.task import Task
 from iker_envs.world import World
@@ -19,8 +22,14 @@ from iker_envs.world import World
 _NOISE_STREAM = 1  # beside the run's seed: the noise of perception has a generator of its own
 
 
-def make_world(config: RunConfig, task: Task) -> World:
-    """The simulated world of a task, by its id where the settings name a registered task; it draws pictures."""
+def make_world(config: RunConfig, task: Task, operator: Operator | None = None) -> World:
+    """The world of a task, by its id where the settings name a registered task; it draws pictures.
+
+    `operator` shows a person what a robot's table should look like, and returns True when it does.
+    """
+    if config.world != "sim":
+        where = config.world, config.real, config.clock, config.seed
+        return robot_world(config.task, *where, operator, render_mode="rgb_array")
     ids = {name: id_ for id_, name in iker_envs.TASKS.items()}
     if config.task in ids and not config.disturb:  # a disturbance brings a task of its own
         env = gym.make(ids[config.task], render_mode="rgb_array")

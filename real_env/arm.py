@@ -248,12 +248,13 @@ def _sdk(command_port: int) -> Any:
     try:
         with contextlib.redirect_stdout(io.StringIO()):  # importing it prints its version
             from xarm.core.config.x_config import XCONF
-            from xarm.core.utils.log import logger
+            from xarm.core.utils.log import logger, origin_logger
             from xarm.wrapper import XArmAPI
             from xarm.x3 import base, gripper, report
     except ImportError:
         raise ImportError(_PIP) from None
-    logger.setLevel(logging.CRITICAL + 1)  # it logs a line for each set point
+    for log in (logger, origin_logger):
+        log.setLevel(logging.CRITICAL + 1)  # a line for each set point
     for module in (base, gripper, report):
         module.print = _say_nothing  # hides the builtin there: its threads print
     XCONF.SocketConf.TCP_CONTROL_PORT = command_port  # it has no argument for it

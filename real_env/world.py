@@ -228,6 +228,7 @@ class RealWorld(gym.Env):
                 self._robot.usable = True
             self._robot.arm.check_error()
         except RobotFault as fault:
+            self._robot.hold()
             self._fault = fault
             raise
         self._fault = None
@@ -329,7 +330,7 @@ class RealWorld(gym.Env):
             self._spec, action[None], episode.commanded_pose[None], self._hand[None], self._workspace()
         )[0]
         self._robot.tick(episode.commanded_pose)
-        self._hand = tool_pose(self._robot.check(gripper=episode.goal.grasp))
+        self._hand = tool_pose(self._robot.check(gripper=True))
 
     def _recovered(self, fault: RobotFault) -> RobotFault:
         """Try to recover; what became of it, which `_stand_ready` asks about."""
