@@ -32,6 +32,8 @@ _READY_S = 3.0  # to change mode and state; 0.3 s is usual
 _POLL_S = 0.02
 _RETRY_S = 0.5  # between attempts to connect
 _GRIPPER_SPEED = 3000  # pulses/s: 0.3 m/s, more than the fingers are ever asked for
+_PROBE_S = 1.0  # for a connection, and for its first answer
+_VERSION_REQUEST = bytes([0, 1, 0, 2, 0, 1, 1])  # transaction 1, protocol 2, 1 byte: register 1 (vendor's protocol)
 _TIMED_OUT = 3
 _WARNING = 2
 _NOT_CONNECTED = -1
@@ -57,6 +59,8 @@ class Arm:
     # -- the link ------------------------------------------------------------------------------------------------
 
     def _connect(self) -> None:
+        if not self._serves():
+            raise RobotFault(Kind.LINK, self._address())
         sdk = _sdk(self._config.arm.command_port)
         before = socket.getdefaulttimeout()
         try:
@@ -75,6 +79,19 @@ class Arm:
             raise RobotFault(Kind.LINK, self._address())
         self._api.set_timeout([_REPLY_S, _REPLY_S])
         self._is_new = True
+
+    def _serves(self) -> bool:
+        """Does the box answer a question for its version? While it boots, it accepts connections and says nothing.
+
+        The SDK would try for 10 s.
+        """
+        try:
+            with socket.create_connection((self._config.arm.ip, self._config.arm.command_port), _PROBE_S) as box:
+                box.settimeout(_PROBE_S)
+                box.sendall(_VERSION_REQUEST)
+                return len(box.recv(64)) > len(_VERSION_REQUEST)
+        except OSError:
+            return False
 
     def reconnect(self, timeout_s: float) -> None:
         """Wait until the box answers, over new sockets where the old ones are closed; RobotFault after `timeout_s`."""

@@ -7,13 +7,18 @@ task        ->  start_lab      ->  a laboratory as a child process, and the Real
 
 from __future__ import annotations
 
+import tempfile
+import weakref
+from pathlib import Path
+
 import numpy as np
 
 from iker_envs.documents import read_value
 from iker_envs.perception import Estimator
+from real_env.calibration import Calibration
 from real_env.config import RealConfig
 from real_env.faults import Kind, RobotFault
-from real_env.lab.client import LabError, LabOrders, LabProcess
+from real_env.lab.client import LabError, LabOrders, LabProcess, calibration, robot_yaml
 from real_env.operators import Ask, LabOperator, Operator, Person
 from real_env.poses import LabPoses, Look, PoseSource, SeenPoses
 
@@ -25,10 +30,21 @@ def start_lab(task: str, clock: float, seed: int, configuration: int) -> tuple[L
     except LabError as error:
         raise ValueError(str(error)) from None
     try:
-        return lab, RealConfig.from_dict(read_value(lab.robot_yaml(), "the laboratory's robot.yaml"))
+        return lab, _config_of(lab)
     except BaseException:
         lab.stop()
         raise
+
+
+def _config_of(lab: LabProcess) -> RealConfig:
+    """The RealConfig that reaches a laboratory; its calibration lies in a folder that goes with the laboratory."""
+    path = ""
+    if lab.card.get("cameras"):
+        folder = tempfile.TemporaryDirectory(prefix="iker-lab-")
+        weakref.finalize(lab, folder.cleanup)
+        path = str(Path(folder.name) / "calibration.json")
+        Calibration.from_dict(calibration(lab.card)).save(path)
+    return RealConfig.from_dict(read_value(robot_yaml(lab.card, path), "the laboratory's robot.yaml"))
 
 
 def connect_lab(config: RealConfig) -> LabOrders | None:

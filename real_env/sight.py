@@ -1,25 +1,95 @@
-"""What the cameras of a cell see: Cameras and their calibration as the View that estimators and prompts read."""
+"""All cameras of a cell with their calibration, as the View that estimators and prompts read.
+
+    RealConfig  ->  Sight  ->  view(template, hand)  ->  View        check()  ->  RobotFault if a camera is stale
+
+Where poses come from an estimator, every camera runs all the time. In a laboratory that is asked for its truth they run
+while somebody looks, for drawing their pictures takes half of a processor.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
-from iker_envs.scene import Scene, View
+from iker_envs.scene import Image, Scene, View
+from real_env.calibration import Calibration, load_calibration
+from real_env.cameras import Frame, RealSenseCamera
 from real_env.config import RealConfig
+from real_env.realsense import lab_context, load_realsense
+
+_PATIENCE_S = 10.0  # for the first picture after a start
+_PIXEL_CENTRE = 0.5  # ours are at half-integers, OpenCV's and the vendor's at integers
 
 
 class Sight:
+    """The cameras; RobotFault where they or their calibration do not do. Without cameras it sees nothing."""
+
     def __init__(self, config: RealConfig) -> None:
         self._config = config
+        self._calibration: Calibration | None = None
+        self._cameras: dict[str, RealSenseCamera] = {}
+        self._always = config.poses == "estimator"
+        if not config.cameras:
+            return
+        self._calibration = load_calibration(config.calibration)
+        self._calibration.check(config.serials, config.max_calibration_age_days)
+        rs = load_realsense()
+        context: Any = rs.context() if config.lab is None else lab_context(rs)
+        self._cameras = {role: RealSenseCamera(role, camera, context) for role, camera in config.cameras.items()}
 
-    def check(self) -> None: ...
+    def check(self) -> None:
+        """RobotFault if a camera that should run does not, or its picture is too old."""
+        if not self._always:
+            return
+        for camera in self._cameras.values():
+            if not camera.running:
+                camera.start()
+                camera.next_frame(_PATIENCE_S)
+            camera.check(self._config.max_frame_age_s)
 
     def view(self, template: Scene, hand: np.ndarray, truth: Mapping[str, np.ndarray]) -> View:
-        raise ValueError("no cameras")
+        """What every camera sees now, the hand at a pose (7,); ValueError if there are no cameras."""
+        if not self._cameras:
+            raise ValueError("robot.yaml has no cameras, so there is no view; give it some, or act without looking")
+        try:
+            frames = {role: self._frame(camera) for role, camera in self._cameras.items()}
+        finally:
+            if not self._always:
+                self._stop()
+        images = {role: self._image(role, frame, hand) for role, frame in frames.items()}
+        return View(images, self._config.query_camera, dict(truth))
+
+    def _frame(self, camera: RealSenseCamera) -> Frame:
+        patience_s = self._config.max_frame_age_s if camera.running else _PATIENCE_S
+        camera.start()
+        return camera.next_frame(patience_s)
+
+    def check_brightness(self) -> None:
+        """RobotFault if a camera sees much brighter or darker than at its first look from here."""
+        for camera in self._cameras.values():
+            frame = camera.newest()
+            if frame is not None:
+                camera.check_brightness(frame)
+
+    def _image(self, role: str, frame: Frame, hand: np.ndarray) -> Image:
+        assert self._calibration is not None
+        known = self._calibration.cameras[role]
+        K = np.array(known.K)
+        K[:2, 2] += _PIXEL_CENTRE
+        return Image(frame.rgb, frame.depth_m, K, known.pose_world(hand), frame.taken_s)
 
     def newest_rgb(self, role: str) -> np.ndarray | None:
-        return None
+        """The newest picture (H, W, 3) of a camera that runs, or of any; None if none does."""
+        order = sorted(self._cameras.values(), key=lambda camera: camera.role != role)
+        frame = next((f for f in (camera.newest() for camera in order if camera.running) if f is not None), None)
+        return None if frame is None else frame.rgb
 
-    def close(self) -> None: ...
+    def _stop(self) -> None:
+        for camera in self._cameras.values():
+            camera.stop()
+
+    def close(self) -> None:
+        """Stop every camera; may be called again."""
+        self._stop()

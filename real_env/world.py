@@ -160,7 +160,9 @@ class RealWorld(gym.Env):
         try:
             self._robot.arrive(self._robot.look_rad, self._obstacles(), 0.0, is_pose=False)
             self._robot.hold()
-            return self._picture()
+            seen = self._picture()
+            self._sight.check_brightness()
+            return seen
         except RobotFault as fault:
             raise self._recovered(fault) from None
 

@@ -56,7 +56,7 @@ FLOORS = {
         ("lab",),
         ("arm_model",),
         ("kinematics",),
-        ("xarm7",),
+        ("xarm7", "realsense"),
     ),
 }
 # What a robot machine may use: contracts, numbers, formulas and plans; no engine, no environment, no trainer.

@@ -1,4 +1,4 @@
-"""One emulated laboratory on the event loop of this process: world, control box, its ports, clock.
+"""One emulated laboratory on the event loop of this process: world, control box, its ports, clock, cameras beside it.
 
 The lab takes the first loopback address on which the ports of a control box are free, so several labs live side by
 side. The vendor's SDK can choose its command port, not those of the reports: it knows these as literals.
@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from iker_envs.task import load_task
 from real_env.lab.box import ControlBox
+from real_env.lab.camera_process import CameraProcess
 from real_env.lab.clock import LabClock, check_factor
 from real_env.lab.link import Link
 from real_env.lab.world import Arrangement, LabWorld, arrange
@@ -20,6 +21,7 @@ from real_env.lab.world import Arrangement, LabWorld, arrange
 COMMAND_PORT = 30502  # where everybody may listen
 VENDOR_COMMAND_PORT = 502  # where the vendor's SDK looks if nobody tells it otherwise; privileged on most machines
 _NUM_ADDRESSES = 50  # of 127.0.0.0/8 that are tried
+_SHOW_S = 1 / 30
 _TAKEN = (errno.EACCES, errno.EADDRINUSE, errno.EPERM)
 
 
@@ -38,16 +40,19 @@ class LabSettings:
 
 
 class Lab:
-    """Everything but the control socket and the cameras."""
+    """Everything but the control socket."""
 
     def __init__(self, settings: LabSettings) -> None:
+        self._task_name = settings.task
         self.task = load_task(settings.task)
         self.world = LabWorld(arrange(self.task, settings.seed, settings.configuration))
         self.box = ControlBox(self.world)
         self.clock = LabClock(settings.clock, self._tick)
+        self.cameras: CameraProcess | None = None
+        self._wants_cameras = settings.cameras
         self.stopping = asyncio.Event()
         self.peak_nm = 0.0  # of the external torque on any joint since somebody asked
-        self.link: Link
+        self.link = Link(self.box, self.clock)
         self._later: set[asyncio.Task] = set()
 
     def _tick(self) -> None:
@@ -55,14 +60,28 @@ class Lab:
         self.peak_nm = max(self.peak_nm, float(abs(self.box.reading.external_nm).max()))
 
     async def start(self) -> None:
-        """Listen on the first free address; OSError if there is none."""
-        self.link = await _listening(self.box, self.clock)
+        """Listen on the first free address and start the cameras; OSError if that cannot be."""
+        await _listen(self.link)
+        if self._wants_cameras:
+            arrangement = self.world.arrangement
+            self.cameras = CameraProcess(self._task_name, int(self.link.host.rpartition(".")[2]))
+            await self.cameras.start(arrangement.seed, arrangement.configuration)
+            self.later(self._show())
 
     async def close(self) -> None:
         for task in list(self._later):
             task.cancel()
         await asyncio.gather(*self._later, return_exceptions=True)
+        if self.cameras is not None:
+            await self.cameras.close()
         await self.link.close()
+
+    async def _show(self) -> None:
+        """Tell the cameras what there is to see."""
+        assert self.cameras is not None
+        while True:
+            self.cameras.feed(self.world.data.qpos.tolist())
+            await asyncio.sleep(_SHOW_S)
 
     async def live(self) -> None:
         """Run the clock until `stopping` is set; an error of the physics ends the lab."""
@@ -85,6 +104,8 @@ class Lab:
         loop = asyncio.get_running_loop()
         arrangement: Arrangement = await loop.run_in_executor(None, arrange, self.task, seed, configuration)
         self.world.install(arrangement)
+        if self.cameras is not None:
+            self.cameras.arrange(seed, configuration)
 
     async def reboot(self, lab_s: float) -> None:
         """Switch the box off and on: connections end, none is accepted while it boots, everything is forgotten."""
@@ -92,14 +113,13 @@ class Lab:
         await self.link.unplug(self.clock.wall_s(lab_s))
 
 
-async def _listening(box: ControlBox, clock: LabClock) -> Link:
+async def _listen(link: Link) -> None:
     for number in range(1, _NUM_ADDRESSES + 1):
         host = f"127.0.0.{number}"
         for ports in ((COMMAND_PORT, VENDOR_COMMAND_PORT), (COMMAND_PORT,)):
-            link = Link(box, clock, host, ports)
             try:
-                await link.start()
-                return link
+                await link.start(host, ports)
+                return
             except OSError as error:
                 if error.errno not in _TAKEN:
                     raise OSError(f"the lab cannot listen on {host} ({error}); it needs 127.0.0.0/8 of Linux") from None

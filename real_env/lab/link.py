@@ -1,6 +1,6 @@
 """The box's TCP ports: hosts connect, send commands and listen to reports; the link itself can fail on request.
 
-    start()  ->  listening on 127.0.0.x  ->  a task for each connection  ->  close()
+    start(host, ports)  ->  listening on 127.0.0.x  ->  a task for each connection  ->  close()
 
 Ways to fail: `silent` (commands are carried out, nobody answers), `cut` (nothing passes in either direction; what was
 sent meanwhile arrives afterwards, as TCP does it), `drop` (all connections are closed), `unplug` (none is accepted).
@@ -26,11 +26,10 @@ _GONE = (asyncio.IncompleteReadError, ConnectionError, TimeoutError, ValueError)
 class Link:
     """The ports of one box on one loopback address."""
 
-    def __init__(self, box: ControlBox, clock: LabClock, host: str, command_ports: tuple[int, ...]) -> None:
+    def __init__(self, box: ControlBox, clock: LabClock) -> None:
         self._box = box
         self._clock = clock
-        self.host = host
-        self._command_ports = command_ports
+        self.host = ""
         self._servers: list[asyncio.Server] = []
         self._connections: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task] = set()
@@ -40,13 +39,14 @@ class Link:
         self.unplugged = False
         self.num_commands = 0
 
-    async def start(self) -> None:
-        """Listen; OSError if a port is taken."""
+    async def start(self, host: str, command_ports: tuple[int, ...]) -> None:
+        """Listen on the ports of an address; OSError if one is taken, and then on none."""
+        self.host = host
         try:
-            for port in self._command_ports:
-                self._servers.append(await asyncio.start_server(self._serve(self._commands), self.host, port))
+            for port in command_ports:
+                self._servers.append(await asyncio.start_server(self._serve(self._commands), host, port))
             for port in reports.RATES_HZ:
-                self._servers.append(await asyncio.start_server(self._serve(self._reports_of(port)), self.host, port))
+                self._servers.append(await asyncio.start_server(self._serve(self._reports_of(port)), host, port))
         except OSError:
             await self.close()
             raise

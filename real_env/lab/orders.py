@@ -152,6 +152,12 @@ class Orders:
         self._lab.box.collision_nm = numbers
         return [min(x, 1e9) for x in numbers]
 
+    def camera(self, name: str, does: str, value: float = 1.0) -> None:
+        """Let a camera be "ok", "frozen" (no pictures), "stuck" (one for ever) or "missing", or set "exposure"."""
+        if self._lab.cameras is None:
+            raise ValueError("this lab has no cameras; start one without --no-cameras")
+        self._lab.cameras.change(name, does, float(value))
+
     # -- break the link ----------------------------------------------------------------------------------------------
 
     def silence(self, on: bool = True) -> None:
