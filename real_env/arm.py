@@ -117,13 +117,16 @@ class Arm:
 
     def close(self) -> None:
         """Hold the arm where it is and hang up; may be called again."""
-        if self._api is None:
-            return
         with contextlib.suppress(RobotFault):  # a box that is gone needs no goodbye
-            if self._api.connected:
+            if self._api is not None and self._api.connected:
                 self.stop()
-        self._disconnect()
-        self._api = None
+        self.hang_up()
+
+    def hang_up(self) -> None:
+        """Leave the arm as it is; may be called again."""
+        if self._api is not None:
+            self._disconnect()
+            self._api = None
 
     # -- the arm -------------------------------------------------------------------------------------------------
 
@@ -205,7 +208,12 @@ class Arm:
     @property
     def firmware(self) -> str:
         """Version of the box's firmware."""
-        return ".".join(str(part) for part in self._api.version_number)
+        return ".".join(map(str, self.firmware_version))
+
+    @property
+    def firmware_version(self) -> tuple[int, ...]:
+        """The same as numbers."""
+        return tuple(int(part) for part in self._api.version_number)
 
     @property
     def serial(self) -> str:

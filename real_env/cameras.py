@@ -8,6 +8,7 @@ and from the library, never waited for without a limit.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from dataclasses import dataclass
@@ -22,7 +23,7 @@ from real_env.realsense import load_realsense
 _DISCOVERY_S = 6.0  # of network cameras; those on USB are known at once
 _POLL_S = 0.1
 _WAIT_MS = 200  # for one set of pictures
-_STARTS = 3  # a network camera may miss the first attempt
+_STARTS = 4  # a network camera of a busy machine may miss some
 _BRIGHTNESS = 1.5  # factor between the medians of two pictures of one place that is no change of the scene
 _DARK = 4.0  # of 255; below it a factor means nothing
 _STRIDE = 16  # pixels between those that the brightness is taken from
@@ -89,14 +90,25 @@ class RealSenseCamera:
         settings.enable_device(c.serial)
         settings.enable_stream(rs.stream.depth, c.width, c.height, rs.format.z16, c.fps)
         settings.enable_stream(rs.stream.color, c.width, c.height, rs.format.rgb8, c.fps)
-        for attempt in range(_STARTS):
+        problem = ""
+        for _ in range(_STARTS):
             self._pipeline = rs.pipeline(self._context)
             try:
                 return self._pipeline.start(settings)
             except RuntimeError as error:
-                if attempt == _STARTS - 1:
-                    raise RobotFault(Kind.CAMERA_MISSING, f"{self.role}: {error}") from None
-        raise AssertionError("unreachable")
+                problem = problem or str(error)  # the first is the cause
+                self._let_go(rs)
+        raise RobotFault(Kind.CAMERA_MISSING, f"{self.role}: {problem}")
+
+    def _let_go(self, rs: Any) -> None:
+        """After a start that failed half-way: stop what streams, or no other start succeeds."""
+        for device in self._context.query_devices():
+            if device.get_info(rs.camera_info.serial_number) == self._config.serial:
+                for sensor in device.query_sensors():
+                    for end in (sensor.stop, sensor.close):
+                        with contextlib.suppress(RuntimeError):  # it does not stream, or was not open
+                            end()
+        time.sleep(_POLL_S)
 
     def _read(self, rs: Any, depth_scale_m: float) -> None:
         align = rs.align(rs.stream.color)

@@ -24,7 +24,7 @@ TOOL_STEP_M = 0.010  # 1 m/s; the vendor recommends at most 10 mm for each set p
 POSE_SOURCES = ("estimator", "lab")
 _CLOCKS = (0.05, 5.0)  # of an emulated laboratory
 _MAX_SENSITIVITY = 5  # of collision detection, XArmAPI.set_collision_sensitivity
-_LOOK_JOINTS_RAD = (-1.2, -0.9, 0.0, 0.9, 0.0, 1.8, 0.0)  # to the right of the table, out of every camera's view
+_LOOK_JOINTS_RAD = (-2.0, -0.9, 0.0, 0.9, 0.0, 1.8, 0.0)  # beside the base, out of the view of the camera "front"
 _HOME_JOINTS_RAD = (0.0, -0.35, 0.0, 1.15, 0.0, 1.5, 0.0)  # over the table, tool down
 
 

@@ -16,11 +16,25 @@ import numpy as np
 from iker_envs.scene import Image, Scene, View
 from real_env.calibration import Calibration, load_calibration
 from real_env.cameras import Frame, RealSenseCamera
-from real_env.config import RealConfig
+from real_env.config import CameraConfig, RealConfig
 from real_env.realsense import lab_context, load_realsense
 
 _PATIENCE_S = 10.0  # for the first picture after a start
 _PIXEL_CENTRE = 0.5  # ours are at half-integers, OpenCV's and the vendor's at integers
+
+
+def open_sight(role: str, config: CameraConfig, context: Any) -> str:
+    """Take one picture, and say how it was; RobotFault if there is none."""
+    camera = RealSenseCamera(role, config, context)
+    camera.start()
+    try:
+        frame = camera.next_frame(_PATIENCE_S)
+    finally:
+        camera.stop()
+    height, width = frame.depth_m.shape
+    seen = float((frame.depth_m > 0).mean())
+    told = f"serial {config.serial}, {width} x {height}, depth in {100 * seen:.0f} % of the pixels"
+    return f"{told}, brightness {frame.brightness:.0f} of 255"
 
 
 class Sight:
@@ -53,18 +67,18 @@ class Sight:
         """What every camera sees now, the hand at a pose (7,); ValueError if there are no cameras."""
         if not self._cameras:
             raise ValueError("robot.yaml has no cameras, so there is no view; give it some, or act without looking")
-        try:
-            frames = {role: self._frame(camera) for role, camera in self._cameras.items()}
-        finally:
-            if not self._always:
-                self._stop()
+        frames = {role: self._frame(camera) for role, camera in self._cameras.items()}
         images = {role: self._image(role, frame, hand) for role, frame in frames.items()}
         return View(images, self._config.query_camera, dict(truth))
 
     def _frame(self, camera: RealSenseCamera) -> Frame:
         patience_s = self._config.max_frame_age_s if camera.running else _PATIENCE_S
         camera.start()
-        return camera.next_frame(patience_s)
+        try:
+            return camera.next_frame(patience_s)
+        finally:
+            if not self._always:  # one after the other: five at a time are more than a small machine can draw
+                camera.stop()
 
     def check_brightness(self) -> None:
         """RobotFault if a camera sees much brighter or darker than at its first look from here."""
