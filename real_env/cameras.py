@@ -148,10 +148,11 @@ class RealSenseCamera:
     def check(self, max_age_s: float) -> None:
         """RobotFault if the newest picture is too old."""
         age_s = self.age_s()
-        if age_s > max_age_s:
-            raise RobotFault(
-                Kind.CAMERA_STALE, f"{self.role}: {age_s:.1f} s, the limit max_frame_age_s is {max_age_s:g}"
-            )
+        if age_s <= max_age_s:
+            return
+        if self._config.serial not in known_serials(load_realsense(), self._context):
+            raise RobotFault(Kind.CAMERA_MISSING, f"{self.role}: serial {self._config.serial} has gone")
+        raise RobotFault(Kind.CAMERA_STALE, f"{self.role}: {age_s:.1f} s, the limit max_frame_age_s is {max_age_s:g}")
 
     def check_brightness(self, frame: Frame) -> None:
         """RobotFault if a picture from the look pose is much brighter or darker than the first one was."""

@@ -114,6 +114,7 @@ class RealConfig(Contract):
     look_joints_rad: tuple[float, ...] = _LOOK_JOINTS_RAD
     home_joints_rad: tuple[float, ...] = _HOME_JOINTS_RAD
     watchdog_s: float = 0.5  # without a command for so long, the arm holds and the episode is cut short
+    watch_cameras: bool = True  # an old picture cuts an episode short, also where poses do not come from pictures
     max_frame_age_s: float = 0.5
     max_calibration_age_days: float = 30.0
     poses: str = "estimator"  # from the cameras, or "lab": an emulated laboratory's truth plus noise

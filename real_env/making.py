@@ -15,6 +15,7 @@ import numpy as np
 
 from iker_envs.documents import read_value
 from iker_envs.perception import Estimator
+from iker_envs.task import Task
 from real_env.calibration import Calibration
 from real_env.config import RealConfig
 from real_env.faults import Kind, RobotFault
@@ -23,10 +24,12 @@ from real_env.operators import Ask, LabOperator, Operator, Person
 from real_env.poses import LabPoses, Look, PoseSource, SeenPoses
 
 
-def start_lab(task: str, clock: float, seed: int, configuration: int) -> tuple[LabProcess, RealConfig]:
+def start_lab(task: str | Path | Task, clock: float, seed: int) -> tuple[LabProcess, RealConfig]:
     """An emulated laboratory of a task, given by name or path; ValueError if it does not start."""
+    if isinstance(task, Task):
+        raise ValueError("real='lab' needs the task by name or path: another process reads it")
     try:
-        lab = LabProcess(task, clock=clock, seed=seed, configuration=configuration)
+        lab = LabProcess(str(task), clock=clock, seed=seed)
     except LabError as error:
         raise ValueError(str(error)) from None
     try:

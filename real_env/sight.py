@@ -2,8 +2,8 @@
 
     RealConfig  ->  Sight  ->  view(template, hand)  ->  View        check()  ->  RobotFault if a camera is stale
 
-Where poses come from an estimator, every camera runs all the time. In a laboratory that is asked for its truth they run
-while somebody looks, for drawing their pictures takes half of a processor.
+Watched cameras run all the time, and an old picture cuts an episode short. Others run while somebody looks: those of an
+emulated laboratory, for instance, since drawing their pictures takes half of a processor.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Sight:
         self._config = config
         self._calibration: Calibration | None = None
         self._cameras: dict[str, RealSenseCamera] = {}
-        self._always = config.poses == "estimator"
+        self._always = config.watch_cameras or config.poses == "estimator"
         if not config.cameras:
             return
         self._calibration = load_calibration(config.calibration)
@@ -53,14 +53,17 @@ class Sight:
         context: Any = rs.context() if config.lab is None else lab_context(rs)
         self._cameras = {role: RealSenseCamera(role, camera, context) for role, camera in config.cameras.items()}
 
-    def check(self) -> None:
-        """RobotFault if a camera that should run does not, or its picture is too old."""
-        if not self._always:
-            return
-        for camera in self._cameras.values():
-            if not camera.running:
+    def revive(self) -> None:
+        """Start the watched cameras that do not run or are stale; RobotFault if one gives no picture."""
+        for camera in self._cameras.values() if self._always else ():
+            if not camera.running or camera.age_s() > self._config.max_frame_age_s:
+                camera.stop()
                 camera.start()
                 camera.next_frame(_PATIENCE_S)
+
+    def check(self) -> None:
+        """RobotFault if the newest picture of a watched camera is too old."""
+        for camera in self._cameras.values() if self._always else ():
             camera.check(self._config.max_frame_age_s)
 
     def view(self, template: Scene, hand: np.ndarray, truth: Mapping[str, np.ndarray]) -> View:
@@ -100,10 +103,7 @@ class Sight:
         frame = next((f for f in (camera.newest() for camera in order if camera.running) if f is not None), None)
         return None if frame is None else frame.rgb
 
-    def _stop(self) -> None:
-        for camera in self._cameras.values():
-            camera.stop()
-
     def close(self) -> None:
         """Stop every camera; may be called again."""
-        self._stop()
+        for camera in self._cameras.values():
+            camera.stop()

@@ -17,6 +17,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
+from iker_envs.contract import check_index
 from iker_envs.documents import shown
 from iker_envs.geometry import rotation_angle
 from iker_envs.perception import Estimator
@@ -31,7 +32,6 @@ from real_env.config import RealConfig, load_config
 from real_env.episode import Episode, in_hand
 from real_env.faults import RobotFault
 from real_env.ik import tool_pose
-from real_env.lab.client import LabProcess
 from real_env.making import connect_lab, make_operator, make_poses, start_lab
 from real_env.operators import Ask
 from real_env.poses import Poses, standing
@@ -88,11 +88,9 @@ class RealWorld(gym.Env):
             raise ValueError(f"render_mode {render_mode!r} is unknown on a robot; known: None, 'rgb_array'")
         self.render_mode = render_mode
         self.task = task if isinstance(task, Task) else load_task(task)
-        self._lab: LabProcess | None = None
-        self.config = self._own_lab(task, clock, seed) if real == LAB else load_config(real)
-        self.stage_index = stage_index
+        fewest = min(len(configuration.stages) for configuration in self.task.configurations)
+        self.stage_index = check_index("stage_index", stage_index, fewest, f"{self.task.name} has")
         self._template = self.task.sample(None)
-        self.config.workspace(self._template.workspace_m)  # ValueError before anything connects
         self._spec = spec_of(self._template, observation)
         self._rewards = RewardConfig.changed(rewards)
         limit_s = self.task.episode_s if episode_s is None else check_episode_time(episode_s)
@@ -105,21 +103,24 @@ class RealWorld(gym.Env):
         self._episode: Episode | None = None
         self._fault: RobotFault | None = None
         self._hand = np.zeros(7)
-        self._orders = connect_lab(self.config)
-        self._operator = make_operator(self._orders, operator)
-        self._poses = make_poses(self.config, self._orders, self._picture, estimator, np.random.default_rng(seed))
-        self._sight = Sight(self.config)
-        try:
+        with contextlib.ExitStack() as opened:  # what fails leaves nothing open
+            if real == LAB:
+                lab, self.config = start_lab(task, clock, seed)
+                opened.callback(lab.stop)
+            else:
+                self.config = load_config(real)
+            self._workspace()  # ValueError before anything connects
+            orders = connect_lab(self.config)
+            if orders is not None:
+                opened.callback(orders.close)
+            self._operator = make_operator(orders, operator)
+            self._template = self._operator.present(self.task) or self._template
+            self._poses = make_poses(self.config, orders, self._picture, estimator, np.random.default_rng(seed))
+            self._sight = Sight(self.config)
+            opened.callback(self._sight.close)
             self._robot = Robot(self.config)
-        except BaseException:
-            self._hang_up()
-            raise
-
-    def _own_lab(self, task: Any, clock: float, seed: int) -> RealConfig:
-        if isinstance(task, Task):
-            raise ValueError("real='lab' needs the task by name or path: another process reads it")
-        self._lab, config = start_lab(str(task), clock, seed, 0)
-        return config
+            opened.callback(self._robot.close)
+            self._opened = opened.pop_all()
 
     # -- what a loop asks of a world -----------------------------------------------------------------------------
 
@@ -183,15 +184,7 @@ class RealWorld(gym.Env):
 
     def close(self) -> None:
         """Hold the arm and hang up. May be called again."""
-        self._robot.close()
-        self._hang_up()
-
-    def _hang_up(self) -> None:
-        self._sight.close()
-        if self._orders is not None:
-            self._orders.close()
-        if self._lab is not None:
-            self._lab.stop()
+        self._opened.close()
 
     # -- beginning an episode ------------------------------------------------------------------------------------
 
@@ -222,7 +215,7 @@ class RealWorld(gym.Env):
     def _stand_ready(self) -> None:
         """Before anything moves: cameras and calibration are in order, a fault is over; WorldFault if not."""
         try:
-            self._sight.check()
+            self._sight.revive()
             if self._fault is not None or not self._robot.usable:
                 self._robot.hold()
                 self._robot.arm.reconnect(0.0)
