@@ -35,9 +35,8 @@ class Motion(Protocol):
 
     num_points: int
 
-    @property
-    def done(self) -> bool:
-        """Has the last set point been given?"""
+    def done(self, joints_rad: np.ndarray) -> bool:
+        """Is it over, now that a set point (7,) has been sent?"""
         ...
 
     def next(self, joints_rad: np.ndarray) -> np.ndarray:
@@ -60,8 +59,7 @@ class Line:
         self._share = 0.0
         self.num_points = num_points
 
-    @property
-    def done(self) -> bool:
+    def done(self, joints_rad: np.ndarray) -> bool:
         """See `Motion`."""
         return self._sent == self.num_points
 
@@ -88,10 +86,9 @@ class Path:
         self._index = 0
         self.num_points = len(joints_rad)
 
-    @property
-    def done(self) -> bool:
+    def done(self, joints_rad: np.ndarray) -> bool:
         """See `Motion`."""
-        return self._index == self.num_points
+        return self._index == self.num_points and np.array_equal(self._joints_rad[-1], joints_rad)
 
     def next(self, joints_rad: np.ndarray) -> np.ndarray:
         """See `Motion`; the row before was sent if the set point is there."""
@@ -220,7 +217,7 @@ class Stream:
             self._send(self.joints_rad)
             return
         self._send(self._capped(motion.next(self.joints_rad)))
-        if motion.done:
+        if motion.done(self.joints_rad):
             self._motion = None
             self._idle_since_s = time.monotonic()
             self._changed.notify_all()

@@ -69,6 +69,9 @@ def test_pressing_into_the_table_is_a_collision(lab, arm):
     assert code != 0
     assert arm.get_err_warn_code() == (0, [31, 0])
     assert lab.order("status")["peak_nm"] > 18
+    code, (joint, expected_nm, found_nm) = arm.get_c31_error_info()
+    assert (code, 1 <= joint <= 7) in ((0, True), (1, True))
+    assert abs(found_nm - expected_nm) > 18
     assert any("world" in pair for pair in lab.order("truth")["contacts"])
     make_ready(arm)
     assert arm.set_position(z=80, relative=True, speed=200, wait=True) == 0
@@ -283,6 +286,19 @@ def test_a_lab_ends_with_the_process_that_started_it():
         return False
 
     assert wait_for(is_gone)
+
+
+def test_a_bare_arm_has_room_for_the_zero_pose():
+    with LabProcess("none", clock=CLOCK) as lab, connected(lab) as arm:
+        assert lab.card["cameras"] == {}
+        make_ready(arm)
+        assert arm.move_gohome(speed=180, mvacc=1000, wait=True) == 0
+        assert arm.get_position()[1][:3] == pytest.approx([206, 0, 120.5], abs=0.01)
+        arm.set_gripper_enable(True)
+        assert arm.set_gripper_position(400, speed=5000, wait=True) == 0
+        assert lab.order("truth")["objects"] == {}
+        with pytest.raises(LabError, match="no objects"):
+            lab.order("reset", seed=1)
 
 
 def test_an_unknown_task_is_refused_in_one_sentence():

@@ -57,7 +57,7 @@ def test_a_view_shows_the_objects_where_the_calibration_says(world):
     seen = world.view()
     assert list(seen.cameras) == ["front", "wrist"] and seen.query == "front"
     for name, pose in seen.true_poses.items():
-        top = pose[:3] + [0, 0, world.scene.object(name).model.size_m[2] / 2]
+        top = pose[:3] + np.array([0, 0, world.scene.object(name).model.size_m[2] / 2])
         image = seen.cameras["front"]
         pixels, depths = project(top[None], image.K, image.T_world_cam)
         column, row = np.floor(pixels[0]).astype(int)

@@ -19,10 +19,11 @@ from iker_envs.task import find_task
 
 _LAB = "real_env.lab"
 _DOCTOR = "real_env.doctor"
+_EMPTY = "none"  # the arm in empty space
 
 
 def lab(
-    task: Annotated[str, typer.Argument(help="Task name, or path of a task YAML.")],
+    task: Annotated[str, typer.Argument(help="Task name, path of a task YAML, or none: a bare arm.")],
     clock: Annotated[float, typer.Option(help="Lab seconds in a second: 1.0, 0.5 or 0.2 on a slow machine.")] = 1.0,
     seed: Annotated[int, typer.Option(help="Seed of the objects' places and physics.")] = 0,
     configuration: Annotated[int, typer.Option(help="Arrangement of the task, counted from 0.")] = 0,
@@ -37,7 +38,8 @@ def lab(
 
         iker lab shoe_place --clock 0.5 --out lab.yaml
     """
-    find_task(task)
+    if task != _EMPTY:
+        find_task(task)
     arguments = [task, "--clock", str(clock), "--seed", str(seed), "--configuration", str(configuration)]
     if not cameras:
         arguments.append("--no-cameras")

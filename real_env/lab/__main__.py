@@ -16,7 +16,7 @@ _USAGE = 2
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m real_env.lab", description="An emulated laboratory on loopback.")
-    parser.add_argument("task", help="name or path of a task")
+    parser.add_argument("task", help="name or path of a task; none: the arm in empty space")
     parser.add_argument("--clock", type=float, default=1.0, help="lab seconds in a second of the wall")
     parser.add_argument("--seed", type=int, default=0, help="start poses and physics of the objects")
     parser.add_argument("--configuration", type=int, default=0, help="arrangement of the task")

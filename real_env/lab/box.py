@@ -83,6 +83,7 @@ class ControlBox:
         self.warning = 0
         self.enabled = 0
         self.num_hits = 0  # ticks in a row with too much external torque
+        self.last_collision: tuple[int, float, float] | None = None  # joint, torque expected and found, in Nm
         self.arm.tool = np.eye(4)
         self.arm.servo_tcp_speed_m_s = SERVO_TCP_SPEED_M_S
         self.gripper.boot()
@@ -150,6 +151,9 @@ class ControlBox:
         too_much = float(np.abs(self.reading.external_nm).max()) > threshold_nm
         self.num_hits = self.num_hits + 1 if too_much else 0
         if self.num_hits >= COLLISION_TICKS and self.enabled == ENABLED and not self.error:
+            joint = int(np.abs(self.reading.external_nm).argmax())
+            actual_nm = float(self.reading.torques_nm[joint])
+            self.last_collision = (joint + 1, actual_nm - float(self.reading.external_nm[joint]), actual_nm)
             self.fault(Fault.COLLISION)
 
     # -- what stops it -----------------------------------------------------------------------------------------------

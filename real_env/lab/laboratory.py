@@ -12,11 +12,13 @@ from collections.abc import Coroutine
 from dataclasses import dataclass
 
 from iker_envs.task import load_task
+from real_env.lab import free_arm
 from real_env.lab.box import ControlBox
 from real_env.lab.camera_process import CameraProcess
 from real_env.lab.clock import LabClock, check_factor
+from real_env.lab.free_arm import FreeArm
 from real_env.lab.link import Link
-from real_env.lab.world import Arrangement, LabWorld, arrange
+from real_env.lab.world import START_ANGLES_RAD, Arrangement, LabWorld, arrange
 
 COMMAND_PORT = 30502  # where everybody may listen
 VENDOR_COMMAND_PORT = 502  # where the vendor's SDK looks if nobody tells it otherwise; privileged on most machines
@@ -44,12 +46,15 @@ class Lab:
 
     def __init__(self, settings: LabSettings) -> None:
         self._task_name = settings.task
-        self.task = load_task(settings.task)
-        self.world = LabWorld(arrange(self.task, settings.seed, settings.configuration))
-        self.box = ControlBox(self.world)
+        self._task = None if settings.task == free_arm.NAME else load_task(settings.task)
+        self._world: LabWorld | None = None
+        if self._task is not None:
+            self._world = LabWorld(arrange(self._task, settings.seed, settings.configuration))
+        self.place: FreeArm | LabWorld = self._world or FreeArm(START_ANGLES_RAD)
+        self.box = ControlBox(self.place)
         self.clock = LabClock(settings.clock, self._tick)
         self.cameras: CameraProcess | None = None
-        self._wants_cameras = settings.cameras
+        self._wants_cameras = settings.cameras and self._world is not None
         self.stopping = asyncio.Event()
         self.peak_nm = 0.0  # of the external torque on any joint since somebody asked
         self.link = Link(self.box, self.clock)
@@ -59,11 +64,22 @@ class Lab:
         self.box.tick()
         self.peak_nm = max(self.peak_nm, float(abs(self.box.reading.external_nm).max()))
 
+    @property
+    def task_name(self) -> str:
+        return free_arm.NAME if self._task is None else self._task.name
+
+    @property
+    def world(self) -> LabWorld:
+        """The objects; ValueError in a lab that has none."""
+        if self._world is None:
+            raise ValueError(f"there are no objects in a laboratory of the task {free_arm.NAME!r}; open another one")
+        return self._world
+
     async def start(self) -> None:
         """Listen on the first free address and start the cameras; OSError if that cannot be."""
         await _listen(self.link)
-        if self._wants_cameras:
-            arrangement = self.world.arrangement
+        if self._wants_cameras and self._world is not None:
+            arrangement = self._world.arrangement
             self.cameras = CameraProcess(self._task_name, int(self.link.host.rpartition(".")[2]))
             await self.cameras.start(arrangement.seed, arrangement.configuration)
             self.later(self._show())
@@ -78,9 +94,9 @@ class Lab:
 
     async def _show(self) -> None:
         """Tell the cameras what there is to see."""
-        assert self.cameras is not None
+        assert self.cameras is not None and self._world is not None
         while True:
-            self.cameras.feed(self.world.data.qpos.tolist())
+            self.cameras.feed(self._world.data.qpos.tolist())
             await asyncio.sleep(_SHOW_S)
 
     async def live(self) -> None:
@@ -101,9 +117,11 @@ class Lab:
 
     async def reset(self, seed: int, configuration: int) -> None:
         """Put other objects where a seed and a configuration say; compiling them does not stop the clock."""
+        world = self.world
         loop = asyncio.get_running_loop()
-        arrangement: Arrangement = await loop.run_in_executor(None, arrange, self.task, seed, configuration)
-        self.world.install(arrangement)
+        assert self._task is not None
+        arrangement: Arrangement = await loop.run_in_executor(None, arrange, self._task, seed, configuration)
+        world.install(arrangement)
         if self.cameras is not None:
             self.cameras.arrange(seed, configuration)
 

@@ -12,13 +12,15 @@ import asyncio
 import contextlib
 from collections.abc import Callable
 
-from real_env.lab import box_commands, io_commands, motion_commands, reports, wire
+from real_env.lab import box_commands, io_commands, motion_commands, reports, settings_commands, wire
 from real_env.lab.box import ControlBox
 from real_env.lab.clock import LabClock
 from real_env.lab.commands import COMMANDS, Refused
 from real_env.lab.moves import Finish
 
-assert box_commands and io_commands and motion_commands  # their commands are in the table once they are imported
+assert (
+    box_commands and io_commands and motion_commands and settings_commands
+)  # their commands are in the table once they are imported
 _MOTION_FINISHED = 2  # bit of the feedback mask
 _GONE = (asyncio.IncompleteReadError, ConnectionError, TimeoutError, ValueError)
 

@@ -41,7 +41,7 @@ class Orders:
 
     def truth(self) -> dict[str, Any]:
         """Objects' true poses and twists, the tool centre's true pose, the opening, contacts of the arm, lab time."""
-        world = self._lab.world
+        world = self._lab.place
         reading = self._lab.box.reading
         return {
             "objects": world.truth(),
@@ -57,7 +57,7 @@ class Orders:
         """The scene as it was arranged (an `iker_envs.scene.Scene` as a dictionary), its seed and configuration."""
         arrangement = self._lab.world.arrangement
         return {
-            "task": self._lab.task.name,
+            "task": self._lab.task_name,
             "seed": arrangement.seed,
             "configuration": arrangement.configuration,
             "scene": arrangement.scene.to_dict(),

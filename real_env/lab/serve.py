@@ -25,7 +25,8 @@ from real_env.lab.orders import Orders
 def run(settings: LabSettings, *, out: Path | None = None, as_card: bool = False) -> int | None:
     """Live until told to stop, and return the signal that did it, if one did.
 
-    Prints the robot.yaml, or writes it to a file with the cameras' calibration beside it; `as_card` prints the card and ends with standard input too.
+    Prints the robot.yaml, or writes it to a file with the cameras' calibration beside it; `as_card` prints the card,
+    and the lab ends with standard input, too.
     """
     return asyncio.run(_main(settings, out, as_card))
 
@@ -78,7 +79,7 @@ def _announce(found: dict[str, Any], out: Path | None, as_card: bool) -> None:
 def card(lab: Lab, control: Control, token: str) -> dict[str, Any]:
     """How to reach a lab, as JSON data."""
     return {
-        "task": lab.task.name,
+        "task": lab.task_name,
         "ip": lab.link.host,
         "command_port": COMMAND_PORT,
         "control_port": control.port,
