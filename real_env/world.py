@@ -4,7 +4,8 @@
 
 The spaces, the numbers in them and the options are those of the simulated twin. Objects are where they are estimated to
 be, "new" asks an operator, and a fault ends an episode with `truncated` and `info["fault"]`, a `Fault` of
-iker_envs/world.py, after one attempt at recovery. Nothing moves between episodes.
+iker_envs/world.py, after one attempt at recovery. `info["lag_m"]` is how far the hand is behind its command. Nothing
+moves between episodes.
 """
 
 from __future__ import annotations
@@ -314,6 +315,7 @@ class RealWorld(gym.Env):
         info: dict[str, Any] = {f"reward/{name}": value for name, value in rows.items()}
         info |= {"is_success": bool(errors.success[0]), "is_success_strict": bool(errors.strict[0])}
         info |= {"goal_error_m": float(errors.goal_m[0])}
+        info["lag_m"] = float(np.linalg.norm(episode.commanded_pose[:3] - self._hand[:3]))
         if self._fault is not None:
             info["fault"] = self._fault.fault
         truncated = self._fault is not None or episode.step_count >= self._max_steps

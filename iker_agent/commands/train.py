@@ -214,6 +214,9 @@ def evaluate(
         ask_person if world == "real" else None,
     )
     _show(measured.result, measured.title)
+    if faults := measured.record.get("faults"):
+        told = ", ".join(f"{kind} {count}" for kind, count in sorted(faults.items()))
+        make_console().print(f"cut short by faults: {told}", soft_wrap=True)
     if json_path is not None:
         write_record(json_path, measured.record)
 
