@@ -3,6 +3,7 @@
 import time
 from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path as PathOf
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from iker_envs.reach import reach_margin
 from iker_envs.scene import HOME_GRIPPER_QUATERNION, upright_pose
 from iker_envs.task import load_task
 from real_env.config import RealConfig, load_config
-from real_env.faults import Kind, RobotFault, fault_of_code
+from real_env.faults import RULES, Kind, RobotFault, fault_of_code
 from real_env.safety import CLEARANCE_M, Guard, Surfaces, between, tip_corners
 
 pytest.importorskip("mink", reason="these tests need mink: pip install 'iker[real]'")
@@ -85,6 +86,13 @@ def test_every_error_code_has_a_kind_and_says_who_must_act(code, kind):
     fault = fault_of_code(code)
     assert fault.kind is kind and f"C{code}" in str(fault) and fault.fault.action
     assert fault.after_recovery().fault.recovered and not fault.after_recovery().fault.action
+
+
+def test_the_guide_tells_every_fault_and_its_way_out():
+    guide = (PathOf(__file__).parents[1] / "docs" / "robot.md").read_text(encoding="utf-8")
+    rows = [line for line in guide.splitlines() if line.startswith("| `")]
+    assert [row.split("`")[1] for row in rows] == [kind.value for kind in Kind]
+    assert all(RULES[kind].what in row and RULES[kind].action in row for kind, row in zip(Kind, rows, strict=True))
 
 
 # -- kinematics ------------------------------------------------------------------------------------------------------
