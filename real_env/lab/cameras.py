@@ -1,10 +1,10 @@
 """The lab's cameras, a process of their own: states of the lab in by standard input, RealSense network cameras out.
 
     {"qpos": [...]} | {"arrange": [seed, configuration]} | {"camera": name, "does": ..., "value": x}   a line each
-    ->  draw what somebody looks at  ->  NetworkCamera.push
+    ->  draw what somebody looks at  ->  NetworkCamera.publish
 
 `python -m real_env.lab.cameras TASK KIND LAB_NUMBER SEED CONFIGURATION` prints one line when hosts can find them, and
-ends with its input. Half of a core is left alone: after a picture the process rests as long as it took.
+ends with its input. A quarter of a core is left alone: after its pictures the process rests.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ import numpy as np
 
 from iker_envs.task import load_task
 from real_env.lab.network_camera import NetworkCamera
-from real_env.lab.renderer import Picture, Renderer
+from real_env.lab.renderer import Renderer
 from real_env.lab.rig import RigCamera, rig
 from real_env.lab.world import arrange
 from real_env.realsense import LAB_CONTEXT, LAB_DOMAIN, load_realsense
 
 NO_OPENGL = 3  # exit status
-_LEAST_PERIOD_S = 1 / 30
 _IDLE_S = 0.02
+_REST = 1 / 3  # of the time that pictures took
 _ACKNOWLEDGE_S = 0.5
 CONDITIONS = ("ok", "frozen", "stuck", "missing", "exposure")
 
@@ -70,8 +70,8 @@ class Station:
         self.place = place
         self.device = device
         self._condition = "ok"
-        self._kept: Picture | None = None  # the last picture
-        self._stale = True  # something has moved since
+        self._stale = True  # something has moved since the last picture, or there is none
+        self._has_picture = False
         self._next_s = 0.0
 
     def change(self, does: str, value: float) -> None:
@@ -95,11 +95,12 @@ class Station:
     def expose(self, renderer: Renderer, hand_pose: np.ndarray) -> None:
         """Take a picture, or the last one again, and publish it."""
         begun = time.monotonic()
-        if self._kept is None or (self._stale and self._condition == "ok"):
-            self._kept = renderer.picture(self.place.placed(hand_pose))
+        if not self._has_picture or (self._stale and self._condition == "ok"):
+            self.device.take(*renderer.picture(self.place.placed(hand_pose)))
             self._stale = False
-        self.device.push(*self._kept)
-        self._next_s = begun + _LEAST_PERIOD_S
+            self._has_picture = True
+        self.device.publish()
+        self._next_s = begun + 1.0 / self.device.rate_hz
 
 
 def run(task_name: str, kind: str, lab_number: int, seed: int, configuration: int) -> None:
@@ -116,6 +117,7 @@ def run(task_name: str, kind: str, lab_number: int, seed: int, configuration: in
         place.name: Station(place, NetworkCamera(dds, participant, place.card(lab_number, number)))
         for number, place in enumerate(places)
     }
+    renderer.picture(places[0].optics)  # the first one takes longest: hosts do not wait for it
     for station in stations.values():
         station.device.broadcast()
     print(json.dumps({"kind": renderer.painter.name}), flush=True)
@@ -151,7 +153,7 @@ def _draw(inbox: Inbox, renderer: Renderer, stations: list[Station], obey: Calla
         for station in due:
             station.expose(renderer, renderer.hand_pose())
         took_s = time.monotonic() - begun
-        inbox.closed.wait(max(_IDLE_S, took_s))
+        inbox.closed.wait(max(_IDLE_S, _REST * took_s))
 
 
 def main() -> None:

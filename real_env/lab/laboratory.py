@@ -16,6 +16,7 @@ from real_env.lab import free_arm
 from real_env.lab.box import ControlBox
 from real_env.lab.camera_process import CameraProcess
 from real_env.lab.clock import LabClock, check_factor
+from real_env.lab.codes import Fault
 from real_env.lab.free_arm import FreeArm
 from real_env.lab.link import Link
 from real_env.lab.world import START_ANGLES_RAD, Arrangement, LabWorld, arrange
@@ -56,12 +57,17 @@ class Lab:
         self.cameras: CameraProcess | None = None
         self._wants_cameras = settings.cameras and self._world is not None
         self.stopping = asyncio.Event()
+        self.collided_with: tuple[str, ...] = ()  # what the arm touched at its last collision
         self.peak_nm = 0.0  # of the external torque on any joint since somebody asked
         self.link = Link(self.box, self.clock)
         self._later: set[asyncio.Task] = set()
+        self._error: BaseException | None = None
 
     def _tick(self) -> None:
+        before = self.box.error
         self.box.tick()
+        if self.box.error == Fault.COLLISION != before:
+            self.collided_with = self.place.contacts()
         self.peak_nm = max(self.peak_nm, float(abs(self.box.reading.external_nm).max()))
 
     @property
@@ -108,12 +114,20 @@ class Lab:
             task.cancel()
         if ticking in done:
             ticking.result()  # raises what went wrong
+        if self._error is not None:
+            raise self._error
 
     def later(self, work: Coroutine[None, None, None]) -> None:
         """Do something beside everything else, until the lab closes."""
         task = asyncio.get_running_loop().create_task(work)
         self._later.add(task)
-        task.add_done_callback(self._later.discard)
+        task.add_done_callback(self._note_end)
+
+    def _note_end(self, task: asyncio.Task) -> None:
+        self._later.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            self._error = task.exception()
+            self.stopping.set()
 
     async def reset(self, seed: int, configuration: int) -> None:
         """Put other objects where a seed and a configuration say; compiling them does not stop the clock."""
@@ -126,7 +140,7 @@ class Lab:
             self.cameras.arrange(seed, configuration)
 
     async def reboot(self, lab_s: float) -> None:
-        """Switch the box off and on: connections end, none is accepted while it boots, everything is forgotten."""
+        """Switch the box off and on: connections end, others are refused while it boots, everything is forgotten."""
         self.box.boot()
         await self.link.unplug(self.clock.wall_s(lab_s))
 

@@ -3,7 +3,7 @@
     start(host, ports)  ->  listening on 127.0.0.x  ->  a task for each connection  ->  close()
 
 Ways to fail: `silent` (commands are carried out, nobody answers), `cut` (nothing passes in either direction; what was
-sent meanwhile arrives afterwards, as TCP does it), `drop` (all connections are closed), `unplug` (none is accepted).
+sent meanwhile arrives afterwards, as TCP does it), `drop` (all connections are closed), `unplug` (others are refused).
 """
 
 from __future__ import annotations
@@ -32,38 +32,46 @@ class Link:
         self._box = box
         self._clock = clock
         self.host = ""
+        self._command_ports: tuple[int, ...] = ()
         self._servers: list[asyncio.Server] = []
         self._connections: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task] = set()
         self._passing = asyncio.Event()
         self._passing.set()
         self.silent = False
-        self.unplugged = False
         self.num_commands = 0
 
     async def start(self, host: str, command_ports: tuple[int, ...]) -> None:
         """Listen on the ports of an address; OSError if one is taken, and then on none."""
         self.host = host
+        self._command_ports = command_ports
+        await self._listen()
+
+    async def _listen(self) -> None:
+        talks = {port: self._commands for port in self._command_ports}
+        talks |= {port: self._reports_of(port) for port in reports.RATES_HZ}
         try:
-            for port in command_ports:
-                self._servers.append(await asyncio.start_server(self._serve(self._commands), host, port))
-            for port in reports.RATES_HZ:
-                self._servers.append(await asyncio.start_server(self._serve(self._reports_of(port)), host, port))
+            for port, talk in talks.items():
+                self._servers.append(await asyncio.start_server(self._serve(talk), self.host, port))
         except OSError:
-            await self.close()
+            await self._stop_listening()
             raise
+
+    async def _stop_listening(self) -> None:
+        servers = self._servers
+        self._servers = []
+        for server in servers:
+            server.close()
+        self.drop()
+        for server in servers:
+            await server.wait_closed()
 
     async def close(self) -> None:
         """Stop listening, close all connections, wait for their tasks."""
-        for server in self._servers:
-            server.close()
-        self.drop()
         for task in list(self._tasks):
             task.cancel()
+        await self._stop_listening()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        for server in self._servers:
-            await server.wait_closed()
-        self._servers = []
 
     # -- ways to fail ------------------------------------------------------------------------------------------------
 
@@ -81,13 +89,10 @@ class Link:
             self._passing.set()
 
     async def unplug(self, wall_s: float) -> None:
-        """Close all connections and accept none for some seconds of the wall."""
-        self.unplugged = True
-        self.drop()
-        try:
-            await asyncio.sleep(wall_s)
-        finally:
-            self.unplugged = False
+        """Close all connections and refuse others for some seconds of the wall; OSError if a port is taken by then."""
+        await self._stop_listening()
+        await asyncio.sleep(wall_s)
+        await self._listen()
 
     # -- connections -------------------------------------------------------------------------------------------------
 
@@ -100,9 +105,8 @@ class Link:
             self._tasks.add(task)
             self._connections.add(writer)
             try:
-                if not self.unplugged:
-                    with contextlib.suppress(*_GONE):  # a host may leave at any moment
-                        await talk(reader, writer)
+                with contextlib.suppress(*_GONE):  # a host may leave at any moment
+                    await talk(reader, writer)
             except asyncio.CancelledError:
                 pass  # the lab closes
             finally:

@@ -1,6 +1,6 @@
 """One RealSense as a network camera of its maker's own library (DDS): other processes see it as a genuine device.
 
-    NetworkCamera(rs, participant, card)  ->  broadcast()  ->  wanted?  ->  push(rgb, depth_m)  ->  disconnect()
+    NetworkCamera(dds, participant, card)  ->  broadcast  ->  wanted?  ->  take, publish  ->  disconnect
 
 Colour goes as YUYV, which librealsense turns into rgb8 or bgr8 as a host asks; depth as 16-bit millimetres. A stream
 may be published only after a reader is there; until then `wanted` is false and nothing need be drawn.
@@ -51,7 +51,11 @@ class NetworkCamera:
         self._num_readers = dict.fromkeys(self._streams, 0)
         self._lock = threading.Lock()  # callbacks come on the library's threads
         self._exposure = _EXPOSURE
+        self.rate_hz = _RATES[0]  # that a host has asked for
         self.gain = 1.0  # of the lab's light on this camera
+        self._light = 1.0  # by which the encoded picture is brighter than the taken one
+        self._picture: tuple[np.ndarray, np.ndarray] | None = None
+        self._encoded: dict[str, bytearray] = {}
         self._shown = False
         self._prepare(np.array(card["K"]))
 
@@ -67,7 +71,7 @@ class NetworkCamera:
         same.rotation = tuple(map(float, np.eye(3).ravel()))
         same.translation = (0.0, 0.0, 0.0)
         self._server.on_set_option(self._set_option)
-        self._server.on_control(lambda server, control_id, control, answer: True)  # streams may be opened and closed
+        self._server.on_control(self._control)
         places = {(DEPTH, COLOUR): same, (COLOUR, DEPTH): same}
         self._server.init(list(self._streams.values()), [], places)
 
@@ -83,6 +87,13 @@ class NetworkCamera:
     def _note_readers(self, stream: Any, count: int) -> None:
         with self._lock:
             self._num_readers[stream.name()] = count
+
+    def _control(self, server: Any, control_id: str, control: dict[str, Any], answer: Any) -> bool:
+        """Streams may be opened, at one of the offered rates, and closed."""
+        if control_id == "open-streams":
+            rates = [int(profile[0]) for profile in control.get("stream-profiles", {}).values()]
+            self.rate_hz = max(rates, default=self.rate_hz)
+        return True
 
     def _set_option(self, stream: Any, option: Any, value: Any) -> None:
         if option.get_name() == "Exposure":
@@ -106,16 +117,14 @@ class NetworkCamera:
         with self._lock:
             return self._shown and any(self._num_readers.values())
 
-    def push(self, rgb: np.ndarray, depth_m: np.ndarray) -> None:
-        """Publish one picture: colour (H, W, 3) uint8 and depth (H, W) in metres, with one time stamp."""
+    def take(self, rgb: np.ndarray, depth_m: np.ndarray) -> None:
+        """Another picture: colour (H, W, 3) uint8 and depth (H, W) in metres."""
+        self._picture = rgb, depth_m
+        self._encoded = {}
+
+    def publish(self) -> None:
+        """Send the picture that was taken last, with one new time stamp for colour and depth."""
         stamp = self._dds.now()
-        light = self.gain * self._exposure / _EXPOSURE
-        if light != 1.0:
-            rgb = np.clip(rgb * light, 0, 255).astype(np.uint8)
-        images = {
-            COLOUR: lambda: yuyv(rgb),
-            DEPTH: lambda: np.round(depth_m / _DEPTH_UNIT_M).astype(np.uint16),
-        }
         for name, stream in self._streams.items():
             with self._lock:
                 is_read = self._num_readers[name] > 0
@@ -125,9 +134,26 @@ class NetworkCamera:
                 stream.start_streaming(self._encodings[name], *self._size)
             message = self._dds.message.image()
             message.width, message.height = self._size
-            message.data = bytearray(images[name]().tobytes())
+            message.data = self._data(name)
             message.timestamp = stamp
             stream.publish_image(message)
+
+    def _data(self, stream: str) -> bytearray:
+        """The picture as a stream sends it, encoded once."""
+        light = self.gain * self._exposure / _EXPOSURE
+        if light != self._light:
+            self._light = light
+            self._encoded = {}
+        if stream not in self._encoded:
+            assert self._picture is not None, "publish comes after take"
+            rgb, depth_m = self._picture
+            if stream == COLOUR:
+                lit = rgb if light == 1.0 else np.clip(rgb * light, 0, 255).astype(np.uint8)
+                image = yuyv(lit)
+            else:
+                image = np.round(depth_m / _DEPTH_UNIT_M).astype(np.uint16)
+            self._encoded[stream] = bytearray(image.tobytes())
+        return self._encoded[stream]
 
 
 def yuyv(rgb: np.ndarray) -> np.ndarray:

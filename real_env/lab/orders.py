@@ -64,7 +64,11 @@ class Orders:
         }
 
     def status(self) -> dict[str, Any]:
-        """The box and the clock; `peak_nm` is the largest external torque on a joint since the last call."""
+        """The box, the clock, the cameras.
+
+        `peak_nm` is the largest external torque on a joint since the last call, `collided_with` what the arm touched at
+        its last collision, `cameras` how pictures are drawn.
+        """
         lab = self._lab
         peak_nm = lab.peak_nm
         lab.peak_nm = 0.0
@@ -79,6 +83,8 @@ class Orders:
             "dropped_s": lab.clock.dropped_s,
             "num_commands": lab.link.num_commands,
             "peak_nm": peak_nm,
+            "collided_with": list(lab.collided_with),
+            "cameras": "" if lab.cameras is None else lab.cameras.kind if lab.cameras.alive else "ended",
         }
 
     # -- move --------------------------------------------------------------------------------------------------------

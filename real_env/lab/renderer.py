@@ -27,7 +27,7 @@ NEAR_M = 0.10
 _AMBIENT = 0.45
 _DIFFUSE = 0.55
 _LIGHT_DIRECTION = (0.0, 0.0, -1.0)
-_COARSE = 8  # by which pictures of a moving scene are smaller, without OpenGL
+_COARSE = 8  # by which pictures of a moving scene are smaller each way, without OpenGL
 KINDS = ("egl", "osmesa", "rays")  # in the order in which a lab tries them
 
 Picture = tuple[np.ndarray, np.ndarray]
