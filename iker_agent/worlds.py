@@ -25,7 +25,8 @@ _NOISE_STREAM = 1  # beside the run's seed: the noise of perception has a genera
 def make_world(config: RunConfig, task: Task, operator: Operator | None = None) -> World:
     """The world of a task, by its id where the settings name a registered task; it draws pictures.
 
-    `operator` shows a person what a robot's table should look like, and returns True when it does.
+    Where poses are estimated from pictures, the views of a simulated world come from depth cameras. `operator` shows a
+    person what a robot's table should look like, and returns True when it does.
     """
     if config.world != "sim":
         where = config.world, config.real, config.clock, config.seed
@@ -35,7 +36,14 @@ def make_world(config: RunConfig, task: Task, operator: Operator | None = None) 
         env = gym.make(ids[config.task], render_mode="rgb_array")
     else:
         env = gym.make("IKER-Stage-v0", task=task, render_mode="rgb_array")
-    return cast(World, env.unwrapped)  # an id of this package; gymnasium does not say of which class an id is
+    world = cast(World, env.unwrapped)  # an id of this package; gymnasium does not say of which class an id is
+    if config.perception.source == "truth" or not world.has_truth:
+        return world
+    from iker_envs.pictures.depth_world import DepthCameraWorld
+    from iker_envs.pictures.sensor_noise import NoisyCameras
+
+    sensor = NoisyCameras(seed=config.seed) if config.perception.sensor_noise else None
+    return cast(World, DepthCameraWorld(world, sensor))  # what it lacks it passes on
 
 
 def pose_estimator(config: RunConfig) -> Estimator:

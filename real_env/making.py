@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from iker_envs.documents import read_value
-from iker_envs.perception import Estimator
+from iker_envs.perception import Estimator, make_estimator
 from iker_envs.task import Task
 from real_env.calibration import Calibration
 from real_env.config import RealConfig
@@ -72,14 +72,10 @@ def make_poses(
     estimator: Estimator | None,
     rng: np.random.Generator,
 ) -> PoseSource:
-    """Who finds the objects; ValueError if cameras are to do it and nobody reads their pictures."""
+    """Who finds the objects, by default the estimator "rgbd"; ValueError if cameras are to do it and there are none."""
     if config.poses == "lab":
         assert orders is not None and config.lab is not None  # RealConfig has seen to it
         return LabPoses(orders, config.lab, rng)
     if not config.cameras:
         raise ValueError("poses: estimator of robot.yaml needs cameras; there are none in it")
-    if estimator is None:
-        raise ValueError(
-            "poses: estimator of robot.yaml needs an estimator: give estimator=, such as make_estimator(...)"
-        )
-    return SeenPoses(look, estimator)
+    return SeenPoses(look, estimator or make_estimator("rgbd"))
