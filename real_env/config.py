@@ -116,6 +116,7 @@ class RealConfig(Contract):
     watchdog_s: float = 0.5  # without a command for so long, the arm holds and the episode is cut short
     watch_cameras: bool = True  # an old picture cuts an episode short, also where poses do not come from pictures
     max_frame_age_s: float = 0.5
+    max_blind_s: float = 1.0  # for which an object that is hidden counts as standing where it was last seen
     max_calibration_age_days: float = 30.0
     poses: str = "estimator"  # from the cameras, or "lab": an emulated laboratory's truth plus noise
     lab: LabConfig | None = None
@@ -135,7 +136,7 @@ class RealConfig(Contract):
         if not 0 <= self.collision_sensitivity <= _MAX_SENSITIVITY:
             limit = f"from 0 to {_MAX_SENSITIVITY}"
             raise ValueError(f"collision_sensitivity is {limit}, not {self.collision_sensitivity}")
-        for name in ("watchdog_s", "max_frame_age_s", "max_calibration_age_days"):
+        for name in ("watchdog_s", "max_frame_age_s", "max_blind_s", "max_calibration_age_days"):
             check_number(name, getattr(self, name), above=0.0)
         for name in ("look_joints_rad", "home_joints_rad"):
             _check_joints(name, getattr(self, name))

@@ -78,4 +78,4 @@ def make_poses(
         return LabPoses(orders, config.lab, rng)
     if not config.cameras:
         raise ValueError("poses: estimator of robot.yaml needs cameras; there are none in it")
-    return SeenPoses(look, estimator or make_estimator("rgbd"))
+    return SeenPoses(look, estimator or make_estimator("rgbd"), config.max_blind_s / config.clock)

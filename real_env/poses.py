@@ -8,13 +8,14 @@ would make it. `SeenPoses` asks an estimator about the newest pictures.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
 import numpy as np
 
 from iker_envs.geometry import quaternion_from_rotvec, quaternion_multiply
-from iker_envs.perception import Estimator
+from iker_envs.perception import EstimateRefused, Estimator
 from iker_envs.scene import Scene, View
 from real_env.config import LabConfig
 from real_env.faults import Kind, RobotFault
@@ -84,24 +85,43 @@ class LabPoses:
 
 
 class SeenPoses:
-    """What an estimator makes of the newest pictures, which `look` gives."""
+    """What an estimator makes of the newest pictures, which `look` gives.
+
+    An object that the hand hides keeps its last pose for `max_blind_s` seconds of the wall.
+    """
 
     has_truth = False
 
-    def __init__(self, look: Look, estimator: Estimator) -> None:
+    def __init__(self, look: Look, estimator: Estimator, max_blind_s: float) -> None:
         self._look = look
         self._estimator = estimator
+        self._max_blind_s = max_blind_s
+        self._last: Poses = {}
+        self._seen_s: dict[str, float] = {}
 
     def begin(self) -> None:
-        """Nothing is kept from one episode to the next."""
+        """Everything must be seen once more."""
+        self._last = {}
+        self._seen_s = {}
 
     def find(self, models: Scene) -> Poses:
         """See `PoseSource`."""
         try:
             found = self._estimator.estimate(self._look(), models)
+            problem = ""
+        except EstimateRefused as error:
+            found = {name: estimate for name, estimate in error.estimates.items() if not estimate.why}
+            problem = str(error)
         except ValueError as error:
             raise RobotFault(Kind.PERCEPTION, str(error)) from None
-        return {name: np.array(estimate.pose) for name, estimate in found.items()}
+        now = time.monotonic()
+        for name, estimate in found.items():
+            self._last[name] = np.array(estimate.pose)
+            self._seen_s[name] = now
+        for name in models.movable:
+            if now - self._seen_s.get(name, -np.inf) > self._max_blind_s:
+                raise RobotFault(Kind.PERCEPTION, problem or f"{name} was not found")
+        return dict(self._last)
 
     def truth(self, models: Scene) -> Poses:
         """The estimate: there is nothing better."""

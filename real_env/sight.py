@@ -13,11 +13,13 @@ from typing import Any
 
 import numpy as np
 
-from iker_envs.scene import Image, Scene, View
+from iker_envs.scene import Image, View
 from real_env.calibration import Calibration, load_calibration
 from real_env.cameras import Frame, RealSenseCamera
 from real_env.config import CameraConfig, RealConfig
+from real_env.ik import tool_pose
 from real_env.realsense import lab_context, load_realsense
+from real_env.self_filter import SelfFilter
 
 _PATIENCE_S = 10.0  # for the first picture after a start
 _PIXEL_CENTRE = 0.5  # ours are at half-integers, OpenCV's and the vendor's at integers
@@ -43,6 +45,7 @@ class Sight:
     def __init__(self, config: RealConfig) -> None:
         self._config = config
         self._calibration: Calibration | None = None
+        self._filter = SelfFilter()
         self._cameras: dict[str, RealSenseCamera] = {}
         self._always = config.watch_cameras or config.poses == "estimator"
         if not config.cameras:
@@ -66,12 +69,12 @@ class Sight:
         for camera in self._cameras.values() if self._always else ():
             camera.check(self._config.max_frame_age_s)
 
-    def view(self, template: Scene, hand: np.ndarray, truth: Mapping[str, np.ndarray]) -> View:
-        """What every camera sees now, the hand at a pose (7,); ValueError if there are no cameras."""
+    def view(self, joints_rad: np.ndarray, opening_m: float, truth: Mapping[str, np.ndarray]) -> View:
+        """What every camera sees now, the arm at joints (7,) and left out; ValueError if there are no cameras."""
         if not self._cameras:
             raise ValueError("robot.yaml has no cameras, so there is no view; give it some, or act without looking")
         frames = {role: self._frame(camera) for role, camera in self._cameras.items()}
-        images = {role: self._image(role, frame, hand) for role, frame in frames.items()}
+        images = {role: self._image(role, frame, joints_rad, opening_m) for role, frame in frames.items()}
         return View(images, self._config.query_camera, dict(truth))
 
     def _frame(self, camera: RealSenseCamera) -> Frame:
@@ -90,12 +93,14 @@ class Sight:
             if frame is not None:
                 camera.check_brightness(frame)
 
-    def _image(self, role: str, frame: Frame, hand: np.ndarray) -> Image:
+    def _image(self, role: str, frame: Frame, joints_rad: np.ndarray, opening_m: float) -> Image:
         assert self._calibration is not None
         known = self._calibration.cameras[role]
         K = np.array(known.K)
         K[:2, 2] += _PIXEL_CENTRE
-        return Image(frame.rgb, frame.depth_m, K, known.pose_world(hand), frame.taken_s)
+        pose = known.pose_world(tool_pose(joints_rad))
+        depth_m = self._filter.without_arm(frame.depth_m, K, pose, joints_rad, opening_m)
+        return Image(frame.rgb, depth_m, K, pose, frame.taken_s)
 
     def newest_rgb(self, role: str) -> np.ndarray | None:
         """The newest picture (H, W, 3) of a camera that runs, or of any; None if none does."""

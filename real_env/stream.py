@@ -126,6 +126,7 @@ class Stream:
         self._halted = True
         self._motion: Motion | None = None
         self._idle_since_s = 0.0
+        self._sent_s = 0.0  # when the last set point left
         self._lateness_s: deque[float] = deque(maxlen=_KEPT)
         self._num_capped = 0
         self._num_set_points = 0
@@ -158,6 +159,12 @@ class Stream:
             self._check()
             self._motion = motion
             self._changed.notify_all()
+
+    def watch(self) -> None:
+        """From now on silence halts it, until `watched` is False."""
+        with self._changed:
+            self._idle_since_s = time.monotonic()
+            self.watched = True
 
     def finish(self, motion: Motion) -> None:
         """Wait until the motion's last set point is sent; RobotFault if that fails or takes much too long."""
@@ -198,21 +205,20 @@ class Stream:
             with self._changed:
                 if self._halted:
                     return
-                sent_s = time.monotonic()
-                self._lateness_s.append(sent_s - due_s)
                 try:
-                    self._send_next(sent_s)
+                    self._send_next()
                 except RobotFault as fault:
                     self.fault = fault
                     self._halted = True
                     self._motion = None
                     self._changed.notify_all()
-            due_s = max(due_s, sent_s) + self._period_s
+            self._lateness_s.append(self._sent_s - due_s)
+            due_s = max(due_s, self._sent_s) + self._period_s
 
-    def _send_next(self, now_s: float) -> None:
+    def _send_next(self) -> None:
         motion = self._motion
         if motion is None:
-            if self.watched and now_s - self._idle_since_s > self._watchdog_s:
+            if self.watched and time.monotonic() - self._idle_since_s > self._watchdog_s:
                 raise RobotFault(Kind.SILENT_POLICY, f"none for {self._watchdog_s:.2g} s")
             self._send(self.joints_rad)
             return
@@ -223,6 +229,7 @@ class Stream:
             self._changed.notify_all()
 
     def _send(self, joints: np.ndarray) -> None:
+        self._sent_s = time.monotonic()
         self._arm.servo(joints)
         self._num_set_points += 1
         if not np.array_equal(joints, self.joints_rad):

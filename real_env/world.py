@@ -170,7 +170,7 @@ class RealWorld(gym.Env):
 
     def _picture(self) -> View:
         truth = self._poses.truth(self._template) if self._poses.has_truth else {}
-        return self._sight.view(self._template, self._robot.measured_pose(), truth)
+        return self._sight.view(self._robot.arm.joints(), self._robot.opening_m, truth)
 
     def render(self) -> np.ndarray | None:
         """The newest picture (H, W, 3) uint8 of the camera "side", or of any; None without cameras."""
@@ -301,6 +301,7 @@ class RealWorld(gym.Env):
         if given.shape != (self._spec.action_dim,) or not np.isfinite(given).all():
             raise ValueError(f"an action is {self._spec.action_dim} finite numbers, not {shown(action)}")
         poses = episode.poses(self._found or {})
+        self._robot.stream.watched = False  # what follows is ours, not the policy's
         try:
             self._act(episode, given)
             self._sight.check()
@@ -319,7 +320,8 @@ class RealWorld(gym.Env):
         if self._fault is not None:
             info["fault"] = self._fault.fault
         truncated = self._fault is not None or episode.step_count >= self._max_steps
-        self._robot.stream.watched = not (truncated or is_lost)
+        if not (truncated or is_lost):
+            self._robot.stream.watch()
         return episode.observe(self._hand, poses), sum(rows.values()), is_lost, truncated, info
 
     def _act(self, episode: Episode, action: np.ndarray) -> None:

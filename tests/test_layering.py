@@ -50,7 +50,7 @@ FLOORS = {
         ("planned", "operators", "poses", "sight"),
         ("stream",),
         ("arm", "cameras", "episode", "requests"),
-        ("ik", "safety"),
+        ("ik", "safety", "self_filter"),
         ("calibration", "config"),
         ("faults",),
         ("lab",),

@@ -30,7 +30,7 @@ def config(lab, tmp_path_factory):
     path = tmp_path_factory.mktemp("cell") / "cell.json"
     Calibration.from_dict(calibration(lab.card)).save(path)
     whole = RealConfig.from_dict(read_value(robot_yaml(lab.card, str(path)), "robot.yaml"))
-    two = {role: whole.cameras[role] for role in ("front", "wrist")}
+    two = {role: whole.cameras[role] for role in ("front", "side", "wrist")}
     exact = replace(whole.lab, position_m=0.0, rotation_deg=0.0)
     return replace(whole, lab=exact, cameras=two, watch_cameras=True, max_frame_age_s=OLDEST_S)
 
@@ -55,7 +55,7 @@ def world(cell, lab):
 
 def test_a_view_shows_the_objects_where_the_calibration_says(world):
     seen = world.view()
-    assert list(seen.cameras) == ["front", "wrist"] and seen.query == "front"
+    assert list(seen.cameras) == ["front", "side", "wrist"] and seen.query == "front"
     for name, pose in seen.true_poses.items():
         top = pose[:3] + np.array([0, 0, world.scene.object(name).model.size_m[2] / 2])
         image = seen.cameras["front"]
@@ -132,3 +132,15 @@ def test_a_stale_calibration_is_refused_before_anything_moves(config, tmp_path):
     with pytest.raises(WorldFault, match=r"days old, the limit max_calibration_age_days is 30") as caught:
         RealWorld("shoe_push", replace(config, calibration=str(tmp_path / "old.json")))
     assert caught.value.fault.kind == "calibration"
+
+
+def test_the_arm_is_left_out_of_its_own_pictures_and_the_objects_are_found(world, lab):
+    from iker_envs.perception import make_estimator
+    from real_env.poses import SeenPoses
+
+    seen = SeenPoses(world._picture, make_estimator("rgbd"), max_blind_s=1.0)
+    world.view()
+    found = seen.find(world.template)
+    truth = lab.order("truth")["objects"]
+    for name in world.template.movable:
+        assert np.linalg.norm(found[name][:3] - truth[name]["pose"][:3]) < 0.01, name

@@ -271,7 +271,7 @@ def test_a_late_set_point_is_not_caught_up():
     stream.carry_out(Path(np.linspace(HOME, HOME + 0.05, 30)))
     stream.halt()
     gaps = np.diff(arm.times)
-    assert gaps.min() > 0.0095 and gaps.max() > 0.075
+    assert gaps.max() > 0.075 and gaps.min() > 0.004  # eight would have to follow at once to catch up
     assert stream.statistics().num_late >= 1
 
 
@@ -279,8 +279,9 @@ def test_silence_halts_a_watched_stream_only():
     for watched in (False, True):
         arm = RecordingArm()
         stream = streaming(arm, watchdog_s=0.1)
-        stream.watched = watched
         stream.carry_out(Path(HOME[None] + 0.001))
+        if watched:
+            stream.watch()
         time.sleep(0.3)
         assert stream.running is not watched
         assert (stream.fault is not None and stream.fault.kind is Kind.SILENT_POLICY) is watched
@@ -321,3 +322,53 @@ def test_a_goal_inside_something_is_refused_with_what_is_in_the_way():
     with pytest.raises(RobotFault, match=f"touches .*{shoe.name}") as caught:
         Planner(HostIK(), HOME).plan(LOOK, inside, scene, 0.0, is_pose=True)
     assert caught.value.kind is Kind.UNREACHABLE
+
+
+# -- the arm's own pictures ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["on the hand", "on a link", "on the table", "beside the hand"])
+def test_depth_on_the_arm_is_left_out_and_all_other_stays(kind):
+    from iker_envs.optics import look_at, project
+    from real_env.self_filter import SelfFilter
+
+    hand = tool_pose(HOME)
+    points = {
+        "on the hand": pose_compose(hand, np.array([0.05, 0, -0.115, 1, 0, 0, 0]))[:3],
+        "on a link": np.array([0.06, 0.0, 0.25]),
+        "on the table": np.array([0.6, 0.2, 0.0]),
+        "beside the hand": hand[:3] + np.array([0.0, 0.16, 0.1]),
+    }
+    camera = look_at("far", (1.3, 0.0, 0.75), (0.4, 0.0, 0.2), up=(0, 0, 1))
+    K = camera.intrinsics()
+    pixels, depths = project(points[kind][None], K, camera.pose_world)
+    column, row = np.floor(pixels[0]).astype(int)
+    depth_m = np.zeros((camera.height, camera.width), dtype=np.float32)
+    depth_m[row, column] = depths[0]
+    left = SelfFilter().without_arm(depth_m, K, camera.pose_world, HOME, 0.0)
+    assert (left[row, column] > 0) == (kind in ("on the table", "beside the hand"))
+
+
+def test_what_is_hidden_counts_as_seen_for_a_moment_only():
+    from iker_envs.perception import Estimate, EstimateRefused
+    from real_env.poses import SeenPoses
+
+    scene = load_task("shoe_push").sample(None)
+    names = scene.movable
+    poses = {name: Estimate(scene.object(name).pose) for name in names}
+    hidden = {**poses, names[0]: Estimate(scene.object(names[0]).pose, why="hidden")}
+    answers = [poses, EstimateRefused("a hand hides it", hidden), EstimateRefused("a hand hides it", hidden)]
+
+    class Blinking:
+        def estimate(self, view, models):
+            answer = answers.pop(0)
+            if isinstance(answer, Exception):
+                raise answer
+            return answer
+
+    seen = SeenPoses(lambda: None, Blinking(), max_blind_s=0.2)
+    assert set(seen.find(scene)) == set(names) == set(seen.find(scene))
+    time.sleep(0.25)
+    with pytest.raises(RobotFault, match="a hand hides it") as caught:
+        seen.find(scene)
+    assert caught.value.kind is Kind.PERCEPTION
