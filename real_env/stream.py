@@ -208,12 +208,18 @@ class Stream:
                 try:
                     self._send_next()
                 except RobotFault as fault:
-                    self.fault = fault
-                    self._halted = True
-                    self._motion = None
-                    self._changed.notify_all()
+                    self._end(fault)
+                except Exception as error:  # is raised where the stream is asked for something
+                    self._end(RobotFault(Kind.INTERRUPTED, f"{type(error).__name__}: {error}"), error)
             self._lateness_s.append(self._sent_s - due_s)
             due_s = max(due_s, self._sent_s) + self._period_s
+
+    def _end(self, fault: RobotFault, cause: Exception | None = None) -> None:
+        fault.__cause__ = cause
+        self.fault = fault
+        self._halted = True
+        self._motion = None
+        self._changed.notify_all()
 
     def _send_next(self) -> None:
         motion = self._motion
