@@ -77,7 +77,8 @@ class Arm:
             socket.setdefaulttimeout(before)  # the SDK sets it for the whole process
         if not self._api.connected:
             raise RobotFault(Kind.LINK, self._address())
-        self._api.set_timeout([_REPLY_S, _REPLY_S])
+        reply_s = _REPLY_S / min(1.0, self._config.clock)
+        self._api.set_timeout([reply_s, reply_s])
         self._is_new = True
 
     def _serves(self) -> bool:

@@ -21,7 +21,7 @@ from real_env.config import RealConfig
 from real_env.faults import Kind, RobotFault
 from real_env.lab.client import LabError, LabOrders, LabProcess, calibration, robot_yaml
 from real_env.operators import Ask, LabOperator, Operator, Person
-from real_env.poses import LabPoses, Look, PoseSource, SeenPoses
+from real_env.poses import Glance, LabPoses, Look, PoseSource, SeenPoses
 
 
 def start_lab(task: str | Path | Task, clock: float, seed: int) -> tuple[LabProcess, RealConfig]:
@@ -69,6 +69,7 @@ def make_poses(
     config: RealConfig,
     orders: LabOrders | None,
     look: Look,
+    glance: Glance,
     estimator: Estimator | None,
     rng: np.random.Generator,
 ) -> PoseSource:
@@ -78,4 +79,4 @@ def make_poses(
         return LabPoses(orders, config.lab, rng)
     if not config.cameras:
         raise ValueError("poses: estimator of robot.yaml needs cameras; there are none in it")
-    return SeenPoses(look, estimator or make_estimator("rgbd"), config.max_blind_s / config.clock)
+    return SeenPoses(look, glance, estimator or make_estimator("rgbd"), config.max_blind_s)

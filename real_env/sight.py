@@ -9,6 +9,7 @@ emulated laboratory, for instance, since drawing their pictures takes half of a 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -77,6 +78,12 @@ class Sight:
         images = {role: self._image(role, frame, joints_rad, opening_m) for role, frame in frames.items()}
         return View(images, self._config.query_camera, dict(truth))
 
+    def glance(self, joints_rad: np.ndarray) -> dict[str, Image]:
+        """The newest pictures of all cameras that run, the arm at joints (7,) still in them."""
+        frames = {role: camera.newest() for role, camera in self._cameras.items()}
+        hand = tool_pose(joints_rad)
+        return {role: self._plain(role, frame, hand) for role, frame in frames.items() if frame is not None}
+
     def _frame(self, camera: RealSenseCamera) -> Frame:
         patience_s = self._config.max_frame_age_s if camera.running else _PATIENCE_S
         camera.start()
@@ -94,13 +101,16 @@ class Sight:
                 camera.check_brightness(frame)
 
     def _image(self, role: str, frame: Frame, joints_rad: np.ndarray, opening_m: float) -> Image:
+        plain = self._plain(role, frame, tool_pose(joints_rad))
+        depth_m = self._filter.without_arm(frame.depth_m, plain.K, plain.T_world_cam, joints_rad, opening_m)
+        return replace(plain, depth_m=depth_m)
+
+    def _plain(self, role: str, frame: Frame, hand: np.ndarray) -> Image:
         assert self._calibration is not None
         known = self._calibration.cameras[role]
         K = np.array(known.K)
         K[:2, 2] += _PIXEL_CENTRE
-        pose = known.pose_world(tool_pose(joints_rad))
-        depth_m = self._filter.without_arm(frame.depth_m, K, pose, joints_rad, opening_m)
-        return Image(frame.rgb, depth_m, K, pose, frame.taken_s)
+        return Image(frame.rgb, frame.depth_m, K, known.pose_world(hand), frame.taken_s)
 
     def newest_rgb(self, role: str) -> np.ndarray | None:
         """The newest picture (H, W, 3) of a camera that runs, or of any; None if none does."""

@@ -22,11 +22,12 @@ from iker_envs.contract import check_index
 from iker_envs.documents import shown
 from iker_envs.geometry import rotation_angle
 from iker_envs.perception import Estimator
+from iker_envs.perception.tracking import GripperPose
 from iker_envs.planning.grasps import propose_grasps
 from iker_envs.planning.hand import MAX_OPENING_M
 from iker_envs.planning.push import push_start
 from iker_envs.rewards import RewardConfig
-from iker_envs.scene import Goal, Grasp, Outcome, Scene, View
+from iker_envs.scene import Goal, Grasp, Image, Outcome, Scene, View
 from iker_envs.spec import decode_action, document, spec_of
 from iker_envs.task import Task, check_episode_time, load_task
 from real_env.config import RealConfig, load_config
@@ -116,7 +117,8 @@ class RealWorld(gym.Env):
                 opened.callback(orders.close)
             self._operator = make_operator(orders, operator)
             self._template = self._operator.present(self.task) or self._template
-            self._poses = make_poses(self.config, orders, self._picture, estimator, np.random.default_rng(seed))
+            rng = np.random.default_rng(seed)
+            self._poses = make_poses(self.config, orders, self._picture, self._glance, estimator, rng)
             self._sight = Sight(self.config)
             opened.callback(self._sight.close)
             self._robot = Robot(self.config)
@@ -171,6 +173,13 @@ class RealWorld(gym.Env):
     def _picture(self) -> View:
         truth = self._poses.truth(self._template) if self._poses.has_truth else {}
         return self._sight.view(self._robot.arm.joints(), self._robot.opening_m, truth)
+
+    def _glance(self) -> dict[str, Image]:
+        return self._sight.glance(self._robot.arm.joints())
+
+    def _track(self, *, holds: bool) -> Poses:
+        """Where the objects are in this tick."""
+        return self._poses.track(GripperPose(self._hand, self._robot.opening_m, holds))
 
     def render(self) -> np.ndarray | None:
         """The newest picture (H, W, 3) uint8 of the camera "side", or of any; None without cameras."""
@@ -253,7 +262,8 @@ class RealWorld(gym.Env):
     def _begin(self, goal: Goal | None, grasp: Grasp | None, *, look: bool) -> np.ndarray:
         """Bring the hand to where the episode begins and count from there; the first observation."""
         seen = self._look_for()
-        goal = goal or (self.task.goal(self.stage_index, seen, self._configuration))
+        goal = goal or self.task.goal(self.stage_index, seen, self._configuration)
+        self._poses.follow(seen, goal.object)
         opening_m, why = 0.0, ""
         if not look and goal.grasp:
             opening_m, why = self._grasp(seen, goal, grasp)
@@ -262,7 +272,7 @@ class RealWorld(gym.Env):
         self._hand = self._robot.measured_pose()
         if look:
             self._robot.hold()
-        now = standing(self._template, self._poses.find(self._template))
+        now = standing(self._template, self._track(holds=goal.grasp and not why))
         self._episode = Episode.begin(self._spec, self._rewards, now, goal, self._hand, opening_m, why)
         if not look:
             self._episode.commanded_pose = tool_pose(self._robot.stream.joints_rad)
@@ -278,10 +288,11 @@ class RealWorld(gym.Env):
         tcp = np.array(grasp.tcp_pose)
         self._robot.arrive(moved_back(tcp, RETREAT_M), self._obstacles(), MAX_OPENING_M, is_pose=True)
         self._robot.approach_and_close(tcp, grasp.width_m)
-        before = in_hand(self._poses.find(self._template)[goal.object], self._robot.measured_pose())
+        self._hand = self._robot.measured_pose()
+        before = in_hand(self._track(holds=False)[goal.object], self._hand)
         self._robot.withdraw(tcp)
-        self._robot.check(gripper=True)
-        after = in_hand(self._poses.find(self._template)[goal.object], self._robot.measured_pose())
+        self._hand = tool_pose(self._robot.check(gripper=True))
+        after = in_hand(self._track(holds=True)[goal.object], self._hand)
         held = float(np.linalg.norm(after - before)) < _HELD_M
         return self._robot.opening_m, "" if held else f"the hand did not lift {goal.object} when it grasped it"
 
@@ -305,7 +316,7 @@ class RealWorld(gym.Env):
         try:
             self._act(episode, given)
             self._sight.check()
-            self._found = self._poses.find(self._template)
+            self._found = self._track(holds=episode.goal.grasp and not episode.grasp_failure)
             poses = episode.poses(self._found)
         except RobotFault as fault:
             self._fault = self._recovered(fault)

@@ -138,7 +138,7 @@ def test_the_arm_is_left_out_of_its_own_pictures_and_the_objects_are_found(world
     from iker_envs.perception import make_estimator
     from real_env.poses import SeenPoses
 
-    seen = SeenPoses(world._picture, make_estimator("rgbd"), max_blind_s=1.0)
+    seen = SeenPoses(world._picture, world._glance, make_estimator("rgbd"), max_blind_s=1.0)
     world.view()
     found = seen.find(world.template)
     truth = lab.order("truth")["objects"]

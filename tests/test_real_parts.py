@@ -366,7 +366,7 @@ def test_what_is_hidden_counts_as_seen_for_a_moment_only():
                 raise answer
             return answer
 
-    seen = SeenPoses(lambda: None, Blinking(), max_blind_s=0.2)
+    seen = SeenPoses(lambda: None, dict, Blinking(), max_blind_s=0.2)
     assert set(seen.find(scene)) == set(names) == set(seen.find(scene))
     time.sleep(0.25)
     with pytest.raises(RobotFault, match="a hand hides it") as caught:
