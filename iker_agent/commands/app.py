@@ -15,6 +15,7 @@ from iker_agent.commands.ending import DONE, NOT_DONE, USAGE
 from iker_agent.commands.lab import doctor, lab
 from iker_agent.commands.options import ModelOptions, Out, QueryOptions, RunFolder, RunOptions, spread
 from iker_agent.commands.settings import RunCommand, TrainCommand
+from iker_agent.commands.talk import talk
 from iker_agent.commands.tasks import envs, tasks
 from iker_agent.commands.train import evaluate, train
 from iker_agent.plain_text import echo
@@ -111,11 +112,15 @@ def query(options: QueryOptions, out: Out = None) -> None:
     """Look once, ask once, show image, prompt, reply, program and goal; nothing moves."""
     from iker_agent.commands.query import query as ask_once
     from iker_agent.commands.query import show
-    from iker_agent.commands.terminal import make_console
+    from iker_agent.commands.terminal import make_console, notes
 
-    result = ask_once(options.config(), out)
+    with notes(make_console(stderr=True)):
+        result = ask_once(options.config(), out)
     show(result, make_console())
     raise typer.Exit(DONE if result.answer else NOT_DONE)
+
+
+app.command(cls=RunCommand)(spread(talk))
 
 
 @app.command()

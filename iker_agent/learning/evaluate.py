@@ -72,6 +72,15 @@ def evaluate(
         env.close()
 
 
+def strict_success(policy: Policy, *, num_envs: int, seed: int, **make: Any) -> np.ndarray:
+    """Strict success (N,) bool of one deterministic episode in each of N fresh copies; each grasps once."""
+    env = make_copies(num_envs, **{**make, "grasp_bank": 1})
+    try:
+        return run_episodes(env, policy, seed, None)[:, 1] > 0.0
+    finally:
+        env.close()
+
+
 def evaluate_task(
     policy_of: Callable[[int], Policy],
     configurations: Sequence[int],

@@ -60,6 +60,3 @@ class FreeArm:
     def contacts(self) -> tuple[str, ...]:
         """There is nothing to touch."""
         return ()
-
-    def num_diverged(self) -> int:
-        return 0

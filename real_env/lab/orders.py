@@ -50,7 +50,6 @@ class Orders:
             "angles_rad": reading.angles_rad.tolist(),
             "contacts": list(world.contacts()),
             "time_s": self._lab.box.num_ticks * TICK_S,
-            "num_diverged": world.num_diverged(),
         }
 
     def scene(self) -> dict[str, Any]:
