@@ -37,6 +37,7 @@ _ASTRAY_RAD = 0.35  # a joint so far from its set point is not lagging (3 set po
 _RECONNECT_S = 12.0  # of the wall at least: one attempt of the SDK takes up to 5 s
 _BACK_POINTS = 100  # of a retreat along the travelled path, 1 s at most
 _BACK_M = 0.06
+_PRESSED_M = 0.003  # set points so near to where the arm was stopped may press on what stopped it
 
 
 class Robot:
@@ -185,9 +186,11 @@ class Robot:
         nearest = int(np.argmin([np.abs(point - joints).max() for point in travelled]))
         back = travelled[: nearest + 1][::-1][:_BACK_POINTS]
         here = tool_pose(joints)[:3]
-        far = (i for i, point in enumerate(back) if np.linalg.norm(tool_pose(point)[:3] - here) > _BACK_M)
+        away_m = [float(np.linalg.norm(tool_pose(point)[:3] - here)) for point in back]
+        first = next((i for i, distance_m in enumerate(away_m) if distance_m > _PRESSED_M), len(back) - 1)
+        last = next((i for i, distance_m in enumerate(away_m) if distance_m > _BACK_M), len(back) - 1)
         self.stream.start(joints)
-        self.stream.carry_out(Path(np.array(back[: next(far, len(back) - 1) + 1])))
+        self.stream.carry_out(Path(np.array(back[first : last + 1])))
         self.stream.halt()
         self.arm.check_error()
 
