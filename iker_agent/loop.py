@@ -197,7 +197,8 @@ class _Run:
             raise
         except WorldFault as problem:
             record.stopped(Failure.ROBOT, str(problem))
-            raise GaveUp(f"the robot cannot go on: {problem}") from None
+            if not problem.fault.recovered:  # else the stage has failed, and another look may find another way
+                raise GaveUp(f"the robot cannot go on: {problem}") from None
         except (KeyboardInterrupt, BrokenPipeError):
             record.stopped(Failure.INTERRUPTED, "the run was stopped in this stage")
             raise

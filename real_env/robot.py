@@ -165,7 +165,7 @@ class Robot:
         rule = fault.rule
         if rule.recovery in (Recovery.PERSON, Recovery.HOLD):
             self.usable = rule.recovery is Recovery.HOLD and fault.kind not in (Kind.FOREIGN, Kind.TRACKING)
-            return fault.after_recovery() if fault.kind is Kind.SILENT_POLICY else fault
+            return fault.after_recovery() if fault.kind in (Kind.SILENT_POLICY, Kind.UNREACHABLE) else fault
         self.usable = False
         try:
             if rule.recovery is Recovery.RECONNECT:
