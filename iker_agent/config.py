@@ -24,12 +24,12 @@ from iker_agent.program.signatures import CONTRACTS
 from iker_agent.prompt_kinds import PromptSettings, check_prompt
 from iker_agent.vlm.settings import BACKENDS, AskSettings
 from iker_agent.vlm.surroundings import addressed
-from iker_envs.contract import is_whole
+from iker_envs.contract import check_number, is_whole
 from iker_envs.documents import read_document, read_value, shown
 from iker_envs.perception import SOURCES, PoseNoise
 from iker_envs.perception.fusing import MAX_LOOKS
 
-WORLDS = ("sim",)
+WORLDS = ("sim", "lab", "real")
 LEARNERS = ("ppo", "waypoint")
 
 
@@ -96,7 +96,9 @@ class RunConfig:
     success: str = ""  # conditions, or a file of them, that say when it is done; empty: the task's own
     configuration: int = 0  # arrangement of the task
     seed: int = 0  # of world, noise and learning
-    world: str = "sim"  # where it acts: sim, a simulation of its own
+    world: str = "sim"  # where it acts: sim, a simulation of its own; lab, an emulated laboratory; real, a robot
+    real: str = ""  # path of the robot.yaml of world=real
+    clock: float = 1.0  # of world=lab: laboratory seconds in a second; below 1 for slow machines
     learner: str = "ppo"  # or waypoint, a fixed rule
     vlm: str = "annotated"  # who writes the programs: annotated (humans), openai, replay, files
     disturb: str = ""  # a scripted disturbance of cfg/disturbances
@@ -112,6 +114,12 @@ class RunConfig:
         check_choice("world", self.world, WORLDS)
         check_choice("learner", self.learner, LEARNERS)
         check_choice("vlm", self.vlm, BACKENDS)
+        if (self.world == "real") != bool(self.real):
+            raise ValueError(
+                f"world=real and real=robot.yaml, the path of a file, belong together, not world={self.world} and "
+                f"real={self.real!r}"
+            )
+        check_number("clock", self.clock, above=0.0)
         check_seed(self.seed)
         check_prompt(self.prompt.name, self.run.contract)
 

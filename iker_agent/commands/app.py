@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from iker_agent.commands.ending import DONE, NOT_DONE, USAGE
-from iker_agent.commands.lab import lab
+from iker_agent.commands.lab import doctor, lab
 from iker_agent.commands.options import ModelOptions, Out, QueryOptions, RunFolder, RunOptions, spread
 from iker_agent.commands.settings import RunCommand, TrainCommand
 from iker_agent.commands.talk import talk
@@ -87,6 +87,7 @@ def bench(context: typer.Context) -> None:
 app.command()(tasks)
 app.command()(envs)
 app.command()(lab)
+app.command()(doctor)
 
 
 @app.command(cls=RunCommand)

@@ -21,6 +21,7 @@ _STATUS = {
     Failure.GRASP: "Grasp failed",
     Failure.LOST: "Object lost",
     Failure.TARGET: "Missed",
+    Failure.ROBOT: "Robot stopped",
     Failure.INTERRUPTED: "Interrupted",
     Failure.ERROR: "Broken off",
 }
@@ -91,6 +92,8 @@ def _consequence(what: Failure, stage: RecordedStage) -> str:
             stopped = f"The policy was stopped there, after {seconds:.1f} s."
             return stopped if _is_explained(stage) else f"{stopped} {sentence(stage.outcome.reason)}"
         case Failure.INTERRUPTED | Failure.ERROR:
+            return _how_far(stage)
+        case Failure.ROBOT if stage.outcome is None:
             return _how_far(stage)
     return ""
 

@@ -204,6 +204,7 @@ def robot_yaml(card: dict[str, Any], calibration_path: str = "") -> str:
     lines += [
         f"clock: {card['clock']:g}",
         "poses: lab",
+        "watch_cameras: false  # their pictures take half of a processor; true for what a real cell does",
         "lab:",
         f"  host: {card['ip']}",
         f"  control_port: {card['control_port']}",
