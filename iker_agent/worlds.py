@@ -18,7 +18,7 @@ from iker_agent.config import RunConfig
 from iker_agent.prompt_kinds import PromptSettings
 from iker_agent.robots import Operator, robot_world
 from iker_envs.optics import stationary_cameras
-from iker_envs.perception import FusingEstimator, make_estimator
+from iker_envs.perception import RGBD_NOISE, FusingEstimator, make_estimator
 from iker_envs.task import Task
 from iker_envs.world import World
 
@@ -60,4 +60,5 @@ def pose_estimator(config: RunConfig) -> FusingEstimator:
     rng = np.random.default_rng([config.seed, _NOISE_STREAM])
     perception = config.perception
     one_look = make_estimator(perception.source, perception.noise, rng)
-    return FusingEstimator(one_look, perception.noise, perception.looks)
+    noise = perception.noise if perception.source == "truth" else RGBD_NOISE
+    return FusingEstimator(one_look, noise, perception.looks)

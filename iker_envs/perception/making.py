@@ -8,6 +8,9 @@ from iker_envs.perception.estimator import Estimator
 from iker_envs.perception.truth import PoseNoise, TruthEstimator
 
 SOURCES = ("truth", "rgbd")
+RGBD_NOISE = PoseNoise(
+    position_m=0.002, rotation_deg=1.0
+)  # of one look, measured on four noisy cameras (docs/perception.md)
 
 
 def make_estimator(
