@@ -1,4 +1,4 @@
-"""Grasps that a parallel gripper can try: antipodal faces of an object's collision parts.
+"""Grasps that a parallel gripper can try: antipodal faces of an object's collision parts, or of a mesh's surface.
 
     Scene, object name [, target pose]  ->  GraspProposals(grasps best first, reason when there are none)
 
@@ -23,6 +23,7 @@ from iker_envs.planning.collision import (
     scene_boxes,
 )
 from iker_envs.planning.hand import FINGERTIP_M, MAX_OPENING_M
+from iker_envs.planning.mesh_grasps import mesh_candidates
 from iker_envs.reach import reach_margin, reachable
 from iker_envs.scene import Grasp, Scene
 
@@ -31,6 +32,7 @@ _DEPTH_M = 0.025  # how far the tool centre goes below the top of the part
 _MIN_DEPTH_M = _DEPTH_M + FINGERTIP_M  # of a part, for the fingers to hold it
 _EDGE_M = 0.015  # fingers stay this far inside the part's edge
 _TOLERANCE_M = 0.002
+_WAY_M = (0.06, 0.12)  # behind the grasp, where the hand passes on its straight way to it
 _PLACES = 5  # tried along a part
 _LEVER_M = 0.1  # a grasp so far from the object's centre scores 1/e of one at the centre
 _ANGLE_ERROR_RAD = 1e-6
@@ -57,9 +59,14 @@ def propose_grasps(scene: Scene, name: str, target_pose: np.ndarray | None = Non
         return GraspProposals((), "it is furniture")
     boxes = object_boxes(obj.model, obj.pose)
     directions = [a for a in (_DOWN, _FORWARD) if _within_cone(scene, a)]
-    candidates = [g for a in directions for g in _candidates(boxes, obj.pose, a)]
+    if obj.model.shape == "mesh":
+        candidates, misfit = mesh_candidates(obj.model, obj.pose, directions)
+        boxes = []  # its surface and parts left room for the hand already; their boxes are fatter
+    else:
+        candidates = [g for a in directions for g in _candidates(boxes, obj.pose, a)]
+        misfit = "" if candidates else _misfit(boxes, directions)
     if not candidates:
-        return GraspProposals((), _misfit(boxes, directions))
+        return GraspProposals((), misfit)
     others = scene_boxes(scene, skip=[name])
     moves = [np.array([0, 0, 0, 1.0, 0, 0, 0])]
     if target_pose is not None:
@@ -68,6 +75,8 @@ def propose_grasps(scene: Scene, name: str, target_pose: np.ndarray | None = Non
     kept = []
     for grasp in candidates:
         why = _obstacle(grasp, scene, boxes, moves, others)
+        if not why and obj.model.shape == "mesh":
+            why = _on_the_way(grasp, others)
         reasons.append(why) if why else kept.append(grasp)
     if not kept:
         return GraspProposals((), reasons[0])
@@ -177,6 +186,17 @@ def _obstacle(grasp: Grasp, scene: Scene, own: list[OrientedBox], moves, others)
     hand, *_ = gripper_boxes(grasp.tcp_pose, MAX_OPENING_M)
     if deepest_overlap([hand], {"": own})[0] > _TOLERANCE_M:
         return "the hand would enter the object"
+    return ""
+
+
+def _on_the_way(grasp: Grasp, others) -> str:
+    """Whom the open hand would hit as it comes along its approach; empty when nobody."""
+    for back_m in _WAY_M:
+        pose = np.array(grasp.tcp_pose)
+        pose[:3] -= back_m * body_axis(pose[3:], 2)
+        depth, whom = deepest_overlap(gripper_boxes(pose, MAX_OPENING_M), others)
+        if depth > _TOLERANCE_M:
+            return f"{whom} is in the hand's way to the grasp"
     return ""
 
 
