@@ -56,6 +56,23 @@ def default_cameras() -> tuple[Camera, Camera]:
     return front, side
 
 
+def stationary_cameras(width: int = 640, height: int = 480) -> tuple[Camera, Camera, Camera, Camera]:
+    """The four depth cameras around the table that poses are estimated from, two behind and two before it.
+
+    They stand 0.62 to 0.66 m above the table's corners and look at its middle.
+    """
+    places = {
+        "back_left": (0.0, 0.62, 0.62),
+        "back_right": (0.0, -0.62, 0.62),
+        "front_left": (1.05, 0.58, 0.66),
+        "front_right": (1.05, -0.58, 0.66),
+    }
+    one, two, three, four = (
+        look_at(name, place, (0.52, 0.0, 0.05), width, height, up=(0.0, 0.0, 1.0)) for name, place in places.items()
+    )
+    return one, two, three, four
+
+
 def project(points_world: np.ndarray, K: np.ndarray, T_world_cam: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Pixels (P, 2) and depths (P,) in metres of points (P, 3) in the base frame.
 

@@ -61,8 +61,8 @@ def test_a_picture_alone_has_no_truth(blank_view, rack_scene):
 
 
 def test_an_unknown_source_names_the_known_ones():
-    assert SOURCES == ("truth",)
-    with pytest.raises(ValueError, match="the estimator 'guess' is unknown; known: truth"):
+    assert SOURCES == ("truth", "rgbd")
+    with pytest.raises(ValueError, match="the estimator 'guess' is unknown; known: truth, rgbd"):
         make_estimator("guess")
 
 
@@ -90,7 +90,13 @@ def test_an_estimate_is_a_pose_and_a_share(pose, confidence, words):
 
 def test_an_estimate_travels_as_plain_data():
     plain = Estimate(POSE, 0.5).to_dict()
-    assert plain == {"pose": POSE.tolist(), "confidence": 0.5}
+    assert plain == {
+        "pose": POSE.tolist(),
+        "confidence": 0.5,
+        "residual_m": 0.0,
+        "visible_fraction": 1.0,
+        "why": "",
+    }
     assert Estimate.from_dict(plain).to_dict() == plain
 
 

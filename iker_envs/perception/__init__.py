@@ -1,10 +1,19 @@
 """Perception: from a view to object poses. No physics engine, no learning: a robot uses it as a simulation does.
 
-make_estimator(source, noise, rng)  ->  Estimator.estimate(view, models)  ->  {object: Estimate(pose, confidence)}
+make_estimator(source, noise, rng)  ->  Estimator.estimate(view, models)  ->  {object: Estimate}, or EstimateRefused
 """
 
-from iker_envs.perception.estimator import Estimate, Estimator
+from iker_envs.perception.estimator import Estimate, EstimateRefused, Estimator, Segmenter
 from iker_envs.perception.making import SOURCES, make_estimator
 from iker_envs.perception.truth import PoseNoise, TruthEstimator
 
-__all__ = ["SOURCES", "Estimate", "Estimator", "PoseNoise", "TruthEstimator", "make_estimator"]
+__all__ = [
+    "SOURCES",
+    "Estimate",
+    "EstimateRefused",
+    "Estimator",
+    "PoseNoise",
+    "Segmenter",
+    "TruthEstimator",
+    "make_estimator",
+]

@@ -7,16 +7,22 @@ import numpy as np
 from iker_envs.perception.estimator import Estimator
 from iker_envs.perception.truth import PoseNoise, TruthEstimator
 
-SOURCES = ("truth",)
+SOURCES = ("truth", "rgbd")
 
 
 def make_estimator(
     source: str = "truth", noise: PoseNoise | None = None, rng: np.random.Generator | int | None = None
 ) -> Estimator:
-    """The estimator called `source`: "truth", what a simulated view carries plus `noise` (None: the default noise).
+    """The estimator called `source`: "truth", what a simulated view carries plus `noise` (None: the default noise), or
+    "rgbd", from the pictures of all cameras of the view.
 
-    `rng` is a generator, a seed, or None for a generator that no seed repeats. ValueError names the known sources.
+    `rng` is of truth's noise: a generator, a seed, or None for a generator that no seed repeats. ValueError names the
+    known sources.
     """
     if source not in SOURCES:
         raise ValueError(f"the estimator {source!r} is unknown; known: {', '.join(SOURCES)}")
+    if source == "rgbd":
+        from iker_envs.perception.rgbd import RgbdEstimator  # it takes a while to load, and few need it
+
+        return RgbdEstimator()
     return TruthEstimator(PoseNoise() if noise is None else noise, np.random.default_rng(rng))

@@ -1,0 +1,85 @@
+"""Can these pictures be used? What goes wrong with cameras, in words that tell a person what to do.
+
+    View, [Shot], [empty depth], Region  ->  picture_problem  ->  one sentence, or "" if all is well
+
+The table is a plane that every camera knows: how much of it a camera sees tells whether its lens is free, and where it
+sees it tells whether the camera still stands where it was calibrated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from iker_envs.perception.shots import Region, Shot
+from iker_envs.scene import View
+
+_DARK = 0.10  # mean brightness, of 1
+_BRIGHT = 0.985  # all three colours above: the pixel is burnt out
+_BURNT_SHARE = 0.35
+_FREE_SHARE = 0.6  # of the pixels that should show the table or something on it
+_OFF_M = 0.012  # median height of the table; calibration and depth scale explain about 4 mm
+_TILTED_M = 0.020  # the same in a quarter of the picture
+_FEWEST = 300  # pixels of the table, in a thinned picture
+_MOMENT_S = 0.5  # pictures of one look are taken within this time
+
+
+def picture_problem(view: View, shots: Sequence[Shot], empty: Mapping[str, np.ndarray], region: Region) -> str:
+    """One sentence about the first camera whose picture cannot be used, or about the view; empty if all can."""
+    if not shots:
+        return "the view has no picture; connect a camera"
+    stamps = [image.stamp_s for image in view.cameras.values()]
+    if max(stamps) - min(stamps) > _MOMENT_S:
+        return (
+            f"the cameras' pictures were taken {max(stamps) - min(stamps):.1f} s apart; things may have moved between; "
+            "look again"
+        )
+    return next((p for s in shots if (p := _problem(s, empty[s.name], region))), "")
+
+
+def _problem(shot: Shot, empty: np.ndarray, region: Region) -> str:
+    camera = f"camera {shot.name}"
+    if not (shot.depth > 0).any():
+        return f"{camera} gives no depth at all; is it plugged in and its lens free?"
+    brightness = float(shot.rgb.mean())
+    if brightness < _DARK:
+        return f"the picture of {camera} is dark, {100 * brightness:.0f} % of full brightness; turn on a light"
+    burnt = float((shot.rgb.min(axis=-1) > _BRIGHT).mean())
+    if burnt > _BURNT_SHARE:
+        return f"the picture of {camera} is overexposed, {100 * burnt:.0f} % of it is white; lower exposure or light"
+    return _table_problem(shot, empty, region)
+
+
+def _table_problem(shot: Shot, empty: np.ndarray, region: Region) -> str:
+    """Is the lens free, and does the camera stand where it was?"""
+    known = np.where(np.isfinite(empty) & (empty > 0), empty, 0.0)
+    ground = shot.T[:3, 3] + (shot.rays() * known[..., None]) @ shot.T[:3, :3].T
+    shows_region = (known > 0) & region.holds(ground + np.array([0, 0, 1e-3 + region.low[2]]))
+    if shows_region.sum() < _FEWEST:
+        return f"camera {shot.name} does not look at the table; turn it, and calibrate it again"
+    world = shot.T[:3, 3] + (shot.rays() * shot.depth[..., None]) @ shot.T[:3, :3].T
+    free = shows_region & (shot.depth > 0) & (world[..., 2] < region.high[2])
+    share = free.sum() / shows_region.sum()
+    if share < _FREE_SHARE:
+        return (
+            f"camera {shot.name} sees {100 * share:.0f} % of the table; clean or uncover its lens and take away what "
+            "is in front of it"
+        )
+    is_table = free & (np.abs(ground[..., 2]) < 1e-3)
+    return _place_problem(shot, is_table, world[..., 2])
+
+
+def _place_problem(shot: Shot, is_table: np.ndarray, height_m: np.ndarray) -> str:
+    """Where does the camera see the table? Medians: objects cover less than half of it."""
+    if is_table.sum() < _FEWEST:
+        return ""
+    row, column = np.nonzero(is_table)
+    heights = height_m[is_table]
+    off = abs(float(np.median(heights)))
+    quarter = (row > np.median(row)) * 2 + (column > np.median(column))
+    tilted = max(abs(float(np.percentile(heights[quarter == k], 40))) for k in range(4) if (quarter == k).any())
+    if off > _OFF_M or tilted > _TILTED_M:
+        worst = max(off, tilted)
+        return f"camera {shot.name} sees the table {1000 * worst:.0f} mm from where it is; calibrate the camera again"
+    return ""
