@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from iker_agent.commands.ending import DONE, NOT_DONE, USAGE
+from iker_agent.commands.lab import lab
 from iker_agent.commands.options import ModelOptions, Out, QueryOptions, RunFolder, RunOptions, spread
 from iker_agent.commands.settings import RunCommand, TrainCommand
 from iker_agent.commands.tasks import envs, tasks
@@ -84,6 +85,7 @@ def bench(context: typer.Context) -> None:
 
 app.command()(tasks)
 app.command()(envs)
+app.command()(lab)
 
 
 @app.command(cls=RunCommand)

@@ -6,7 +6,7 @@ Collision bits: gripper parts meet everything but each other.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 
 import mujoco
@@ -38,16 +38,27 @@ _KINDS = {
 }
 
 
-def build_model(scene: Scene, free: Collection[str] | None = None, *, visuals: bool = False) -> mujoco.MjModel:
+def build_model(
+    scene: Scene,
+    free: Collection[str] | None = None,
+    *,
+    visuals: bool = False,
+    add_robot: Callable[[mujoco.MjSpec], None] = add_gripper,
+) -> mujoco.MjModel:
     """Compile a scene. `free` names the objects with a free joint (default: all movable ones), the rest is welded.
 
-    Bodies carry the objects' names. `visuals` adds what the camera sees; physics does not need it.
+    Bodies carry the objects' names. `visuals` adds what the camera sees; physics does not need it. `add_robot` puts
+    something else in the place of the floating gripper.
     """
-    return build_variants([Variant(scene)], free, visuals=visuals)[0]
+    return build_variants([Variant(scene)], free, visuals=visuals, add_robot=add_robot)[0]
 
 
 def build_variants(
-    variants: Sequence[Variant], free: Collection[str] | None = None, *, visuals: bool = False
+    variants: Sequence[Variant],
+    free: Collection[str] | None = None,
+    *,
+    visuals: bool = False,
+    add_robot: Callable[[mujoco.MjSpec], None] = add_gripper,
 ) -> list[mujoco.MjModel]:
     """Compile variants of one scene into models of equal layout, so that a batch can hold all of them.
 
@@ -56,7 +67,7 @@ def build_variants(
     """
     names = [o.name for o in variants[0].scene.objects]
     slots = {name: _slots([_scaled_parts(v, name) for v in variants]) for name in names}
-    models = [_compile(v, k, slots, free, visuals=visuals) for k, v in enumerate(variants)]
+    models = [_compile(v, k, slots, free, visuals=visuals, add_robot=add_robot) for k, v in enumerate(variants)]
     if any(m.signature != models[0].signature for m in models):
         raise ValueError("the variants of a scene did not compile to one layout")
     return models
@@ -125,7 +136,13 @@ def _speck(kind: str, inside: Geom) -> Geom:
 
 
 def _compile(
-    variant: Variant, index: int, slots: dict[str, Slots], free: Collection[str] | None, *, visuals: bool
+    variant: Variant,
+    index: int,
+    slots: dict[str, Slots],
+    free: Collection[str] | None,
+    *,
+    visuals: bool,
+    add_robot: Callable[[mujoco.MjSpec], None],
 ) -> mujoco.MjModel:
     scene = variant.scene
     free = scene.movable if free is None else free
@@ -155,7 +172,7 @@ def _compile(
             _add_spares(spec, [mesh.name for mesh in spec.meshes if mesh.name.startswith(f"{obj.name}_")])
         for number, geom in enumerate(visual_geoms(obj.model) if visuals else ()):
             _add_visual(spec, body, obj.name, _scaled(geom, variant.scale_of(obj.name)), number)
-    add_gripper(spec)
+    add_robot(spec)
     return spec.compile()
 
 
