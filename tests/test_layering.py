@@ -44,6 +44,7 @@ FLOORS = {
         ("atomic", "limits", "plain_text"),
     ),
     "real_env": (
+        ("calibrating",),
         ("lab",),
         ("arm_model",),
         ("kinematics",),

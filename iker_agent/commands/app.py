@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 
+from iker_agent.commands.calibrate import board, calibrate
 from iker_agent.commands.ending import DONE, NOT_DONE, USAGE
 from iker_agent.commands.lab import lab
 from iker_agent.commands.options import ModelOptions, Out, QueryOptions, RunFolder, RunOptions, spread
@@ -86,6 +87,8 @@ def bench(context: typer.Context) -> None:
 app.command()(tasks)
 app.command()(envs)
 app.command()(lab)
+app.command()(board)
+app.command()(calibrate)
 
 
 @app.command(cls=RunCommand)
