@@ -64,7 +64,7 @@ def calibrate_camera(recording: Recording) -> Result:
     _check_enough(frames, bad, recording, FEWEST_FRAMES)
     _check_turned(frames, bad, recording)
     while True:
-        fit = solve(frames, recording.K, recording.mount)
+        fit = solve(frames, recording.K, recording.mount, robust=True)
         worst = _worst(frames, fit)
         if worst is None or np.median(fit.frame_px) > MAX_RESIDUAL_PX:  # all is well, or nothing fits anything
             break
@@ -72,6 +72,7 @@ def calibrate_camera(recording: Recording) -> Result:
         bad[frames[index].name] = fault
         frames = frames[:index] + frames[index + 1 :]
         _check_enough(frames, bad, recording, FEWEST_FRAMES)
+    fit = solve(frames, recording.K, recording.mount)
     _check_good(frames, fit, bad, recording)
     camera = CameraCalibration(
         serial=recording.serial,

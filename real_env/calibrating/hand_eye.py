@@ -130,14 +130,19 @@ class _Problem:
         return jacobian
 
 
-def solve(frames: Sequence[Frame], K: np.ndarray, mount: str) -> HandEye:
-    """Fit camera and board to at least 3 frames; `mount` is "cell" or "wrist"."""
+def solve(frames: Sequence[Frame], K: np.ndarray, mount: str, *, robust: bool = False) -> HandEye:
+    """Fit camera and board to at least 3 frames; `mount` is "cell" or "wrist".
+
+    With `robust`, frames that do not fit the others count little: such a fit tells them.
+    """
     boards = np.array([board_pose(frame.sighting, K) for frame in frames])
     problem = _Problem(frames, K, mount)
     camera, board = _closed_form(problem.gripper, boards, problem.is_wrist)
     start = np.concatenate([_vector(camera), _vector(board), np.zeros(6 * len(frames))])
-    robust = least_squares(problem, start, problem.jacobian, loss="soft_l1", f_scale=_SOFT, **_ROUGH)
-    found = least_squares(problem, robust.x, problem.jacobian, method="lm", xtol=1e-9, max_nfev=100)
+    rough = least_squares(problem, start, problem.jacobian, loss="soft_l1", f_scale=_SOFT, **_ROUGH)
+    if robust:
+        return _told(problem, rough.x, boards)
+    found = least_squares(problem, rough.x, problem.jacobian, method="lm", xtol=1e-9, max_nfev=100)
     return _told(problem, found.x, boards)
 
 
