@@ -15,6 +15,7 @@ from iker_agent.commands.calibrate import board, calibrate
 from iker_agent.commands.ending import DONE, NOT_DONE, USAGE
 from iker_agent.commands.lab import lab
 from iker_agent.commands.options import ModelOptions, Out, QueryOptions, RunFolder, RunOptions, spread
+from iker_agent.commands.scan import scan
 from iker_agent.commands.settings import RunCommand, TrainCommand
 from iker_agent.commands.tasks import envs, tasks
 from iker_agent.commands.train import evaluate, train
@@ -89,6 +90,7 @@ app.command()(envs)
 app.command()(lab)
 app.command()(board)
 app.command()(calibrate)
+app.command()(scan)
 
 
 @app.command(cls=RunCommand)
