@@ -62,9 +62,10 @@ class GoalSettings:
 class PerceptionSettings:
     """How the poses of objects are estimated from what the cameras see."""
 
-    source: str = "truth"  # what a simulated view carries, plus noise
+    source: str = "truth"  # what a simulated view carries, plus noise; or rgbd, from the pictures of depth cameras
     position_m: float = PoseNoise.position_m  # noise of truth: standard deviation per axis
     rotation_deg: float = PoseNoise.rotation_deg  # noise of truth: standard deviation, about a random axis
+    sensor_noise: bool = True  # of rgbd in simulation: pictures and camera poses as wrong as a D435's
 
     def __post_init__(self) -> None:
         check_choice("perception.source", self.source, SOURCES)

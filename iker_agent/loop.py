@@ -42,6 +42,7 @@ from iker_agent.vlm.errors import Unanswered
 from iker_agent.vlm.types import VLM
 from iker_agent.worlds import make_world, pose_estimator
 from iker_envs.judging.success import near_targets
+from iker_envs.perception import EstimateRefused
 from iker_envs.physics.transfer import SceneNotAtRest
 from iker_envs.planning.grasps import propose_grasps
 from iker_envs.scene import Goal, Grasp, Outcome, Scene
@@ -171,7 +172,7 @@ class _Run:
         began_s = time.monotonic()
         try:
             return self._stage(record)
-        except SceneNotAtRest as problem:
+        except (SceneNotAtRest, EstimateRefused) as problem:
             record.stopped(Failure.SCENE, str(problem))
         except NoAnswer as problem:
             record.stopped(Failure.ANSWER, str(problem))

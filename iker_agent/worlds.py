@@ -20,13 +20,23 @@ _NOISE_STREAM = 1  # beside the run's seed: the noise of perception has a genera
 
 
 def make_world(config: RunConfig, task: Task) -> World:
-    """The simulated world of a task, by its id where the settings name a registered task; it draws pictures."""
+    """The simulated world of a task, by its id where the settings name a registered task; it draws pictures.
+
+    Where poses are estimated from pictures, its views come from depth cameras.
+    """
     ids = {name: id_ for id_, name in iker_envs.TASKS.items()}
     if config.task in ids and not config.disturb:  # a disturbance brings a task of its own
         env = gym.make(ids[config.task], render_mode="rgb_array")
     else:
         env = gym.make("IKER-Stage-v0", task=task, render_mode="rgb_array")
-    return cast(World, env.unwrapped)  # an id of this package; gymnasium does not say of which class an id is
+    world = cast(World, env.unwrapped)  # an id of this package; gymnasium does not say of which class an id is
+    if config.perception.source == "truth" or not world.has_truth:
+        return world
+    from iker_envs.pictures.depth_world import DepthCameraWorld
+    from iker_envs.pictures.sensor_noise import NoisyCameras
+
+    sensor = NoisyCameras(seed=config.seed) if config.perception.sensor_noise else None
+    return cast(World, DepthCameraWorld(world, sensor))  # what it lacks it passes on
 
 
 def pose_estimator(config: RunConfig) -> Estimator:

@@ -107,7 +107,7 @@ def test_a_wrong_type_is_one_sentence_with_key_and_value(override, key, value):
         ("vlm=oracle", BACKENDS),
         ("world=lab", WORLDS),
         ("run.contract=joints", CONTRACTS),
-        ("perception.source=rgbd", SOURCES),
+        ("perception.source=guess", SOURCES),
     ],
     ids=["learner", "vlm", "world", "contract", "perception"],
 )

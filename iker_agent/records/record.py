@@ -26,7 +26,7 @@ from iker_envs.world import World
 class Failure(StrEnum):
     """What of a stage failed, in the order in which a stage goes on."""
 
-    SCENE = "scene"  # no scene that was estimated would rest in simulation
+    SCENE = "scene"  # no poses could be trusted, or no scene made of them would rest in simulation
     BACKEND = "backend"  # nobody answered
     ANSWER = "answer"  # no program could be used
     LEARNING = "learning"  # the learner made no policy, or one whose actions are no numbers

@@ -68,6 +68,7 @@ class _Section:
     grasp_failed: bool = False
     untrained: bool = False  # there is a training log, and nothing was trained
     marked: str = ""
+    overlay: str = ""
     curve: str = ""
     video: str = ""
     poster: str = ""
@@ -121,6 +122,7 @@ def _section(stage: RecordedStage, run: RecordedRun) -> _Section:
     section.untrained = stage.files.has("metrics.csv") and not trained
     section.grasp_failed = section.ending.what is Failure.GRASP
     section.marked = image_uri(stage.files.bytes("marked.png"))
+    section.overlay = image_uri(stage.files.bytes("overlay.png"))
     section.curve = "" if section.untrained else image_uri(stage.files.bytes("curve.png"))  # that one shows no curve
     section.video = video_uri(stage.files.bytes("rollout.mp4"))
     section.poster = poster_uri(stage.files.path / "rollout.mp4") if section.video else ""

@@ -14,7 +14,7 @@ import numpy as np
 from iker_envs.perception.cloud import Cloud
 from iker_envs.perception.registration import plane_residual_m, register
 from iker_envs.perception.rigid import pose_of
-from iker_envs.perception.rivals import are_twins, best_turn, mirror_lead_m
+from iker_envs.perception.rivals import are_twins, best_turn, mirror_lead_m, usual_turn
 from iker_envs.perception.scoring import agreement, look_difference
 from iker_envs.perception.sight import Sight
 from iker_envs.perception.starts import distance_between
@@ -22,6 +22,8 @@ from iker_envs.perception.support import on_its_support
 from iker_envs.perception.trust import Finding, Leads
 from iker_envs.planning.collision import object_boxes
 
+_CONTACT_COUNTS = 0.05  # of the depth score: what stands on something does so exactly
+_NO_TOSS_UP = 0.5  # standard errors, below which twins stay where they were found
 _SAME_M = 0.05  # a pose nearer to the last one than this shows the same thing
 
 
@@ -32,7 +34,7 @@ def compare(sight: Sight, matrices: Mapping[str, np.ndarray], last: Mapping[str,
     parts = sight.parts(found)
     for name, model in sight.models.items():
         turned = best_turn(model, found[name], parts[name], sight.shots)
-        found[name] = turned.matrix
+        found[name] = usual_turn(model, turned.matrix, last.get(name, np.eye(4)))
         leads[name] = replace(leads[name], turn=turned.lead)
     _decide_pairs(sight, found, parts, leads)
     _decide_twins(sight, found, leads)
@@ -77,7 +79,7 @@ def _decide_twins(sight: Sight, found: dict[str, np.ndarray], leads: dict[str, L
         if not same_side or not are_twins(sight.models[one], sight.models[other]):
             continue
         lead = _exchange_lead(sight, found, one, other)
-        if lead < 0:
+        if lead < -_NO_TOSS_UP:
             found[one], found[other] = found[other], found[one]
         for name, twin in ((one, other), (other, one)):
             if abs(lead) < leads[name].twin:
@@ -96,9 +98,11 @@ def _exchange_lead(sight: Sight, found: Mapping[str, np.ndarray], one: str, othe
 
 
 def _rest(sight: Sight, found: dict[str, np.ndarray]) -> None:
-    """Put every object onto what is under it, the lowest first."""
+    """Put every object onto what is under it, the lowest first, unless the pictures speak against it."""
     boxes = sight.furniture
     for name in sorted(found, key=lambda n: float(found[n][2, 3])):
         model = sight.scene.object(name).model
-        found[name] = on_its_support(found[name], model, boxes)
+        poses = np.stack([found[name], on_its_support(found[name], model, boxes)])
+        scores = agreement(sight.models[name], poses, sight.shots).depth_score()
+        found[name] = poses[int(scores[1] > scores[0] - _CONTACT_COUNTS)]
         boxes[name] = object_boxes(model, pose_of(found[name]))

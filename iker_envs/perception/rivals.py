@@ -1,6 +1,6 @@
-"""Poses that fit nearly as well: turned by half, mirrored, exchanged with a twin. A score does not tell them apart.
+"""Poses that fit nearly as well: turned, mirrored, exchanged with a twin. A score does not tell them apart.
 
-half turns   colours decide: spine and title of a book, label of a carton
+turns        colours decide: spine and title of a book, label of a carton
 mirrors      the mean distance from the surface decides between a left and a right shoe (right by about 1 mm)
 twins        objects of one size, told apart by colours
 """
@@ -15,14 +15,17 @@ import numpy as np
 
 from iker_envs.perception.cloud import Cloud
 from iker_envs.perception.registration import plane_residual_m, register
-from iker_envs.perception.rigid import motion
+from iker_envs.perception.rigid import angle_between, motion
 from iker_envs.perception.scoring import agreement, look_difference
 from iker_envs.perception.shots import Shot
 from iker_envs.perception.surfaces import SurfaceModel
 
 _SAME_SIZE_M = 0.006
-_DEPTH_APART = 0.06  # a rival whose depth score is lower by more is none
-_RESIDUAL_APART_M = 0.0006  # nor one whose surface lies further off by more
+_SAME_POINT_M = 0.003
+_SAME_COLOUR = 0.05
+_SAME_SHARE = 0.01
+_DEPTH_APART = 0.15  # a rival whose depth score is lower by more is none
+_RESIDUAL_APART_M = 0.0010  # nor one whose surface lies further off by more
 
 
 def _quarter_turns() -> np.ndarray:
@@ -68,12 +71,33 @@ def best_turn(model: SurfaceModel, matrix: np.ndarray, own: Cloud, shots: Sequen
 
 
 def _same_box(model: SurfaceModel) -> list[np.ndarray]:
-    """Turns (3, 3), none aside, that bring the bounding box onto itself."""
+    """Turns (3, 3), none aside, that bring the bounding box onto itself and change what is seen."""
+    return [turn for turn in _box_turns(model) if not _changes_nothing(model, turn)]
+
+
+def _box_turns(model: SurfaceModel) -> list[np.ndarray]:
     return [
         turn
         for turn in _TURNS
         if np.abs(np.abs(turn) @ model.size_m - model.size_m).max() < _SAME_SIZE_M and np.trace(turn) < 2.9
     ]
+
+
+def _changes_nothing(model: SurfaceModel, turn: np.ndarray) -> bool:
+    """Does the object look the same after the turn, in shape and in colour?"""
+    index = model.sample
+    moved = (model.points[index] - model.centre) @ turn.T + model.centre
+    nearest, is_near = model.nearest(moved.astype(np.float32))
+    apart = np.linalg.norm(moved - model.points[nearest], axis=1)
+    repainted = np.abs(model.colours[index] - model.colours[nearest]).max(axis=1)
+    return bool(is_near.all() and apart.mean() < _SAME_POINT_M and (repainted > _SAME_COLOUR).mean() < _SAME_SHARE)
+
+
+def usual_turn(model: SurfaceModel, matrix: np.ndarray, reference: np.ndarray) -> np.ndarray:
+    """Of the poses (4, 4) that look the same, the one whose orientation is nearest to that of a reference (4, 4)."""
+    same = [turn for turn in _box_turns(model) if _changes_nothing(model, turn)]
+    poses = [matrix, *(matrix @ motion(turn, model.centre - turn @ model.centre) for turn in same)]
+    return min(poses, key=lambda pose: angle_between(pose, reference))
 
 
 def _turned(model: SurfaceModel, matrix: np.ndarray, turn: np.ndarray, own: Cloud) -> np.ndarray:

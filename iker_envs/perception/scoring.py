@@ -24,6 +24,7 @@ _HIDDEN_COUNTS = 0.5  # a hidden point says little for a pose, and little agains
 _THROUGH_COUNTS = 2.0  # a point that is not there speaks against it
 _FEWEST = 40.0  # points of which a share means something
 COLOUR_WEIGHT = 0.5
+_NEXT_PX = ((0, 0), (1, 0), (-1, 0), (0, 1), (0, -1))
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,21 +136,39 @@ def look_difference(model: SurfaceModel, matrix: np.ndarray, shots: Sequence[Sho
 
 
 def _pattern(model: SurfaceModel, matrix: np.ndarray, shot: Shot) -> np.ndarray:
-    """Differences (P,) of colour at the points that the shot sees."""
+    """Differences (P,) of colour at the points that the shot sees, each with the best of its pixel and the next ones:
+    a camera that stands a few millimetres off moves print by a pixel."""
     row, column, depth, is_facing = _facing(model, np.arange(len(model.points)), matrix[None], shot)
     measured = shot.depth[row[0], column[0]]
     margin = _TOLERANCE_M + 2 * depth_std_m(depth[0])
     is_seen = is_facing[0] & (measured > 0) & (np.abs(measured - depth[0]) < margin)
-    seen = shot.rgb[row[0], column[0]][is_seen]
     painted = model.colours[is_seen]
-    normals = model.normals[is_seen]
+    light = _light(shot.rgb[row[0], column[0]][is_seen], painted, model.normals[is_seen])
+    expected = painted * np.exp(np.clip(light, -3.0, 3.0))[:, None]
+    height, width = shot.depth.shape
+    best = np.full(len(painted), np.inf)
+    for down, right in _NEXT_PX:
+        pixels = np.clip(row[0, is_seen] + down, 0, height - 1), np.clip(column[0, is_seen] + right, 0, width - 1)
+        seen = shot.rgb[pixels]
+        brightness = np.abs(_log_brightness(seen) - _log_brightness(painted) - light)
+        shares = np.abs(_shares(seen) - _shares(expected)).sum(axis=1)
+        best = np.minimum(best, np.minimum(1.0, 2 * shares) + 0.5 * np.minimum(1.0, brightness))
+    return best
+
+
+def _light(seen: np.ndarray, painted: np.ndarray, normals: np.ndarray) -> np.ndarray:
+    """Logarithm (P,) of how much brighter than painted the object is on the side that each point lies on."""
     axis = np.abs(normals).argmax(axis=1)
     side = 2 * axis + (np.take_along_axis(normals, axis[:, None], 1)[:, 0] > 0)
-    brightness = np.log(seen.sum(axis=1) + 0.05) - np.log(painted.sum(axis=1) + 0.05)
+    brighter = _log_brightness(seen) - _log_brightness(painted)
+    light = np.zeros(len(side))
     for k in np.unique(side):
-        brightness[side == k] -= np.median(brightness[side == k])
-    shares = np.abs(_shares(seen) - _shares(painted)).sum(axis=1)
-    return np.minimum(1.0, 2 * shares) + 0.5 * np.minimum(1.0, np.abs(brightness))
+        light[side == k] = np.median(brighter[side == k])
+    return light
+
+
+def _log_brightness(colours: np.ndarray) -> np.ndarray:
+    return np.log(colours.sum(axis=-1) + 0.05)
 
 
 def _shares(colours: np.ndarray) -> np.ndarray:

@@ -15,7 +15,7 @@ from iker_envs.scene import ObjectModel
 
 _NARROW_M = 0.04  # nothing stands on a top that is narrower
 _CONTACT_M = 0.010  # an estimate so near its support stands on it
-_LEVEL_RAD = np.deg2rad(3.0)  # a side that is so nearly level is level
+_LEVEL_RAD = np.deg2rad(6.0)  # a side that is so nearly level is level
 _UNDER_M = 0.02  # how far into its support an estimate may reach
 
 

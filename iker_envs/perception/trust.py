@@ -18,6 +18,7 @@ from iker_envs.perception.cloud import Cloud
 from iker_envs.perception.scoring import Agreement
 
 _NEIGHBOUR_M = 0.015
+_SEES = 0.1  # of an object, the share from which a camera counts as seeing it
 _STRANGER_POINTS = 40  # in cells of 4 mm: 6 square centimetres
 _STRANGER_M = 0.03
 
@@ -32,7 +33,7 @@ class TrustLimits:
     through_fraction: float = 0.35  # at most, in every camera: of what should be seen, what is not there
     look_difference: float = 0.40  # at most: mean difference of colours, lighting aside
     turn_lead: float = 2.0  # at least, in standard errors: over the same pose turned, by colours
-    mirror_lead_m: float = 0.0003  # at least: over the mirror image, by shape
+    mirror_lead_m: float = 0.00008  # at least: over the mirror image, by shape
     twin_lead: float = 2.0  # at least, in standard errors: over a twin, by colours
 
 
@@ -61,7 +62,22 @@ class Finding:
 
 def doubt(name: str, found: Finding, shots: Sequence[str], limits: TrustLimits) -> str:
     """One sentence on why the finding cannot be trusted; empty if it can. `shots` are the cameras' names."""
-    return _absence(name, found, limits) or _hiding(name, found, shots, limits) or _confusion(name, found, limits)
+    return (
+        _single_witness(name, found, shots, limits)
+        or _absence(name, found, limits)
+        or _hiding(name, found, shots, limits)
+        or _confusion(name, found, limits)
+    )
+
+
+def _single_witness(name: str, found: Finding, shots: Sequence[str], limits: TrustLimits) -> str:
+    share = float(found.agreement.visible_fraction()[0])
+    by_shot = found.agreement.seen_fraction_by_shot()[:, 0]
+    seeing = [shot for shot, part in zip(shots, by_shot, strict=True) if part > _SEES]
+    if len(seeing) > 1 or found.is_warm or (share >= limits.one_camera_fraction and len(shots) > 1):
+        return ""
+    where = f"by camera {seeing[0]} only, {100 * share:.0f} % of it" if seeing else "by no camera"
+    return f"{name} is seen {where}; take away what hides it, or let a second camera see it"
 
 
 def _absence(name: str, found: Finding, limits: TrustLimits) -> str:
@@ -76,11 +92,6 @@ def _absence(name: str, found: Finding, limits: TrustLimits) -> str:
 
 def _hiding(name: str, found: Finding, shots: Sequence[str], limits: TrustLimits) -> str:
     share = float(found.agreement.visible_fraction()[0])
-    by_shot = found.agreement.seen_fraction_by_shot()[:, 0]
-    seeing = [shot for shot, part in zip(shots, by_shot, strict=True) if part > 0.1]
-    if len(seeing) <= 1 and not found.is_warm and (share < limits.one_camera_fraction or len(shots) == 1):
-        where = f"by camera {seeing[0]} only, {100 * share:.0f} % of it" if seeing else "by no camera"
-        return f"{name} is seen {where}; take away what hides it, or let a second camera see it"
     if share < limits.visible_fraction:
         return f"{name} is hidden: {100 * share:.0f} % of it can be seen; take away what stands before it"
     through = found.agreement.through_fraction_by_shot()[:, 0]

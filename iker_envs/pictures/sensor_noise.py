@@ -167,7 +167,7 @@ def _frame(surface, near, is_edge, slope, noise: SensorNoise, flaws: _Flaws, rng
     depth = np.where(flying, depth - chance[1] * (surface - near), depth)
     lost = is_edge & ~flying & (chance[2] < noise.edge_lost)
     if noise.edge_lost > 0:
-        lost |= (slope > _GRAZING_BLIND) | ((slope > _GRAZING) & (chance[1] < 0.5))
+        lost |= ~is_edge & ((slope > _GRAZING_BLIND) | ((slope > _GRAZING) & (chance[1] < 0.5)))
     return np.where(lost | (depth > noise.range_m), np.float32(np.nan), depth).astype(np.float32)
 
 
