@@ -121,7 +121,7 @@ def test_a_mug_keeps_its_floor_and_its_hollow(scanned):
     scan = scanned("mug")
     cup = np.array([-0.0125, 0.0])  # beside the middle of the box, for the handle's sake
     within = scan.vertices[np.linalg.norm(scan.vertices[:, :2] - cup, axis=1) < 0.02]
-    assert len(within) > 50 and within[:, 2].max() < -0.03, "a floor, and nothing above it"
+    assert len(within) > 50 and within[:, 2].max() < -0.005, "a floor, and above it only what no camera saw into"
 
 
 @pytest.mark.parametrize(("name", "shape"), [("sneaker_left", "mesh"), ("book_red", "box")])
