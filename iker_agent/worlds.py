@@ -42,4 +42,4 @@ def make_world(config: RunConfig, task: Task) -> World:
 def pose_estimator(config: RunConfig) -> Estimator:
     """The estimator of a run; equal settings and seeds give equal estimates, call by call."""
     rng = np.random.default_rng([config.seed, _NOISE_STREAM])
-    return make_estimator(config.perception.source, config.perception.noise, rng)
+    return make_estimator(config.perception.source, config.perception.noise, rng, config.perception.server)

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from iker_envs.optics import default_cameras, stationary_cameras
-from iker_envs.perception import EstimateRefused
+from iker_envs.perception import EstimateRefused, make_estimator
 from iker_envs.perception.door import VERSION, Door, DoorError, Message, packed, unpacked
 from iker_envs.perception.door_clients import DoorEstimator, DoorSegmenter, door_grasps, door_mesh, view_message
 from iker_envs.perception.door_server import make_server, view_of
@@ -35,6 +35,10 @@ def serving(handlers=None):
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+def told(**content):
+    return lambda question: Message(content)
 
 
 @pytest.fixture(scope="module")
@@ -131,6 +135,15 @@ def test_poses_come_through_the_door(box_scene):
     assert 0 < found["crate"].confidence <= 1
 
 
+def test_the_source_server_asks_at_an_address_or_a_process(small):
+    scene, view = small
+    with serving({"poses": told(poses={"crate": {"pose": GOOD}})}) as address:
+        assert make_estimator("server", server=address).estimate(view, scene)["crate"].confidence == 1.0
+    gone = make_estimator("server", server=f"{sys.executable} -c pass")
+    with pytest.raises(DoorError, match="ended without an answer"):
+        gone.estimate(view, scene)
+
+
 def test_a_refusal_comes_through_the_door(box_scene):
     scene, view = box_scene
     dark = {n: Image(0 * i.rgb, 0 * i.depth_m, i.K, i.T_world_cam) for n, i in view.cameras.items()}
@@ -179,10 +192,6 @@ def test_a_server_goes_on_after_a_bad_question(box_scene):
 
 
 # -- strangers -------------------------------------------------------------------------------------------------------
-
-
-def told(**content):
-    return lambda question: Message(content)
 
 
 ANSWERS = {

@@ -4,10 +4,11 @@ make_estimator(source, noise, rng)  ->  Estimator.estimate(view, models)  ->  {o
 """
 
 from iker_envs.perception.estimator import Estimate, EstimateRefused, Estimator, Segmenter
-from iker_envs.perception.making import SOURCES, make_estimator
+from iker_envs.perception.making import SERVER, SOURCES, make_estimator
 from iker_envs.perception.truth import PoseNoise, TruthEstimator
 
 __all__ = [
+    "SERVER",
     "SOURCES",
     "Estimate",
     "EstimateRefused",
