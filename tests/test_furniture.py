@@ -5,13 +5,17 @@ from functools import cache
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
+from iker_agent.commands.app import app
+from iker_envs.documents import read_document
 from iker_envs.optics import default_cameras, stationary_cameras
 from iker_envs.perception.furniture import fit_furniture, furnished, furniture_region, place_known
 from iker_envs.physics.transfer import scene_from_poses
 from iker_envs.pictures.sensor_noise import NoisyCameras, SensorNoise
 from iker_envs.pictures.still import still_view
 from iker_envs.scene import ObjectModel, Scene, SceneObject, View, upright_pose
+from iker_envs.task import load_task
 
 HEIGHT_M = 0.003
 EDGE_M = 0.008
@@ -161,3 +165,15 @@ def test_a_camera_that_sees_no_table_is_named():
     images["back_left"] = replace(images["back_left"], depth_m=0 * images["back_left"].depth_m)
     with pytest.raises(ValueError, match="camera back_left sees the table in 0 of its pixels"):
         fit_furniture(replace(view, cameras=images), furniture_region(scene))
+
+
+def test_iker_look_saves_the_scene_that_it_sees(tmp_path):
+    path = tmp_path / "seen.yaml"
+    done = CliRunner().invoke(app, ["look", "--task", "book_push", "--seed", "4", "--save-scene", str(path)])
+    assert done.exit_code == 0, done.output
+    scene = Scene.from_dict(read_document(path))
+    task = load_task("book_push").sample(None, 0)
+    assert scene.movable == task.movable and path.with_suffix(".png").exists()
+    seen = next(o for o in scene.objects if not o.movable)
+    true = next(o for o in task.objects if not o.movable)
+    np.testing.assert_allclose(np.sort(seen.model.size_m), np.sort(true.model.size_m), atol=2 * EDGE_M)

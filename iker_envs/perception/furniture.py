@@ -28,7 +28,7 @@ WORKING_WIDTH_PX = 640  # a bookend's top is 2 cm wide
 _LOWEST_M = 0.015  # lower things are no furniture: a sheet, a cable, noise of the table
 _ABOVE_TABLE_M = 0.006
 _TABLE_M = 0.008
-_AROUND_OBJECT_M = 0.006  # an estimated pose and the camera's place are wrong by less
+MARGIN_M = 0.006
 _HIDDEN_M = 0.012  # around an object nothing is known of what lies under it
 _UNDER_M = 0.002
 _SAME_HEIGHT_M = 0.007
@@ -56,15 +56,18 @@ def furniture_region(scene: Scene) -> Region:
     return Region(np.array([low[0] - 0.05, low[1] - 0.10, -0.05]), np.array([high[0] + 0.25, high[1] + 0.10, 0.45]))
 
 
-def fit_furniture(view: View, region: Region, objects: Iterable[SceneObject] = ()) -> Furniture:
+def fit_furniture(
+    view: View, region: Region, objects: Iterable[SceneObject] = (), margin_m: float = MARGIN_M
+) -> Furniture:
     """Boxes for what stands on the table in a view, without the given objects, which are where their poses say.
 
+    What is seen within `margin_m` of an object is the object's: poses and cameras are wrong by less.
     ValueError names a camera that stands elsewhere than it is thought to.
     """
     shots = levelled([shot_of(name, image, WORKING_WIDTH_PX) for name, image in view.cameras.items()], region)
     cloud, table = _seen(shots, region)
     taken = [_bounding_box(obj) for obj in objects]
-    cloud = cloud.part(~_near_boxes(cloud.points, taken))
+    cloud = cloud.part(~_near_boxes(cloud.points, taken, margin_m))
     heights = height_map(cloud.points, table, region)
     heights = _hidden(heights, taken)
     slabs: list[Slab] = []
@@ -97,10 +100,10 @@ def _bounding_box(obj: SceneObject) -> OrientedBox:
     return OrientedBox(obj.pose[:3], rotation_matrix(obj.pose[3:]), obj.model.size_m / 2)
 
 
-def _near_boxes(points: np.ndarray, boxes: Sequence[OrientedBox]) -> np.ndarray:
+def _near_boxes(points: np.ndarray, boxes: Sequence[OrientedBox], margin_m: float) -> np.ndarray:
     near = np.zeros(len(points), dtype=bool)
     for box in boxes:
-        near |= (np.abs((points - box.centre) @ box.axes) < box.half + _AROUND_OBJECT_M).all(axis=1)
+        near |= (np.abs((points - box.centre) @ box.axes) < box.half + margin_m).all(axis=1)
     return near
 
 
