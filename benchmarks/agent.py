@@ -19,6 +19,7 @@ from iker_agent.asking.prompts import Turn, build_request
 from iker_agent.program import run_program
 from iker_agent.prompt_kinds import prompt_kind
 from iker_agent.seeing.keypoints import select_keypoints
+from iker_agent.seeing.look import Look
 from iker_agent.seeing.marks import draw_marks
 from iker_agent.vlm.annotated import AnnotatedVLM
 from iker_agent.vlm.openai_chat import _encoded, chat_message
@@ -50,8 +51,8 @@ def main() -> bool:
     history = [Turn(np.roll(marked, k, axis=1), "a.png", "program") for k in (1, 2, 3)]
 
     def request():
-        labels = keypoints.by_label()
-        return build_request("x", marked, labels, scene, history, prompt=prompt_kind("multi_stage"))
+        seen = Look(scene, keypoints, marked)
+        return build_request("x", seen, history, prompt=prompt_kind("multi_stage"))
 
     code = task.configuration(0).stages[0].programs["keypoints"]
     asked = request()

@@ -3,19 +3,22 @@
     make_vlm(config, task)          ->  VLM
     recorded(config, vlm, folder)   ->  VLM that writes down what it is asked and what it answers
     told(vlm)                       ->  sentences for the user before the first question
+    asking(vlm)                     ->  a context, after which those who answer know that nothing more is asked
 
 A new backend is a class with `complete` (vlm/types.py), a name in vlm/settings.BACKENDS and a function in `_MAKERS`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from iker_agent.config import RunConfig
 from iker_agent.vlm.annotated import AnnotatedVLM
+from iker_agent.vlm.files import FileBox
 from iker_agent.vlm.openai_chat import OpenAIChat
 from iker_agent.vlm.record import Recorder
 from iker_agent.vlm.replay import Replay
@@ -54,10 +57,19 @@ def _annotated(config: RunConfig, task: Task) -> VLM:
     return vlm
 
 
+def _files(config: RunConfig, task: Task) -> VLM:
+    if not config.ask.box:
+        raise ValueError("the backend files needs a folder to ask in; add --box FOLDER")
+    if config.ask.max_total_tokens or config.ask.max_usd:
+        raise ValueError("the backend files knows of no tokens; bound it by ask.max_calls")
+    return FileBox(config.ask)
+
+
 _MAKERS: dict[str, Callable[[RunConfig, Task], VLM]] = {
     "annotated": _annotated,
     "openai": _openai,
     "replay": _replay,
+    "files": _files,
 }
 
 
@@ -68,6 +80,8 @@ def recorded(config: RunConfig, inner: VLM, folder: Path) -> VLM:
 
 def _sent(config: RunConfig) -> dict[str, Any]:
     """The settings that a server is asked with, for the record."""
+    if config.vlm == "files":
+        return {"model": config.ask.model}
     if config.vlm != "openai":
         return {}
     settings = asdict(addressed(config.ask))
@@ -76,6 +90,18 @@ def _sent(config: RunConfig) -> dict[str, Any]:
 
 def told(vlm: VLM) -> list[str]:
     """What a user should know before the first question: whom it goes to, and what is wrong with a record."""
+    if isinstance(vlm, FileBox):
+        return [f"asking in {vlm.folder}: a reply is read when it did not change for {vlm.settings.settle_s:g} s"]
     if isinstance(vlm, OpenAIChat):
         return [f"asking {vlm.settings.model} at {vlm.settings.base_url}"]
     return vlm.faults if isinstance(vlm, Replay) else []
+
+
+@contextmanager
+def asking(vlm: VLM) -> Iterator[VLM]:
+    """Inside, the backend is asked; whoever waits at its box is told when that ends."""
+    try:
+        yield vlm
+    finally:
+        if isinstance(vlm, FileBox):
+            vlm.close()

@@ -21,14 +21,14 @@ from omegaconf.errors import OmegaConfBaseException
 from iker_agent.learning.ppo_config import PPOConfig
 from iker_agent.limits import check_choice, check_range, check_seed
 from iker_agent.program.signatures import CONTRACTS
-from iker_agent.prompt_kinds import check_prompt
+from iker_agent.prompt_kinds import PromptSettings, check_prompt
 from iker_agent.vlm.settings import BACKENDS, AskSettings
 from iker_agent.vlm.surroundings import addressed
-from iker_envs.contract import is_whole
+from iker_envs.contract import check_number, is_whole
 from iker_envs.documents import read_document, read_value, shown
 from iker_envs.perception import SERVER, SOURCES, PoseNoise
 
-WORLDS = ("sim",)
+WORLDS = ("sim", "lab", "real")
 LEARNERS = ("ppo", "waypoint")
 
 
@@ -39,16 +39,21 @@ class RunSettings:
     retries: int = 2  # stages tried again after a miss, in the whole run
     strict: bool = True  # a stage succeeds by the strict measure; false: by the paper's, 5 cm mean keypoint distance
     repairs: int = 4  # answers asked again in one stage, with a reason
+    doubts: int = 1  # times in a stage that a wrong done is answered with what is not fulfilled; 0: it ends the run
     max_stages: int = 8  # of a run, tries included
     contract: str = "keypoints"  # what programs move: keypoints, or poses (the paper's baseline)
     outcomes_in_history: bool = True  # a model is told how earlier stages ended
     warm_start: bool = True  # a stage may start from an earlier policy of the run
     video: bool = True  # leave rollout.mp4
+    act_above: float = 0.5  # success in copies of the scene below which nothing moves and the model is told; 0: act
+    max_copies: int = 64  # in which a doubtful stage is tried before it is carried out; clear cases take 16
+    regrasps: int = 2  # a missed grasp is tried again so often, from a fresh look and without learning anew
 
     def __post_init__(self) -> None:
         check_choice("run.contract", self.contract, CONTRACTS)
-        check_range(self, "retries repairs", 0, section="run.")
-        check_range(self, "max_stages", 1, section="run.")
+        check_range(self, "retries repairs doubts regrasps", 0, section="run.")
+        check_range(self, "max_stages max_copies", 1, section="run.")
+        check_range(self, "act_above", 0, 1, section="run.")
 
 
 @dataclass(frozen=True)
@@ -86,16 +91,19 @@ class RunConfig:
 
     task: str = "shoe_rack"  # a name, or the path of a task YAML
     instruction: str = ""  # empty: the task's own
+    success: str = ""  # conditions, or a file of them, that say when it is done; empty: the task's own
     configuration: int = 0  # arrangement of the task
     seed: int = 0  # of world, noise and learning
-    world: str = "sim"  # where it acts: sim, a simulation of its own
+    world: str = "sim"  # where it acts: sim, a simulation of its own; lab, an emulated laboratory; real, a robot
+    real: str = ""  # path of the robot.yaml of world=real
+    clock: float = 1.0  # of world=lab: laboratory seconds in a second; below 1 for slow machines
     learner: str = "ppo"  # or waypoint, a fixed rule
-    vlm: str = "annotated"  # who writes the programs: annotated (humans), openai, replay
-    prompt: str = "auto"  # a name in cfg/prompts or a path; auto: multi_stage, or poses under that contract
+    vlm: str = "annotated"  # who writes the programs: annotated (humans), openai, replay, files
     disturb: str = ""  # a scripted disturbance of cfg/disturbances
     randomisation: str = "on"  # of the training copies: on, off or a file
     run: RunSettings = field(default_factory=RunSettings)
     goal: GoalSettings = field(default_factory=GoalSettings)
+    prompt: PromptSettings = field(default_factory=PromptSettings)
     ask: AskSettings = field(default_factory=AskSettings)
     perception: PerceptionSettings = field(default_factory=PerceptionSettings)
     learn: PPOConfig = field(default_factory=PPOConfig)
@@ -104,8 +112,14 @@ class RunConfig:
         check_choice("world", self.world, WORLDS)
         check_choice("learner", self.learner, LEARNERS)
         check_choice("vlm", self.vlm, BACKENDS)
+        if (self.world == "real") != bool(self.real):
+            raise ValueError(
+                f"world=real and real=robot.yaml, the path of a file, belong together, not world={self.world} and "
+                f"real={self.real!r}"
+            )
+        check_number("clock", self.clock, above=0.0)
         check_seed(self.seed)
-        check_prompt(self.prompt, self.run.contract)
+        check_prompt(self.prompt.name, self.run.contract)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain nested dictionaries."""
@@ -133,7 +147,7 @@ def make_config(
             if "=" not in override:
                 raise ValueError(f"an override is key=value, such as learn.budget_s=120, not {override!r}")
             merged = _merged(merged, override)
-        merged = OmegaConf.merge(merged, _literal({k: v for k, v in top.items() if v is not None}))
+        merged = OmegaConf.merge(merged, _literal(prompt_by_name({k: v for k, v in top.items() if v is not None})))
         config = cast(RunConfig, OmegaConf.to_object(merged))  # the class that `merged` was made of
     except OmegaConfBaseException as error:
         raise ValueError(str(error).splitlines()[0]) from None
@@ -142,6 +156,7 @@ def make_config(
 
 def _merged(config: Any, override: str) -> Any:
     key, _, text = override.partition("=")
+    key = "prompt.name" if key == "prompt" and not text.lstrip().startswith("{") else key
     value = _value(text, _keys(RunConfig()).get(key), f"setting {shown(override)} cannot be used: its value")
     for part in reversed(key.split(".")):
         value = {part: value}
@@ -164,6 +179,7 @@ def _checked(partial: Any) -> dict[str, Any]:
 
     A text that holds ${ is no reference to something else.
     """
+    partial = prompt_by_name(partial)
     known = _keys(RunConfig())
     given = _keys_of(partial)
     for key, value in given.items():
@@ -175,6 +191,13 @@ def _checked(partial: Any) -> dict[str, Any]:
             raise ValueError(f"setting {shown(key)} is unknown; {hint}")
         _check_kind(key, value, known[key])
     return _literal(partial)
+
+
+def prompt_by_name(partial: Any) -> Any:
+    """A prompt that is given by its name alone, as `prompt=NAME` and older runs do, as a group of settings."""
+    if isinstance(partial, dict) and isinstance(partial.get("prompt"), str):
+        return {**partial, "prompt": {"name": partial["prompt"]}}
+    return partial
 
 
 def _check_kind(key: str, value: Any, default: Any) -> None:

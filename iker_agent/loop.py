@@ -14,17 +14,21 @@ from typing import Protocol
 
 import numpy as np
 
+from iker_agent.acting import Actor
 from iker_agent.asking.ask import AcceptedProgram, NoAnswer, Requirements, ask
+from iker_agent.asking.doubt import doubt
+from iker_agent.asking.goals import Refusal
+from iker_agent.asking.limits import standing_of
 from iker_agent.asking.prompts import Turn, build_request
 from iker_agent.backends import make_vlm, recorded
 from iker_agent.config import RunConfig
 from iker_agent.disturb import Perturbation
-from iker_agent.execute import execute
 from iker_agent.learners import make_learner
 from iker_agent.learning.learner import Learner
-from iker_agent.learning.policy import Policy, PolicyFault
+from iker_agent.learning.policy import PolicyFault
 from iker_agent.learning.progress import TrainingRow
-from iker_agent.plan import Plan, make_plan
+from iker_agent.plan import Plan, forecast_settings, make_plan
+from iker_agent.preparing import NoPolicy, Preparer
 from iker_agent.prompt_kinds import prompt_kind
 from iker_agent.records.record import (
     Failure,
@@ -32,10 +36,10 @@ from iker_agent.records.record import (
     StageRecord,
     final_outcome,
     run_record,
-    save_policy_files,
     whereabouts,
 )
 from iker_agent.records.run_folder import Folder
+from iker_agent.rehearsal import Rehearsal
 from iker_agent.seeing.look import Look, look
 from iker_agent.vlm.budget import Budget
 from iker_agent.vlm.errors import Unanswered
@@ -44,8 +48,10 @@ from iker_agent.worlds import make_world, pose_estimator
 from iker_envs.judging.success import near_targets
 from iker_envs.perception import EstimateRefused
 from iker_envs.physics.transfer import SceneNotAtRest
-from iker_envs.planning.grasps import propose_grasps
-from iker_envs.scene import Goal, Grasp, Outcome, Scene
+from iker_envs.scene import Goal, Outcome, Scene
+from iker_envs.world import World, WorldFault
+
+INTERRUPTED = "interrupted"  # the reason of a run that has not come to its end
 
 
 class Display(Protocol):
@@ -68,10 +74,6 @@ class GaveUp(Exception):
     """The run cannot go on; the message says why."""
 
 
-class NoPolicy(Exception):
-    """The learner makes no policy for a stage; the message says why."""
-
-
 def run_task(
     config: RunConfig,
     folder: Folder,
@@ -89,12 +91,13 @@ def carry_out(
     display: Display,
     vlm: VLM | None = None,
     learner: Learner | None = None,
+    world: World | None = None,
 ) -> RunResult:
     """Carry a plan out to its end; run.json and outcome.json are kept up to date, also when it is interrupted.
 
-    `vlm` and `learner` take the places of those that the configuration names.
+    `vlm`, `learner` and `world` take the places of those that the configuration names; the world is closed in the end.
     """
-    run = _Run(plan, folder, display, vlm, learner)
+    run = _Run(plan, folder, display, vlm, learner, world)
     try:
         return run.go()
     finally:
@@ -104,22 +107,32 @@ def carry_out(
 class _Run:
     """A run in progress: what it acts with, what it has learned so far, and the records that it leaves."""
 
-    def __init__(self, plan: Plan, folder: Folder, display: Display, vlm: VLM | None, learner: Learner | None) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        folder: Folder,
+        display: Display,
+        vlm: VLM | None,
+        learner: Learner | None,
+        world: World | None,
+    ) -> None:
         config = plan.config
         self.plan = plan
         self.folder = folder
         self.display = display
-        self.budget = Budget(vlm or make_vlm(config, plan.task), config.ask)
+        backend = vlm or make_vlm(config, plan.task)
+        self.budget = Budget(backend, config.ask)
         self.vlm = recorded(config, self.budget, folder.path / "vlm")
-        self.learner = learner or make_learner(config)
-        self.prompt = prompt_kind(config.prompt, config.run.contract)
+        learner = learner or make_learner(config, forecast_settings(plan))
+        self.preparer = Preparer(plan, learner, display.note, display.learning, getattr(backend, "corrects", True))
+        self.prompt = prompt_kind(config.prompt.name, config.run.contract)
         self.estimator = pose_estimator(config)
-        self.world = make_world(config, plan.task)
+        self.world = world or make_world(config, plan.task)
         self.perturbation = Perturbation(plan.disturbance, self.world)
+        self.actor = Actor(plan, self.world, self.estimator, self.perturbation, display.note)
         self.history: list[Turn] = []
-        self.policies: dict[bool, Policy] = {}  # the latest policy by grasp mode
         self.start: Scene | None = None  # what the first look after the instruction found
-        self.result = RunResult(reason="interrupted")  # until it ends otherwise
+        self.result = RunResult(reason=INTERRUPTED)  # until it ends otherwise
         self.began_s = time.monotonic()
 
     # -- the run -------------------------------------------------------------------------------------------------
@@ -153,7 +166,8 @@ class _Run:
             is_done = self._recorded_stage(record)
             if is_done:
                 self.result.done = True
-                self.result.reason = ""
+                if self.result.reason == INTERRUPTED:
+                    self.result.reason = ""
             if is_done and not record.action:
                 self.result.final_look = self.result.stages.pop()
                 return
@@ -181,6 +195,9 @@ class _Run:
         except Unanswered as problem:
             record.stopped(Failure.BACKEND, str(problem))
             raise
+        except WorldFault as problem:
+            record.stopped(Failure.ROBOT, str(problem))
+            raise GaveUp(f"the robot cannot go on: {problem}") from None
         except (KeyboardInterrupt, BrokenPipeError):
             record.stopped(Failure.INTERRUPTED, "the run was stopped in this stage")
             raise
@@ -198,17 +215,21 @@ class _Run:
         """Look, ask, learn, act; True when nothing is left to do."""
         folder = self.folder.stage(record.number)
         self._hear_instruction(record)
-        seen = look(self.world, self.estimator, folder, self.plan.config.run.contract)
+        config = self.plan.config
+        seen = look(self.world, self.estimator, folder, config.run.contract, side=config.prompt.side)
         self.start = self.start or whereabouts(self.world).scene
-        accepted = self._ask(seen, folder, record)
+        turn = Turn(seen.marked, f"../{folder.path.name}/marked.png", "", instruction=self.plan.instruction)
+        try:
+            accepted = self._ask(seen, folder, record)
+        except NoAnswer:
+            self.history.append(replace(turn, note="no answer could be used", refusals=tuple(record.refusals)))
+            raise
         if accepted.goal is None:
             self.display.stage(record.number, "looks again: done")
             return True
-        self._announce(accepted.goal, record)
-        turn = Turn(seen.marked, f"../{folder.path.name}/marked.png", accepted.code, instruction=self.plan.instruction)
+        turn = replace(turn, program=accepted.code, refusals=tuple(record.refusals))
         try:
-            policy = self._learn(seen.scene, accepted.goal, folder, record)
-            outcome = self._act(policy, accepted.goal, seen.scene, folder, record)
+            outcome = self._act(self.preparer.take(), accepted.goal, seen.scene, folder, record)
         except (NoPolicy, PolicyFault) as problem:
             self.history.append(replace(turn, note=str(problem)))
             raise
@@ -229,11 +250,11 @@ class _Run:
         config = self.plan.config
         request = build_request(
             self.plan.instruction,
-            seen.marked,
-            seen.keypoints.by_label(),
-            seen.scene,
+            seen,
             self.history,
             prompt=self.prompt,
+            shown=config.prompt,
+            standing=standing_of(config, record.number, sum(not s.ok for s in self.result.stages[:-1])),
             outcomes=config.run.outcomes_in_history,
         )
         wanted = Requirements(self.plan.instruction, config.run.contract, config.goal.project, config.run.repairs)
@@ -243,10 +264,36 @@ class _Run:
             record.answers = len(record.refusals)
             self.display.note(f"the answer was refused: {reason}")
 
-        accepted = ask(self.vlm, request, seen, wanted, folder, note_refusal)
-        record.answers = accepted.answers
-        record.notes = accepted.notes
+        def trial(goal: Goal) -> Refusal | None:
+            self._announce(goal, record)
+            return self.preparer.prepare(seen.scene, goal, folder, record)
+
+        accepted = ask(self.vlm, request, seen, wanted, folder, note_refusal, trial)
+        doubts = 0
+        while doubts < config.run.doubts:
+            unmet = self._unmet() if accepted.goal is None else ()
+            if not unmet:
+                break
+            doubts += 1
+            self.result.wrong_done += 1
+            self.display.note(f"the program says done; not fulfilled: {'; '.join(unmet)}")
+            request = doubt(request, accepted.code, unmet)
+            try:
+                accepted = ask(self.vlm, request, seen, wanted, folder, note_refusal, trial)
+            except Unanswered as problem:  # the word that was given stands
+                self.result.reason = f"the program said done, was told what is not fulfilled, and {problem}"
+                break
+        record.answers = len(record.refusals) + doubts + 1
+        record.notes = (*accepted.notes, *record.notes)
         return accepted
+
+    def _unmet(self) -> tuple[str, ...]:
+        """What is not fulfilled, as things stand; nothing where no conditions say what success is."""
+        if not self.plan.criterion:
+            return ()
+        now = whereabouts(self.world).scene
+        verdict = self.plan.judge(now, self.start or now)
+        return verdict.unmet if verdict is not None and not verdict.fulfilled else ()
 
     def _announce(self, goal: Goal, record: StageRecord) -> None:
         """Say what the stage is going to do, and whether it was tried before."""
@@ -257,38 +304,14 @@ class _Run:
         record.attempt = len(missed) + 1
         self.display.stage(record.number, record.action + (f" (try {record.attempt})" if missed else ""))
 
-    def _learn(self, scene: Scene, goal: Goal, folder: Folder, record: StageRecord) -> Policy:
-        """A policy for the goal, learned in copies of the scene; NoPolicy if the learner has none."""
-        config = self.plan.config
-        began_s = time.monotonic()
-        try:
-            learned = self.learner.learn(
-                scene,
-                goal,
-                stage=record.number,
-                init=self.policies.get(goal.grasp) if config.run.warm_start else None,
-                seed=config.seed + record.number,
-                report=self.display.learning,
-            )
-        except ValueError as problem:
-            raise NoPolicy(str(problem)) from None
-        record.learning_seconds = time.monotonic() - began_s
-        record.env_steps = learned.rows[-1].steps if learned.rows else 0
-        save_policy_files(folder, learned.policy, learned.rows)
-        self.policies[goal.grasp] = learned.policy
-        return learned.policy
-
-    def _act(self, policy: Policy, goal: Goal, seen: Scene, folder: Folder, record: StageRecord) -> Outcome:
+    def _act(self, ready: Rehearsal, goal: Goal, seen: Scene, folder: Folder, record: StageRecord) -> Outcome:
         """Let the policy act in the world, and measure."""
-        rollout = execute(
-            self.world,
-            policy,
-            replace(goal, annotated_pose=self._annotated_pose(goal)),
-            _best_grasp(seen, goal),
-            video=self.plan.config.run.video,
-            bystander=self.perturbation,
-        )
+        goal = replace(goal, annotated_pose=self._annotated_pose(goal))
+        rollout, events = self.actor.act(ready, goal, seen, folder)
+        record.events += events
         record.acted(rollout.outcome, lost=rollout.lost)
+        if rollout.fault is not None and not record.ok:
+            record.failed = Failure.ROBOT
         folder.json("outcome.json", rollout.outcome)
         if rollout.frames:
             folder.video("rollout.mp4", rollout.frames, rollout.fps)
@@ -304,15 +327,16 @@ class _Run:
     # -- records -------------------------------------------------------------------------------------------------
 
     def _judge(self) -> None:
-        """Note whether the task is done; of an instruction of one's own only the program's word is known."""
+        """Note whether the task is done; where nothing can tell, the program's word is all that is known."""
         result = self.result
-        if not self.plan.is_annotated:
-            result.success = result.done
-            return
         scene = whereabouts(self.world).scene
-        task = self.plan.task
-        verdict = task.judge(scene, self.start or scene, self.plan.configuration)
-        result.near_annotation = near_targets(task.targets(scene, self.plan.configuration), scene).fulfilled
+        verdict = self.plan.judge(scene, self.start or scene)
+        if self.plan.is_annotated:
+            targets = self.plan.task.targets(scene, self.plan.configuration)
+            result.near_annotation = near_targets(targets, scene).fulfilled
+        if verdict is None:
+            result.success = None if result.done else False
+            return
         result.unmet = list(verdict.unmet)
         result.success = result.done and verdict.fulfilled
 
@@ -330,10 +354,6 @@ class _Run:
 
     def close(self) -> None:
         self.world.close()
-
-
-def _best_grasp(scene: Scene, goal: Goal) -> Grasp | None:
-    return propose_grasps(scene, goal.object, goal.target_pose).grasps[0] if goal.grasp else None
 
 
 def _in_words(error: Exception) -> str:

@@ -1,11 +1,18 @@
-"""Which prompt files there are, and which contract each asks for."""
+"""Which prompt files there are, which contract each asks for, and what else a model is told.
+
+name, contract  ->  prompt_kind  ->  PromptKind (files)        settings `prompt.*`  ->  PromptSettings
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
 
+from iker_agent.limits import check_choice
 from iker_agent.program.signatures import SIGNATURES, signature_named
+
+VIEWS = ("query", "query+side")
+SIZES = ("640x480", "800x600", "960x720", "1280x960")
 
 
 @dataclass(frozen=True)
@@ -15,6 +22,33 @@ class PromptKind:
     files: tuple[str, ...]
     contract: str = "keypoints"
     stages: bool = True
+
+
+@dataclass(frozen=True)
+class PromptSettings:
+    """What a model is shown and told beside its rules, the instruction and the history."""
+
+    name: str = "auto"  # in cfg/prompts, or a path; auto: multi_stage, or poses under that contract; prompt=NAME too
+    limits: bool = True  # what is refused afterwards is told beforehand, from the scene: reach, room, heights, names
+    coordinates: bool = False  # keypoints' coordinates as a table
+    refusals: bool = True  # which answers were refused in earlier stages, and why
+    views: str = "query"  # or query+side: a second picture of the same moment, with the same marks
+    size: str = "640x480"  # of the pictures, in pixels: up to 1280x960
+
+    def __post_init__(self) -> None:
+        check_choice("prompt.views", self.views, VIEWS)
+        check_choice("prompt.size", self.size, SIZES)
+
+    @property
+    def side(self) -> bool:
+        """Is there a second picture?"""
+        return self.views == "query+side"
+
+    @property
+    def size_px(self) -> tuple[int, int]:
+        """Width and height."""
+        width, height = self.size.split("x")
+        return int(width), int(height)
 
 
 PROMPTS = {

@@ -1,17 +1,21 @@
 """Which world a run acts in, and how it finds out where things are.
 
 make_world(config, task)  ->  World            pose_estimator(config)  ->  Estimator
+
+A robot is reached by its environment's id alone, an emulated laboratory in the same way.
 """
 
 from __future__ import annotations
 
-from typing import cast
+from typing import Any, cast
 
 import gymnasium as gym
 import numpy as np
 
 import iker_envs
 from iker_agent.config import RunConfig
+from iker_agent.prompt_kinds import PromptSettings
+from iker_agent.robots import Operator, robot_world
 from iker_envs.perception import Estimator, make_estimator
 from iker_envs.task import Task
 from iker_envs.world import World
@@ -19,16 +23,23 @@ from iker_envs.world import World
 _NOISE_STREAM = 1  # beside the run's seed: the noise of perception has a generator of its own
 
 
-def make_world(config: RunConfig, task: Task) -> World:
-    """The simulated world of a task, by its id where the settings name a registered task; it draws pictures.
+def make_world(config: RunConfig, task: Task, operator: Operator | None = None) -> World:
+    """The world of a task, by its id where the settings name a registered task; it draws pictures.
 
-    Where poses are estimated from pictures, its views come from depth cameras.
+    Where poses are estimated from pictures, the views of a simulated world come from depth cameras. `operator` shows a
+    person what a robot's table should look like, and returns True when it does.
     """
+    if config.world != "sim":
+        where = config.world, config.real, config.clock, config.seed
+        return robot_world(config.task, *where, operator, render_mode="rgb_array")
+    options: dict[str, Any] = {"render_mode": "rgb_array"}
+    if config.prompt.size != PromptSettings.size:
+        options["view_size"] = config.prompt.size_px
     ids = {name: id_ for id_, name in iker_envs.TASKS.items()}
     if config.task in ids and not config.disturb:  # a disturbance brings a task of its own
-        env = gym.make(ids[config.task], render_mode="rgb_array")
+        env = gym.make(ids[config.task], **options)
     else:
-        env = gym.make("IKER-Stage-v0", task=task, render_mode="rgb_array")
+        env = gym.make("IKER-Stage-v0", task=task, **options)
     world = cast(World, env.unwrapped)  # an id of this package; gymnasium does not say of which class an id is
     if config.perception.source == "truth" or not world.has_truth:
         return world

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import base64
 import dataclasses
+import enum
 import io
 import math
 import re
@@ -129,6 +130,10 @@ def _contract(kind: type[Contract], data: Any, where: str) -> Contract:
 
 def _scalar(annotation: Any, value: Any, where: str) -> Any:
     value = value.item() if isinstance(value, np.generic) else value
+    if isinstance(annotation, type) and issubclass(annotation, enum.Enum):
+        if value not in list(annotation):
+            raise ValueError(f"{where} is one of {', '.join(annotation)}, not {shown(value)}")
+        return annotation(value)
     if annotation is float and type(value) in (int, float):
         return check_number(where, value)
     if annotation in (float, int, str, bool) and type(value) is not annotation:
@@ -177,6 +182,8 @@ def to_plain(value: Any) -> Any:
         return value.to_dict()
     if isinstance(value, np.ndarray):
         return value.tolist() if value.size <= _INLINE_SIZE and value.dtype.kind == "f" else _pack(value)
+    if isinstance(value, enum.Enum):
+        return value.value
     if isinstance(value, np.generic):
         return value.item()
     if isinstance(value, Mapping):

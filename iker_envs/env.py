@@ -10,7 +10,7 @@ begin a stage with "keep". Time limits are truncation; a lost object (dropped, f
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -20,6 +20,8 @@ import mujoco
 import numpy as np
 
 from iker_envs.contract import as_contract
+from iker_envs.judging.happened import happened
+from iker_envs.judging.sentences import sentence
 from iker_envs.measure import make_outcome
 from iker_envs.physics.mujoco_model import build_variants
 from iker_envs.pictures.camera import render
@@ -27,7 +29,7 @@ from iker_envs.pictures.viewer import Viewer, check_display
 from iker_envs.planning.grasps import check_grasp
 from iker_envs.scene import Goal, Grasp, Image, Outcome, Scene, View
 from iker_envs.spec import document
-from iker_envs.stage.making import check_configuration, check_options, make_config, make_source
+from iker_envs.stage.making import check_configuration, check_options, check_view_size, make_config, make_source
 from iker_envs.stage.snapshot import Snapshot, short
 from iker_envs.stage.stage import Stage
 from iker_envs.task import Task
@@ -46,6 +48,7 @@ class StageEnv(Snapshot, gym.Env):
         goal: a Goal, given alike.
         stage_index: which stage of the task, counted from 0; the earlier ones are done when an episode begins.
         randomisation: a Randomisation, its dictionary, "on", "off", "all", or None for the default ranges.
+        view_size: width and height in pixels of the pictures that `view` takes; None for each camera's own.
         render_mode: None, "rgb_array" (ray-cast side camera) or "human" (a window; needs a display).
         observation: "keypoints" (38 numbers) or "pose" (21).
         episode_s: time limit in seconds; None for the task's own (6 s without a task).
@@ -71,11 +74,13 @@ class StageEnv(Snapshot, gym.Env):
         *,
         stage_index: int = 0,
         render_mode: str | None = None,
+        view_size: Sequence[int] | None = None,
         **config: Any,
     ) -> None:
-        Snapshot.__init__(
-            self, task, scene, goal, randomisation, stage_index=stage_index, render_mode=render_mode, **config
-        )
+        size = {} if view_size is None else {"view_size": view_size}
+        given = {"stage_index": stage_index, "render_mode": render_mode, **size, **config}
+        Snapshot.__init__(self, task, scene, goal, randomisation, **given)
+        self._view_size = check_view_size(view_size)
         if render_mode is not None and render_mode not in self.metadata["render_modes"]:
             known = ", ".join(map(repr, (None, "rgb_array", "human")))
             raise ValueError(f"render_mode {render_mode!r} is unknown; known: {known}")
@@ -84,6 +89,7 @@ class StageEnv(Snapshot, gym.Env):
         self.render_mode = render_mode
         self.task, self.source, self.randomisation = make_source(task, scene, goal, randomisation, stage_index)
         self._worlds = Stage(self.source, 1, make_config(self.source, self.task, **config), self.randomisation)
+        self._worlds.record()
         spec = self.worlds.config.spec
         bound = spec.observation_bound()
         self.observation_space = gym.spaces.Box(-bound, bound, dtype=np.float32)
@@ -190,7 +196,9 @@ class StageEnv(Snapshot, gym.Env):
         errors = self.worlds.finish()
         poses = {o.name: np.array(o.pose) for o in self.scene.objects}
         model = self.scene.object(self.goal.object).model
-        return make_outcome(errors, 0, self.goal, model, poses, self._grasp_failure, steps)
+        events = happened(self.worlds.trace(0))
+        reason = sentence(events) or self._grasp_failure
+        return make_outcome(errors, 0, self.goal, model, poses, reason, steps, events, grasped=not self._grasp_failure)
 
     def move(self, name: str, pose: np.ndarray) -> None:
         """Put the movable object of this name at a pose (7,), base frame, as a person would.
@@ -207,7 +215,9 @@ class StageEnv(Snapshot, gym.Env):
     def view(self) -> View:
         """What every camera sees, the hand out of sight. Never call it in mid-episode on hardware."""
         scene = self.scene
-        cameras = {camera.name: self._image(scene, camera, gripper=False) for camera in scene.cameras}
+        width, height = self._view_size or (0, 0)
+        taken = [replace(c, width=width or c.width, height=height or c.height) for c in scene.cameras]
+        cameras = {camera.name: self._image(scene, camera, gripper=False) for camera in taken}
         return View(cameras, scene.query_camera, {o.name: o.pose for o in scene.objects if o.movable})
 
     def render(self) -> np.ndarray | None:

@@ -8,10 +8,12 @@ keypoints of a shoe lying on its side are only 3.5 cm off, so the paper's measur
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
+from iker_envs.events import Event
 from iker_envs.geometry import (
     Array,
     heading_angle,
@@ -106,13 +108,24 @@ def lost(pose: Array, start: Array, target_pose: Array, errors: Errors, slipped_
     return (pose[:, 2] < lowest - FALLEN_M) | tipped | dropped
 
 
-def make_outcome(errors: Errors, world: int, goal: Goal, model: ObjectModel, poses, grasp_failure: str, steps: int):
-    """The Outcome of one world; `poses` maps object names to final poses (7,), `grasp_failure` is "" if there is none.
+def make_outcome(
+    errors: Errors,
+    world: int,
+    goal: Goal,
+    model: ObjectModel,
+    poses: Mapping[str, np.ndarray],
+    reason: str = "",
+    steps: int = 0,
+    events: tuple[Event, ...] = (),
+    *,
+    grasped: bool = True,
+) -> Outcome:
+    """The Outcome of one world; `poses` maps object names to final poses (7,), `reason` says what went wrong if known.
 
     A goal with an annotated pose is a strict success only where it is one by the paper's measure, at that pose, too.
     """
     annotated = None
-    why = grasp_failure or explain(errors, world)
+    why = reason or explain(errors, world)
     if goal.annotated_pose is not None:
         local = model.control_keypoints_m()
         targets = pose_apply(goal.annotated_pose, local)
@@ -130,8 +143,9 @@ def make_outcome(errors: Errors, world: int, goal: Goal, model: ObjectModel, pos
         annotated_error_m=annotated,
         reason=why,
         num_steps=steps,
-        grasped=not grasp_failure,
-        object_poses=poses,
+        grasped=grasped,
+        object_poses=dict(poses),
+        happened=events,
     )
 
 

@@ -6,6 +6,8 @@ poses, erring on the side of "out of reach"; self-collision is not part of it.
 
 from __future__ import annotations
 
+import numpy as np
+
 from iker_envs.geometry import Array, body_axis, namespace, norm
 
 SHOULDER_HEIGHT_M = 0.267  # DH d1 (UFACTORY xArm7 kinematic parameters)
@@ -34,3 +36,14 @@ def reach_margin(tcp_pose: Array) -> Array:
 def reachable(tcp_pose: Array) -> Array:
     """Bool (...): can an xArm7 put its tool centre at the pose (..., 7)?"""
     return reach_margin(tcp_pose) >= 0
+
+
+def reach_range_m(tcp_pose: np.ndarray) -> tuple[float, float]:
+    """The nearest and the farthest horizontal distance from the base at which the tool centre can be, at the height and
+    with the orientation of a pose (7,), in its direction from the base; to a millimetre, (0, 0) if there is none."""
+    distance = np.linspace(0.0, 1.0, 1001)
+    heading = np.array(tcp_pose[:2]) / max(float(np.hypot(*tcp_pose[:2])), 1e-9)
+    poses = np.tile(np.asarray(tcp_pose, dtype=float), (len(distance), 1))
+    poses[:, :2] = distance[:, None] * heading
+    within = distance[reachable(poses)]
+    return (float(within[0]), float(within[-1])) if len(within) else (0.0, 0.0)

@@ -18,6 +18,7 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from iker_envs.contract import Contract, check_name, check_number
+from iker_envs.events import Event
 from iker_envs.geometry import IDENTITY_QUATERNION, pose_apply, rotation_matrix
 
 POSE_DIM = 7
@@ -271,6 +272,7 @@ class Outcome(Contract):
     num_steps: int = 0
     object_poses: dict[str, np.ndarray] = field(default_factory=dict)
     grasped: bool = True  # False where the hand should have held the object when the policy began, and did not
+    happened: tuple[Event, ...] = ()  # causes first; side effects of a success, too
 
 
 def turned_pose(position_m: np.ndarray, roll_pitch_yaw_rad: Iterable[float]) -> np.ndarray:

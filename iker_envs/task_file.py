@@ -78,13 +78,13 @@ def _configuration(shared: Mapping[str, Any], change: Any, known: list[str], roo
         if key in merged:
             merged[key] = _filled(merged[key], values, room)
     if "success" in merged:
-        merged["success"] = _joined(merged["success"])
+        merged["success"] = joined(merged["success"])
     if objects := _objects(_named(shared, "objects"), _named(change, "objects")):
         merged["objects"] = objects
     return merged
 
 
-def _joined(success: Any) -> str:
+def joined(success: Any) -> str:
     """A success text, or a list of those that must all hold, as one text."""
     texts = success if isinstance(success, list) else [success]
     if not texts or not all(isinstance(text, str) and text.strip() for text in texts):

@@ -32,6 +32,8 @@ _READY_S = 3.0  # to change mode and state; 0.3 s is usual
 _POLL_S = 0.02
 _RETRY_S = 0.5  # between attempts to connect
 _GRIPPER_SPEED = 3000  # pulses/s: 0.3 m/s, more than the fingers are ever asked for
+_PROBE_S = 1.0  # for a connection, and for its first answer
+_VERSION_REQUEST = bytes([0, 1, 0, 2, 0, 1, 1])  # transaction 1, protocol 2, 1 byte: register 1 (vendor's protocol)
 _TIMED_OUT = 3
 _WARNING = 2
 _NOT_CONNECTED = -1
@@ -57,6 +59,8 @@ class Arm:
     # -- the link ------------------------------------------------------------------------------------------------
 
     def _connect(self) -> None:
+        if not self._serves():
+            raise RobotFault(Kind.LINK, self._address())
         sdk = _sdk(self._config.arm.command_port)
         before = socket.getdefaulttimeout()
         try:
@@ -73,8 +77,22 @@ class Arm:
             socket.setdefaulttimeout(before)  # the SDK sets it for the whole process
         if not self._api.connected:
             raise RobotFault(Kind.LINK, self._address())
-        self._api.set_timeout([_REPLY_S, _REPLY_S])
+        reply_s = _REPLY_S / min(1.0, self._config.clock)
+        self._api.set_timeout([reply_s, reply_s])
         self._is_new = True
+
+    def _serves(self) -> bool:
+        """Does the box answer a question for its version? While it boots, it accepts connections and says nothing.
+
+        The SDK would try for 10 s.
+        """
+        try:
+            with socket.create_connection((self._config.arm.ip, self._config.arm.command_port), _PROBE_S) as box:
+                box.settimeout(_PROBE_S)
+                box.sendall(_VERSION_REQUEST)
+                return len(box.recv(64)) > len(_VERSION_REQUEST)
+        except OSError:
+            return False
 
     def reconnect(self, timeout_s: float) -> None:
         """Wait until the box answers, over new sockets where the old ones are closed; RobotFault after `timeout_s`."""
@@ -100,13 +118,16 @@ class Arm:
 
     def close(self) -> None:
         """Hold the arm where it is and hang up; may be called again."""
-        if self._api is None:
-            return
         with contextlib.suppress(RobotFault):  # a box that is gone needs no goodbye
-            if self._api.connected:
+            if self._api is not None and self._api.connected:
                 self.stop()
-        self._disconnect()
-        self._api = None
+        self.hang_up()
+
+    def hang_up(self) -> None:
+        """Leave the arm as it is; may be called again."""
+        if self._api is not None:
+            self._disconnect()
+            self._api = None
 
     # -- the arm -------------------------------------------------------------------------------------------------
 
@@ -188,7 +209,12 @@ class Arm:
     @property
     def firmware(self) -> str:
         """Version of the box's firmware."""
-        return ".".join(str(part) for part in self._api.version_number)
+        return ".".join(map(str, self.firmware_version))
+
+    @property
+    def firmware_version(self) -> tuple[int, ...]:
+        """The same as numbers."""
+        return tuple(int(part) for part in self._api.version_number)
 
     @property
     def serial(self) -> str:
@@ -248,12 +274,13 @@ def _sdk(command_port: int) -> Any:
     try:
         with contextlib.redirect_stdout(io.StringIO()):  # importing it prints its version
             from xarm.core.config.x_config import XCONF
-            from xarm.core.utils.log import logger
+            from xarm.core.utils.log import logger, origin_logger
             from xarm.wrapper import XArmAPI
             from xarm.x3 import base, gripper, report
     except ImportError:
         raise ImportError(_PIP) from None
-    logger.setLevel(logging.CRITICAL + 1)  # it logs a line for each set point
+    for log in (logger, origin_logger):
+        log.setLevel(logging.CRITICAL + 1)  # a line for each set point
     for module in (base, gripper, report):
         module.print = _say_nothing  # hides the builtin there: its threads print
     XCONF.SocketConf.TCP_CONTROL_PORT = command_port  # it has no argument for it

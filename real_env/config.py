@@ -24,7 +24,7 @@ TOOL_STEP_M = 0.010  # 1 m/s; the vendor recommends at most 10 mm for each set p
 POSE_SOURCES = ("estimator", "lab")
 _CLOCKS = (0.05, 5.0)  # of an emulated laboratory
 _MAX_SENSITIVITY = 5  # of collision detection, XArmAPI.set_collision_sensitivity
-_LOOK_JOINTS_RAD = (-1.2, -0.9, 0.0, 0.9, 0.0, 1.8, 0.0)  # to the right of the table, out of every camera's view
+_LOOK_JOINTS_RAD = (-2.0, -0.9, 0.0, 0.9, 0.0, 1.8, 0.0)  # beside the base, out of the view of the camera "front"
 _HOME_JOINTS_RAD = (0.0, -0.35, 0.0, 1.15, 0.0, 1.5, 0.0)  # over the table, tool down
 
 
@@ -114,7 +114,9 @@ class RealConfig(Contract):
     look_joints_rad: tuple[float, ...] = _LOOK_JOINTS_RAD
     home_joints_rad: tuple[float, ...] = _HOME_JOINTS_RAD
     watchdog_s: float = 0.5  # without a command for so long, the arm holds and the episode is cut short
+    watch_cameras: bool = True  # an old picture cuts an episode short, also where poses do not come from pictures
     max_frame_age_s: float = 0.5
+    max_blind_s: float = 1.0  # for which an object that is hidden counts as standing where it was last seen
     max_calibration_age_days: float = 30.0
     poses: str = "estimator"  # from the cameras, or "lab": an emulated laboratory's truth plus noise
     lab: LabConfig | None = None
@@ -134,7 +136,7 @@ class RealConfig(Contract):
         if not 0 <= self.collision_sensitivity <= _MAX_SENSITIVITY:
             limit = f"from 0 to {_MAX_SENSITIVITY}"
             raise ValueError(f"collision_sensitivity is {limit}, not {self.collision_sensitivity}")
-        for name in ("watchdog_s", "max_frame_age_s", "max_calibration_age_days"):
+        for name in ("watchdog_s", "max_frame_age_s", "max_blind_s", "max_calibration_age_days"):
             check_number(name, getattr(self, name), above=0.0)
         for name in ("look_joints_rad", "home_joints_rad"):
             _check_joints(name, getattr(self, name))

@@ -15,9 +15,9 @@ _NEEDED = ("xarm", "mink", "daqp")
 
 
 def make_world(*arguments: Any, **named: Any) -> RealWorld:
-    """A RealWorld of these arguments; ImportError with the pip line if its libraries are not installed."""
+    """A RealWorld of these arguments; ModuleNotFoundError with the pip line if its libraries are not installed."""
     if missing := [name for name in _NEEDED if find_spec(name) is None]:
-        raise ImportError(f"a robot needs {', '.join(missing)}; pip install 'iker[real]'")
+        raise ModuleNotFoundError(f"a robot needs {', '.join(missing)}; pip install 'iker[real]'", name=missing[0])
     from real_env.world import RealWorld
 
     return RealWorld(*arguments, **named)

@@ -10,7 +10,7 @@ The same formulas as in simulation (spec, measure, rewards), for one world. Pose
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -144,5 +144,5 @@ class Episode:
         model = self.scene.object(self.goal.object).model
         ends = {name: np.array(pose) for name, pose in zip(self.objects, poses, strict=True)}
         why = stopped or self.grasp_failure
-        outcome = make_outcome(self.errors(poses), 0, self.goal, model, ends, why, self.step_count)
-        return replace(outcome, grasped=not self.grasp_failure)
+        grasped = not self.grasp_failure
+        return make_outcome(self.errors(poses), 0, self.goal, model, ends, why, self.step_count, grasped=grasped)

@@ -7,28 +7,47 @@ task        ->  start_lab      ->  a laboratory as a child process, and the Real
 
 from __future__ import annotations
 
+import tempfile
+import weakref
+from pathlib import Path
+
 import numpy as np
 
 from iker_envs.documents import read_value
-from iker_envs.perception import Estimator
+from iker_envs.perception import Estimator, make_estimator
+from iker_envs.task import Task
+from real_env.calibration import Calibration
 from real_env.config import RealConfig
 from real_env.faults import Kind, RobotFault
-from real_env.lab.client import LabError, LabOrders, LabProcess
+from real_env.lab.client import LabError, LabOrders, LabProcess, calibration, robot_yaml
 from real_env.operators import Ask, LabOperator, Operator, Person
-from real_env.poses import LabPoses, Look, PoseSource, SeenPoses
+from real_env.poses import Glance, LabPoses, Look, PoseSource, SeenPoses
 
 
-def start_lab(task: str, clock: float, seed: int, configuration: int) -> tuple[LabProcess, RealConfig]:
+def start_lab(task: str | Path | Task, clock: float, seed: int) -> tuple[LabProcess, RealConfig]:
     """An emulated laboratory of a task, given by name or path; ValueError if it does not start."""
+    if isinstance(task, Task):
+        raise ValueError("real='lab' needs the task by name or path: another process reads it")
     try:
-        lab = LabProcess(task, clock=clock, seed=seed, configuration=configuration)
+        lab = LabProcess(str(task), clock=clock, seed=seed)
     except LabError as error:
         raise ValueError(str(error)) from None
     try:
-        return lab, RealConfig.from_dict(read_value(lab.robot_yaml(), "the laboratory's robot.yaml"))
+        return lab, _config_of(lab)
     except BaseException:
         lab.stop()
         raise
+
+
+def _config_of(lab: LabProcess) -> RealConfig:
+    """The RealConfig that reaches a laboratory; its calibration lies in a folder that goes with the laboratory."""
+    path = ""
+    if lab.card.get("cameras"):
+        folder = tempfile.TemporaryDirectory(prefix="iker-lab-")
+        weakref.finalize(lab, folder.cleanup)
+        path = str(Path(folder.name) / "calibration.json")
+        Calibration.from_dict(calibration(lab.card)).save(path)
+    return RealConfig.from_dict(read_value(robot_yaml(lab.card, path), "the laboratory's robot.yaml"))
 
 
 def connect_lab(config: RealConfig) -> LabOrders | None:
@@ -50,17 +69,14 @@ def make_poses(
     config: RealConfig,
     orders: LabOrders | None,
     look: Look,
+    glance: Glance,
     estimator: Estimator | None,
     rng: np.random.Generator,
 ) -> PoseSource:
-    """Who finds the objects; ValueError if cameras are to do it and nobody reads their pictures."""
+    """Who finds the objects, by default the estimator "rgbd"; ValueError if cameras are to do it and there are none."""
     if config.poses == "lab":
         assert orders is not None and config.lab is not None  # RealConfig has seen to it
         return LabPoses(orders, config.lab, rng)
     if not config.cameras:
         raise ValueError("poses: estimator of robot.yaml needs cameras; there are none in it")
-    if estimator is None:
-        raise ValueError(
-            "poses: estimator of robot.yaml needs an estimator: give estimator=, such as make_estimator(...)"
-        )
-    return SeenPoses(look, estimator)
+    return SeenPoses(look, glance, estimator or make_estimator("rgbd"), config.max_blind_s)

@@ -23,6 +23,10 @@ Ask = Callable[[str], bool]
 class Operator(Protocol):
     """Arranges the cell. ValueError, in one sentence, if that cannot be done."""
 
+    def present(self, task: Task) -> Scene | None:
+        """The scene of a task as it stands already; None if nobody can tell."""
+        ...
+
     def arrange(self, task: Task, configuration: int, seed: int) -> Scene:
         """Put the objects of a configuration where it says; the scene as it should stand."""
         ...
@@ -37,6 +41,10 @@ class Person:
 
     def __init__(self, ask: Ask | None) -> None:
         self._ask = ask
+
+    def present(self, task: Task) -> Scene | None:
+        """See `Operator`."""
+        return None
 
     def arrange(self, task: Task, configuration: int, seed: int) -> Scene:
         """See `Operator`; the seed draws where things go within their ranges."""
@@ -71,7 +79,7 @@ class LabOperator:
         if here != task.name:
             raise ValueError(f"the laboratory was started for the task {here!r}, not {task.name!r}; start another one")
         self._order("reset", seed=seed, configuration=configuration)
-        return self.present()
+        return Scene.from_dict(self._order("scene")["scene"])
 
     def _order(self, do: str, **arguments: Any) -> Any:
         try:
@@ -79,9 +87,10 @@ class LabOperator:
         except LabError as error:
             raise ValueError(f"the laboratory did not do {do!r}: {error}") from None
 
-    def present(self) -> Scene:
-        """The laboratory's scene as it was arranged last."""
-        return Scene.from_dict(self._order("scene")["scene"])
+    def present(self, task: Task) -> Scene | None:
+        """See `Operator`."""
+        told = self._order("scene")
+        return Scene.from_dict(told["scene"]) if told["task"] == task.name else None
 
     def move(self, model: SceneObject, pose: np.ndarray) -> None:
         """See `Operator`."""

@@ -34,7 +34,7 @@ _GRIP_TICKS = 2
 _WITHDRAW_TICKS = 6
 _OPEN_TICKS = 6
 _ASTRAY_RAD = 0.35  # a joint so far from its set point is not lagging (3 set points at full speed), it is held
-_RECONNECT_S = 10.0
+_RECONNECT_S = 12.0  # of the wall at least: one attempt of the SDK takes up to 5 s
 _BACK_POINTS = 100  # of a retreat along the travelled path, 1 s at most
 _BACK_M = 0.06
 
@@ -168,7 +168,7 @@ class Robot:
         self.usable = False
         try:
             if rule.recovery is Recovery.RECONNECT:
-                self.arm.reconnect(_RECONNECT_S / self.config.clock)
+                self.arm.reconnect(_RECONNECT_S / min(1.0, self.config.clock))
             self.arm.ready()
             if rule.recovery is Recovery.RETREAT:
                 self._go_back(travelled)

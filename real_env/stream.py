@@ -35,9 +35,8 @@ class Motion(Protocol):
 
     num_points: int
 
-    @property
-    def done(self) -> bool:
-        """Has the last set point been given?"""
+    def done(self, joints_rad: np.ndarray) -> bool:
+        """Is it over, now that a set point (7,) has been sent?"""
         ...
 
     def next(self, joints_rad: np.ndarray) -> np.ndarray:
@@ -60,8 +59,7 @@ class Line:
         self._share = 0.0
         self.num_points = num_points
 
-    @property
-    def done(self) -> bool:
+    def done(self, joints_rad: np.ndarray) -> bool:
         """See `Motion`."""
         return self._sent == self.num_points
 
@@ -88,10 +86,9 @@ class Path:
         self._index = 0
         self.num_points = len(joints_rad)
 
-    @property
-    def done(self) -> bool:
+    def done(self, joints_rad: np.ndarray) -> bool:
         """See `Motion`."""
-        return self._index == self.num_points
+        return self._index == self.num_points and np.array_equal(self._joints_rad[-1], joints_rad)
 
     def next(self, joints_rad: np.ndarray) -> np.ndarray:
         """See `Motion`; the row before was sent if the set point is there."""
@@ -129,6 +126,7 @@ class Stream:
         self._halted = True
         self._motion: Motion | None = None
         self._idle_since_s = 0.0
+        self._sent_s = 0.0  # when the last set point left
         self._lateness_s: deque[float] = deque(maxlen=_KEPT)
         self._num_capped = 0
         self._num_set_points = 0
@@ -161,6 +159,12 @@ class Stream:
             self._check()
             self._motion = motion
             self._changed.notify_all()
+
+    def watch(self) -> None:
+        """From now on silence halts it, until `watched` is False."""
+        with self._changed:
+            self._idle_since_s = time.monotonic()
+            self.watched = True
 
     def finish(self, motion: Motion) -> None:
         """Wait until the motion's last set point is sent; RobotFault if that fails or takes much too long."""
@@ -201,31 +205,37 @@ class Stream:
             with self._changed:
                 if self._halted:
                     return
-                sent_s = time.monotonic()
-                self._lateness_s.append(sent_s - due_s)
                 try:
-                    self._send_next(sent_s)
+                    self._send_next()
                 except RobotFault as fault:
-                    self.fault = fault
-                    self._halted = True
-                    self._motion = None
-                    self._changed.notify_all()
-            due_s = max(due_s, sent_s) + self._period_s
+                    self._end(fault)
+                except Exception as error:  # is raised where the stream is asked for something
+                    self._end(RobotFault(Kind.INTERRUPTED, f"{type(error).__name__}: {error}"), error)
+            self._lateness_s.append(self._sent_s - due_s)
+            due_s = max(due_s, self._sent_s) + self._period_s
 
-    def _send_next(self, now_s: float) -> None:
+    def _end(self, fault: RobotFault, cause: Exception | None = None) -> None:
+        fault.__cause__ = cause
+        self.fault = fault
+        self._halted = True
+        self._motion = None
+        self._changed.notify_all()
+
+    def _send_next(self) -> None:
         motion = self._motion
         if motion is None:
-            if self.watched and now_s - self._idle_since_s > self._watchdog_s:
+            if self.watched and time.monotonic() - self._idle_since_s > self._watchdog_s:
                 raise RobotFault(Kind.SILENT_POLICY, f"none for {self._watchdog_s:.2g} s")
             self._send(self.joints_rad)
             return
         self._send(self._capped(motion.next(self.joints_rad)))
-        if motion.done:
+        if motion.done(self.joints_rad):
             self._motion = None
             self._idle_since_s = time.monotonic()
             self._changed.notify_all()
 
     def _send(self, joints: np.ndarray) -> None:
+        self._sent_s = time.monotonic()
         self._arm.servo(joints)
         self._num_set_points += 1
         if not np.array_equal(joints, self.joints_rad):

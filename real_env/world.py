@@ -4,7 +4,8 @@
 
 The spaces, the numbers in them and the options are those of the simulated twin. Objects are where they are estimated to
 be, "new" asks an operator, and a fault ends an episode with `truncated` and `info["fault"]`, a `Fault` of
-iker_envs/world.py, after one attempt at recovery. Nothing moves between episodes.
+iker_envs/world.py, after one attempt at recovery. `info["lag_m"]` is how far the hand is behind its command. Nothing
+moves between episodes.
 """
 
 from __future__ import annotations
@@ -17,21 +18,22 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
+from iker_envs.contract import check_index
 from iker_envs.documents import shown
 from iker_envs.geometry import rotation_angle
 from iker_envs.perception import Estimator
+from iker_envs.perception.tracking import GripperPose
 from iker_envs.planning.grasps import propose_grasps
 from iker_envs.planning.hand import MAX_OPENING_M
 from iker_envs.planning.push import push_start
 from iker_envs.rewards import RewardConfig
-from iker_envs.scene import Goal, Grasp, Outcome, Scene, View
+from iker_envs.scene import Goal, Grasp, Image, Outcome, Scene, View
 from iker_envs.spec import decode_action, document, spec_of
 from iker_envs.task import Task, check_episode_time, load_task
 from real_env.config import RealConfig, load_config
 from real_env.episode import Episode, in_hand
 from real_env.faults import RobotFault
 from real_env.ik import tool_pose
-from real_env.lab.client import LabProcess
 from real_env.making import connect_lab, make_operator, make_poses, start_lab
 from real_env.operators import Ask
 from real_env.poses import Poses, standing
@@ -88,11 +90,9 @@ class RealWorld(gym.Env):
             raise ValueError(f"render_mode {render_mode!r} is unknown on a robot; known: None, 'rgb_array'")
         self.render_mode = render_mode
         self.task = task if isinstance(task, Task) else load_task(task)
-        self._lab: LabProcess | None = None
-        self.config = self._own_lab(task, clock, seed) if real == LAB else load_config(real)
-        self.stage_index = stage_index
+        fewest = min(len(configuration.stages) for configuration in self.task.configurations)
+        self.stage_index = check_index("stage_index", stage_index, fewest, f"{self.task.name} has")
         self._template = self.task.sample(None)
-        self.config.workspace(self._template.workspace_m)  # ValueError before anything connects
         self._spec = spec_of(self._template, observation)
         self._rewards = RewardConfig.changed(rewards)
         limit_s = self.task.episode_s if episode_s is None else check_episode_time(episode_s)
@@ -105,21 +105,25 @@ class RealWorld(gym.Env):
         self._episode: Episode | None = None
         self._fault: RobotFault | None = None
         self._hand = np.zeros(7)
-        self._orders = connect_lab(self.config)
-        self._operator = make_operator(self._orders, operator)
-        self._poses = make_poses(self.config, self._orders, self._picture, estimator, np.random.default_rng(seed))
-        self._sight = Sight(self.config)
-        try:
+        with contextlib.ExitStack() as opened:  # what fails leaves nothing open
+            if real == LAB:
+                lab, self.config = start_lab(task, clock, seed)
+                opened.callback(lab.stop)
+            else:
+                self.config = load_config(real)
+            self._workspace()  # ValueError before anything connects
+            orders = connect_lab(self.config)
+            if orders is not None:
+                opened.callback(orders.close)
+            self._operator = make_operator(orders, operator)
+            self._template = self._operator.present(self.task) or self._template
+            rng = np.random.default_rng(seed)
+            self._poses = make_poses(self.config, orders, self._picture, self._glance, estimator, rng)
+            self._sight = Sight(self.config)
+            opened.callback(self._sight.close)
             self._robot = Robot(self.config)
-        except BaseException:
-            self._hang_up()
-            raise
-
-    def _own_lab(self, task: Any, clock: float, seed: int) -> RealConfig:
-        if isinstance(task, Task):
-            raise ValueError("real='lab' needs the task by name or path: another process reads it")
-        self._lab, config = start_lab(str(task), clock, seed, 0)
-        return config
+            opened.callback(self._robot.close)
+            self._opened = opened.pop_all()
 
     # -- what a loop asks of a world -----------------------------------------------------------------------------
 
@@ -160,13 +164,22 @@ class RealWorld(gym.Env):
         try:
             self._robot.arrive(self._robot.look_rad, self._obstacles(), 0.0, is_pose=False)
             self._robot.hold()
-            return self._picture()
+            seen = self._picture()
+            self._sight.check_brightness()
+            return seen
         except RobotFault as fault:
             raise self._recovered(fault) from None
 
     def _picture(self) -> View:
         truth = self._poses.truth(self._template) if self._poses.has_truth else {}
-        return self._sight.view(self._template, self._robot.measured_pose(), truth)
+        return self._sight.view(self._robot.arm.joints(), self._robot.opening_m, truth)
+
+    def _glance(self) -> dict[str, Image]:
+        return self._sight.glance(self._robot.arm.joints())
+
+    def _track(self, *, holds: bool) -> Poses:
+        """Where the objects are in this tick."""
+        return self._poses.track(GripperPose(self._hand, self._robot.opening_m, holds))
 
     def render(self) -> np.ndarray | None:
         """The newest picture (H, W, 3) uint8 of the camera "side", or of any; None without cameras."""
@@ -181,15 +194,7 @@ class RealWorld(gym.Env):
 
     def close(self) -> None:
         """Hold the arm and hang up. May be called again."""
-        self._robot.close()
-        self._hang_up()
-
-    def _hang_up(self) -> None:
-        self._sight.close()
-        if self._orders is not None:
-            self._orders.close()
-        if self._lab is not None:
-            self._lab.stop()
+        self._opened.close()
 
     # -- beginning an episode ------------------------------------------------------------------------------------
 
@@ -220,7 +225,7 @@ class RealWorld(gym.Env):
     def _stand_ready(self) -> None:
         """Before anything moves: cameras and calibration are in order, a fault is over; WorldFault if not."""
         try:
-            self._sight.check()
+            self._sight.revive()
             if self._fault is not None or not self._robot.usable:
                 self._robot.hold()
                 self._robot.arm.reconnect(0.0)
@@ -228,6 +233,7 @@ class RealWorld(gym.Env):
                 self._robot.usable = True
             self._robot.arm.check_error()
         except RobotFault as fault:
+            self._robot.hold()
             self._fault = fault
             raise
         self._fault = None
@@ -256,7 +262,8 @@ class RealWorld(gym.Env):
     def _begin(self, goal: Goal | None, grasp: Grasp | None, *, look: bool) -> np.ndarray:
         """Bring the hand to where the episode begins and count from there; the first observation."""
         seen = self._look_for()
-        goal = goal or (self.task.goal(self.stage_index, seen, self._configuration))
+        goal = goal or self.task.goal(self.stage_index, seen, self._configuration)
+        self._poses.follow(seen, goal.object)
         opening_m, why = 0.0, ""
         if not look and goal.grasp:
             opening_m, why = self._grasp(seen, goal, grasp)
@@ -265,7 +272,7 @@ class RealWorld(gym.Env):
         self._hand = self._robot.measured_pose()
         if look:
             self._robot.hold()
-        now = standing(self._template, self._poses.find(self._template))
+        now = standing(self._template, self._track(holds=goal.grasp and not why))
         self._episode = Episode.begin(self._spec, self._rewards, now, goal, self._hand, opening_m, why)
         if not look:
             self._episode.commanded_pose = tool_pose(self._robot.stream.joints_rad)
@@ -281,10 +288,11 @@ class RealWorld(gym.Env):
         tcp = np.array(grasp.tcp_pose)
         self._robot.arrive(moved_back(tcp, RETREAT_M), self._obstacles(), MAX_OPENING_M, is_pose=True)
         self._robot.approach_and_close(tcp, grasp.width_m)
-        before = in_hand(self._poses.find(self._template)[goal.object], self._robot.measured_pose())
+        self._hand = self._robot.measured_pose()
+        before = in_hand(self._track(holds=False)[goal.object], self._hand)
         self._robot.withdraw(tcp)
-        self._robot.check(gripper=True)
-        after = in_hand(self._poses.find(self._template)[goal.object], self._robot.measured_pose())
+        self._hand = tool_pose(self._robot.check(gripper=True))
+        after = in_hand(self._track(holds=True)[goal.object], self._hand)
         held = float(np.linalg.norm(after - before)) < _HELD_M
         return self._robot.opening_m, "" if held else f"the hand did not lift {goal.object} when it grasped it"
 
@@ -304,10 +312,11 @@ class RealWorld(gym.Env):
         if given.shape != (self._spec.action_dim,) or not np.isfinite(given).all():
             raise ValueError(f"an action is {self._spec.action_dim} finite numbers, not {shown(action)}")
         poses = episode.poses(self._found or {})
+        self._robot.stream.watched = False  # what follows is ours, not the policy's
         try:
             self._act(episode, given)
             self._sight.check()
-            self._found = self._poses.find(self._template)
+            self._found = self._track(holds=episode.goal.grasp and not episode.grasp_failure)
             poses = episode.poses(self._found)
         except RobotFault as fault:
             self._fault = self._recovered(fault)
@@ -318,10 +327,12 @@ class RealWorld(gym.Env):
         info: dict[str, Any] = {f"reward/{name}": value for name, value in rows.items()}
         info |= {"is_success": bool(errors.success[0]), "is_success_strict": bool(errors.strict[0])}
         info |= {"goal_error_m": float(errors.goal_m[0])}
+        info["lag_m"] = float(np.linalg.norm(episode.commanded_pose[:3] - self._hand[:3]))
         if self._fault is not None:
             info["fault"] = self._fault.fault
         truncated = self._fault is not None or episode.step_count >= self._max_steps
-        self._robot.stream.watched = not (truncated or is_lost)
+        if not (truncated or is_lost):
+            self._robot.stream.watch()
         return episode.observe(self._hand, poses), sum(rows.values()), is_lost, truncated, info
 
     def _act(self, episode: Episode, action: np.ndarray) -> None:
@@ -329,7 +340,7 @@ class RealWorld(gym.Env):
             self._spec, action[None], episode.commanded_pose[None], self._hand[None], self._workspace()
         )[0]
         self._robot.tick(episode.commanded_pose)
-        self._hand = tool_pose(self._robot.check(gripper=episode.goal.grasp))
+        self._hand = tool_pose(self._robot.check(gripper=True))
 
     def _recovered(self, fault: RobotFault) -> RobotFault:
         """Try to recover; what became of it, which `_stand_ready` asks about."""

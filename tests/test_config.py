@@ -24,6 +24,21 @@ def test_the_paper_preset_switches_off_what_is_not_the_papers():
     assert paper.goal.project is False
     assert paper.learn == DEFAULTS.learn and paper.task == DEFAULTS.task
 
+    assert (paper.prompt.limits, paper.prompt.refusals, paper.prompt.coordinates) == (False, False, False)
+    assert (paper.prompt.views, paper.prompt.size) == ("query", "640x480")
+
+
+@pytest.mark.parametrize("given", [("prompt=poses", "run.contract=poses"), ("prompt.name=poses", "run.contract=poses")])
+def test_a_prompt_is_named_by_itself_or_in_its_group(given):
+    assert make_config(given).prompt.name == "poses"
+    assert make_config(("run.contract=poses",), prompt="poses").prompt.name == "poses", "as records of old runs say it"
+
+
+@pytest.mark.parametrize("override", ["prompt.views=top", "prompt.size=4000x3000"])
+def test_views_and_sizes_are_told(override):
+    with pytest.raises(ValueError, match=f"{override.split('=')[0]} '.*' is unknown; known: "):
+        make_config((override,))
+
 
 def test_every_preset_is_valid_and_changes_something():
     assert "paper" in presets()
@@ -105,7 +120,7 @@ def test_a_wrong_type_is_one_sentence_with_key_and_value(override, key, value):
     [
         ("learner=sac", LEARNERS),
         ("vlm=oracle", BACKENDS),
-        ("world=lab", WORLDS),
+        ("world=mars", WORLDS),
         ("run.contract=joints", CONTRACTS),
         ("perception.source=guess", SOURCES),
     ],

@@ -22,6 +22,7 @@ from iker_agent.disturb import Disturbance
 from iker_agent.seeing.keypoints import Keypoints
 from iker_agent.vlm.types import Message, Part, Reply, Request
 from iker_envs.contract import Contract
+from iker_envs.events import By, Event, EventKind, Phase
 from iker_envs.perception import Estimate
 from iker_envs.physics.mujoco_model import build_model
 from iker_envs.randomisation import Randomisation
@@ -57,18 +58,19 @@ def _examples() -> list[Contract]:
     image = Image(large, RNG.random((24, 32)), np.eye(3), POSE, 1.5, np.full((24, 32), -1.0))
     goal = GoalSpec("cup", "shelf", np.array([0.1, 0, 0.2]), 30.0, True, -90.0, 10.0)
     place = Placement("mug", np.array([0.4, 0, 0]), 15.0, "shelf", False, np.array([0.01, 0.02]), 5.0, -90.0, 10.0)
+    event = Event(EventKind.BLOCKED, "cup", "shelf", 0.06, 10.0, "to the left", Phase.ACTING, By.ITSELF, "by force")
     box = np.array([[0, 0, 0], [1.0, 1, 1]])
     forward = np.array([1.0, 0, 0])
     stage = StageSpec(goal, {"keypoints": "def f():\n    return None\n"})
     configuration = Configuration({"cup": place}, "Put it: there", (stage,), "on(cup, table)")
     part = Part("look", large, "view.png")
     return [
-        model, thing, camera, scene, image, goal, place, stage, configuration, part,
+        event, model, thing, camera, scene, image, goal, place, stage, configuration, part,
         Goal("cup", POSE, True, "go", {"1": np.array([1.0, 2, 3])}, POSE),
         Grasp(POSE, 0.06, 0.5),
         Estimate(POSE, 0.5),
         View({"eye": image}, "eye", {"cup": POSE}),
-        Outcome(True, False, 0.01, 0.1, 0.2, 0.0, 0.03, "it fell", 12, {"cup": POSE}),
+        Outcome(True, False, 0.01, 0.1, 0.2, 0.0, 0.03, "it fell", 12, {"cup": POSE}, False, (event,)),
         Randomisation({"mass": (0.5, 2.0)}),
         Task("cups", "IKER-Cups-v0", "One line.", (configuration,), box, 4.0, forward, 30.0, {"mug": model}),
         Keypoints(("1",), ("cup",), np.zeros((1, 3)), np.ones((1, 3)), np.array([[3.5, 4.5]]), (True,)),

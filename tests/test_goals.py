@@ -57,7 +57,7 @@ def assert_refused(answer: Goal | Refusal, *words: str) -> None:
     assert isinstance(answer, Refusal), f"accepted: {answer}"
     for word in words:
         assert re.search(word, answer.reason), answer.reason
-    assert "\n" not in answer.reason and not answer.reason.endswith(".") and 15 < len(answer.reason) < 200
+    assert "\n" not in answer.reason and not answer.reason.endswith(".") and 15 < len(answer.reason) < 340
     assert "Error" not in answer.reason and "array(" not in answer.reason
 
 

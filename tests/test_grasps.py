@@ -102,13 +102,15 @@ def test_neighbours_leave_room_for_open_fingers_or_are_named(rack_scene, gap_m, 
     poses = {"left_shoe": upright_pose([0.335, 0.15, 0.045]), "shoe_box": upright_pose([0.335, -gap_m, 0.055])}
     found = propose_grasps(rack_scene.with_poses(poses), "left_shoe")
     assert bool(found.grasps) == room
-    assert found.reason == ("" if room else "there is no room for the fingers beside shoe_box at the start")
+    needed = "" if room else "there is no room for the fingers beside shoe_box at the start: they need 0.3 cm there, "
+    assert found.reason == (needed and needed + "on the -y side, and have 0.1 cm")
 
 
 def test_the_target_needs_room_too(rack_scene):
     beside_box = upright_pose([0.65, -0.151, 0.145])  # the box ends at y = -0.10
     found = propose_grasps(rack_scene, "left_shoe", beside_box)
-    assert found.grasps == () and found.reason == "there is no room for the fingers beside shoe_box at the target"
+    assert found.grasps == ()
+    assert found.reason.startswith("there is no room for the fingers beside shoe_box at the target: they need 0.3 cm")
     assert propose_grasps(rack_scene, "left_shoe", ON_RACK).grasps
 
 

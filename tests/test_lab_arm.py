@@ -191,10 +191,10 @@ def test_what_is_out_of_reach_is_an_error_not_a_move(arm):
 
 
 def test_leaving_the_fence_is_error_35(arm):
-    assert arm.set_reduced_tcp_boundary([700, -700, 700, -700, 700, 100]) == 0
+    assert arm.set_reduced_tcp_boundary([700, -700, 700, -700, 700, 320]) == 0
     arm.set_fense_mode(True)
     arm.set_state(0)
-    arm.set_position(z=50, roll=180, pitch=0, yaw=0, speed=800, mvacc=5000, wait=True)
+    arm.set_position(z=250, roll=180, pitch=0, yaw=0, speed=800, mvacc=5000, wait=True)
     assert arm.get_err_warn_code() == (0, [35, 0])
     arm.set_fense_mode(False)
 
@@ -212,6 +212,7 @@ GETTERS = (
 def test_what_scripts_ask_for_is_answered(connection, name):
     if not hasattr(connection, name):
         pytest.skip(f"this version of the SDK has no {name}")
+    connection.clean_error()
     arguments = ([[300, 0, 300, 180, 0, 0], [300, 10, 300, 180, 0, 0]],) if name == "get_pose_offset" else ((),)
     result = getattr(connection, name)(*arguments[0])
     code = result[0] if isinstance(result, (tuple, list)) else result

@@ -69,7 +69,10 @@ def test_pressing_into_the_table_is_a_collision(lab, arm):
     assert code != 0
     assert arm.get_err_warn_code() == (0, [31, 0])
     assert lab.order("status")["peak_nm"] > 18
-    assert any("world" in pair for pair in lab.order("truth")["contacts"])
+    code, (joint, expected_nm, found_nm) = arm.get_c31_error_info()
+    assert (code, 1 <= joint <= 7) in ((0, True), (1, True))
+    assert abs(found_nm - expected_nm) > 18
+    assert any("world" in pair for pair in lab.order("status")["collided_with"])
     make_ready(arm)
     assert arm.set_position(z=80, relative=True, speed=200, wait=True) == 0
 
@@ -118,8 +121,9 @@ def test_closed_sockets_are_noticed_and_a_new_connection_works(lab, arm):
 
 def test_a_reboot_forgets_everything(lab, arm):
     arm.set_tcp_offset([0, 0, 100, 0, 0, 0])
-    lab.order("reboot", lab_s=0.5)
+    lab.order("reboot", lab_s=4.0)
     assert wait_for(lambda: not arm.connected)
+    assert not _answers(lab)
     assert wait_for(lambda: _answers(lab))
     with connected(lab) as other:
         assert other.get_state() == (0, 4)
@@ -129,13 +133,12 @@ def test_a_reboot_forgets_everything(lab, arm):
 
 
 def _answers(lab) -> bool:
-    """Does the box take a connection and keep it?"""
-    with socket.create_connection((lab.card["ip"], lab.card["command_port"]), timeout=5) as host:
-        host.settimeout(0.2)
-        try:
-            return host.recv(1) != b""
-        except TimeoutError:
+    """Does the box take a connection?"""
+    try:
+        with socket.create_connection((lab.card["ip"], lab.card["command_port"]), timeout=5):
             return True
+    except ConnectionRefusedError:
+        return False
 
 
 def test_a_gripper_fault_is_code_102_until_it_is_cleaned(lab, arm):
@@ -175,7 +178,6 @@ def test_objects_can_be_moved_and_arranged_anew(lab, arm):
     lab.order("reset", seed=5, configuration=2)
     assert lab.order("scene") == first
     assert arm.get_servo_angle()[1] == pytest.approx(OUT_OF_THE_WAY, abs=0.05)
-    assert lab.order("truth")["num_diverged"] == 0
 
 
 def test_nothing_is_put_inside_the_arm(lab, arm):
@@ -285,9 +287,17 @@ def test_a_lab_ends_with_the_process_that_started_it():
     assert wait_for(is_gone)
 
 
-def test_an_unknown_task_is_refused_in_one_sentence():
-    with pytest.raises(LabError, match="no_such_task"):
-        LabProcess("no_such_task", cameras=False)
+def test_a_bare_arm_has_room_for_the_zero_pose():
+    with LabProcess("none", clock=CLOCK) as lab, connected(lab) as arm:
+        assert lab.card["cameras"] == {}
+        make_ready(arm)
+        assert arm.move_gohome(speed=180, mvacc=1000, wait=True) == 0
+        assert arm.get_position()[1][:3] == pytest.approx([206, 0, 120.5], abs=0.01)
+        arm.set_gripper_enable(True)
+        assert arm.set_gripper_position(400, speed=5000, wait=True) == 0
+        assert lab.order("truth")["objects"] == {}
+        with pytest.raises(LabError, match="no objects"):
+            lab.order("reset", seed=1)
 
 
 def test_a_clock_that_cannot_be_kept_is_refused():

@@ -11,7 +11,9 @@ import torch
 
 from iker_agent.learning.agent import make_agent
 from iker_agent.learning.evaluate import evaluate, wilson
-from iker_agent.learning.network import ActorCritic, NetworkPolicy, Normaliser, feature_dim
+from iker_agent.learning.forecast import Forecast
+from iker_agent.learning.network import ActorCritic, NetworkPolicy, Normaliser
+from iker_agent.learning.plain_network import feature_dim
 from iker_agent.learning.policy_files import load_policy
 from iker_agent.learning.ppo import PPOLearner
 from iker_agent.learning.ppo_config import PPOConfig
@@ -139,6 +141,42 @@ def test_the_same_seed_gives_the_same_first_updates(stage):
         policy = PPOLearner(config).learn(*stage, seed=5).policy
         weights.append(policy.network.mean.weight.detach().clone())
     assert torch.equal(*weights)
+
+
+def forecasts(monkeypatch, good_of) -> list[int]:
+    """Ready policies succeed in so many of 64 copies, by what `good_of` makes of them; the seeds that were asked."""
+    seeds = []
+
+    def foresee(scene, goal, policy, settings, grasps, seed, *, of_policy):
+        seeds.append(seed)
+        return Forecast(64, good_of(policy))
+
+    monkeypatch.setattr("iker_agent.learning.ppo.foresee", foresee)
+    return seeds
+
+
+def test_a_ready_policy_that_will_do_is_taken_without_training(stage, monkeypatch):
+    forecasts(monkeypatch, lambda policy: 64 if policy.header.get("seed") != 3 else 20)
+    poor = fresh_policy(Spec())
+    rows = []
+    learned = PPOLearner().learn(*stage, init=poor, report=rows.append)
+    assert learned.policy.header["env_steps"] == 0 and learned.policy.header["good_enough"]
+    assert (
+        [(r.steps, r.eval_strict) for r in rows]
+        == [(0, 20 / 64), (0, 1.0)]
+        == [(r.steps, r.eval_strict) for r in learned.rows]
+    )
+    assert learned.forecast == Forecast(64, 64) and learned.policy.network is not poor.network
+
+
+def test_training_starts_from_the_best_ready_policy(stage, monkeypatch):
+    best = fresh_policy(Spec())
+    forecasts(monkeypatch, lambda policy: 40 if policy.header.get("seed") == 3 else 5)
+    config = PPOConfig(num_envs=8, horizon=4, max_steps=32, budget_s=1e9)
+    learned = PPOLearner(config).learn(*stage, init=best)
+    assert torch.equal(learned.policy.normaliser.mean, best.normaliser.mean)
+    assert learned.policy.header["env_steps"] == 32 and learned.forecast is None
+    assert len(learned.rows) == 3
 
 
 @pytest.mark.slow

@@ -95,9 +95,9 @@ def test_done_at_once_is_not_success_while_the_task_is_not_done(tmp_path):
         ("def get_interaction_data(k):\n    raise KeyError('nowhere')\n", "line 2: KeyError"),
         ("def get_interaction_data(k):\n    while True:\n        pass\n", "time"),
         (PUSH.format(x="float('nan')", y=0, z=0), "finite"),
-        (PUSH.format(x=0, y=0, z=1.0), "out of its reach"),
+        (PUSH.format(x=0, y=0, z=1.0), "100 cm above"),
         (PUSH.format(x=0, y=0, z=0.5), "above what is under it"),
-        (PUSH.format(x=0.0, y=-2.0, z=0), "out of its reach"),
+        (PUSH.format(x=0.0, y=-2.0, z=0), "would travel 2.00 m"),
         (PUSH.format(x=0.02, y=-0.27, z=0), "inside right_shoe"),
         ("import os\ndef get_interaction_data(k):\n    return os.getcwd()\n", "import of os is not allowed"),
     ],
@@ -119,7 +119,7 @@ def test_a_refused_program_is_repaired_and_the_history_is_told(tmp_path):
     good = PUSH.format(x=0.0, y=-0.10, z=0.0)
     result, vlm, _ = run(tmp_path, "no program here", good, DONE)
     assert result.stages[0].answers == 2 and result.stages[0].ok
-    final = vlm.requests[-1].messages
+    final = vlm.requests[2].messages
     assert len(final) == 1, "repair turns do not enter the history"
     texts = [part.text for part in final[0].parts]
     assert any("This stage succeeded" in text for text in texts) and any(good.strip() in text for text in texts)

@@ -6,9 +6,9 @@ import pytest
 from typer.testing import CliRunner
 
 from iker_agent.cli import app
-from iker_agent.learning.distributed import seed_for
 from iker_agent.learning.mixture import make_mixture, mixture_judge
 from iker_agent.learning.policy_files import load_policy
+from iker_agent.learning.seeds import seed_for
 from iker_agent.learning.shipped import FAMILIES, family_of, stages_of
 from iker_envs.spec import spec_of
 from iker_envs.task import load_task
@@ -56,15 +56,15 @@ def test_one_stage_is_a_plain_environment_and_specs_do_not_mix():
 
 
 def test_the_judge_gives_every_stage_the_same_weight(monkeypatch):
-    rates = {"shoe_push": 1.0, "book_push": 0.5}
+    good = {"shoe_push": 32, "book_push": 16}
     seen = []
 
-    def evaluate(policy, *, num_envs, task, **_):
+    def strict_success(policy, *, num_envs, task, **_):
         seen.append((task, num_envs))
-        return type("Rates", (), {"success_rate_strict": rates[task]})
+        return np.arange(num_envs) < good[task]
 
-    monkeypatch.setattr("iker_agent.learning.mixture.evaluate", evaluate)
-    assert mixture_judge(TWO, 64)(None, 0) == 0.75
+    monkeypatch.setattr("iker_agent.learning.mixture.strict_success", strict_success)
+    assert mixture_judge(TWO, 64)(None, 0).mean() == 0.75
     assert seen == [("shoe_push", 32), ("book_push", 32)]
 
 

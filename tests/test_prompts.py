@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from importlib.resources import files
 
 import numpy as np
 import pytest
 
 from iker_agent.asking.ask import NoAnswer, Requirements, ask
+from iker_agent.asking.limits import standing_of
 from iker_agent.asking.prompts import Turn, build_request, object_poses
 from iker_agent.config import make_config
 from iker_agent.loop import run_task
 from iker_agent.program import extract_program
-from iker_agent.prompt_kinds import PROMPTS, prompt_kind
+from iker_agent.prompt_kinds import PROMPTS, PromptSettings, prompt_kind
 from iker_agent.records.run_folder import Folder
 from iker_agent.seeing.keypoints import select_keypoints
-from iker_agent.seeing.look import Look
+from iker_agent.seeing.look import Look, see
 from iker_agent.vlm.annotated import AnnotatedVLM
-from iker_agent.vlm.errors import VLMEmpty, VLMTruncated
+from iker_agent.vlm.errors import ReplayMiss, VLMEmpty, VLMTruncated
+from iker_agent.vlm.openai_chat import chat_message
+from iker_agent.vlm.record import Recorder
+from iker_agent.vlm.replay import Replay
 from iker_agent.vlm.types import Reply
-from iker_envs.scene import Outcome
+from iker_envs.pictures.still import still_view
+from iker_envs.scene import Image, Outcome, View
 from iker_envs.task import load_task
 
 MARKED = np.zeros((4, 4, 3), np.uint8)
@@ -37,8 +43,7 @@ def texts(request) -> str:
 
 
 def build(seen: Look, name: str, history=(), **options):
-    keypoints = seen.keypoints.by_label()
-    return build_request("Tidy up", MARKED, keypoints, seen.scene, history, prompt=prompt_kind(name), **options)
+    return build_request("Tidy up", seen, history, prompt=prompt_kind(name), **options)
 
 
 COMMON = ("metres", "+x points away from the robot and is up", "+y points to the", "grasp_mode", "8 cm", "bottom right")
@@ -89,19 +94,121 @@ def test_history_is_told_with_outcomes_or_without(seen):
     assert "program one" not in texts(build(seen, "single_stage", turns))
 
 
+def test_history_tells_what_was_refused_a_line_each(seen):
+    refused = Turn(MARKED, "a.png", "program one", FAILED, refusals=("it is too far", "it is too near"))
+    nothing = Turn(MARKED, "b.png", "", note="no answer could be used", refusals=("no code",))
+    told = texts(build(seen, "multi_stage", [refused, nothing]))
+    assert "Answers that were refused in this stage:\n\n- it is too far\n- it is too near" in told
+    assert "- no code\nThis stage was not carried out: no answer could be used." in told
+    assert told.count("```python") == 2, "the template and the one program; an empty one is not shown"
+    paper = make_config(preset="paper").prompt
+    assert "it is too far" not in texts(build(seen, "multi_stage", [refused, nothing], shown=paper, outcomes=False))
+
+
+LIMITS = (
+    "shoe_box (keypoints 1 to 4), left_shoe (keypoints 5 to 8), right_shoe (keypoints 9 to 12)",
+    "Furniture, which stays: rack (keypoints 13 to 18)",
+    "x 0.20 to 0.75, y -0.45 to 0.45",
+    "0.25 to 0.72 m over the table, 0.25 to 0.70 m over rack",
+    "table z 0.000, rack z 0.100 (x 0.52 to 0.80, y -0.32 to 0.32)",
+    "shoe_box cannot be grasped as it is (its narrowest side is 200 mm, the fingers hold 80 mm)",
+    "left_shoe 0.5 cm",
+    "within 20 degrees",
+    "6 stages after this one; no missed stage may be tried again; 4 corrections",
+    "off by up to 1.0 cm along each axis",
+)
+
+
+def test_limits_are_told_from_the_scene(seen):
+    standing = standing_of(make_config(), number=2, missed=2)
+    told = " ".join(texts(build(seen, "multi_stage", standing=standing)).split())
+    for words in LIMITS:
+        assert words in told
+    assert told.index("## Limits in this scene") < told.index("## Now")
+    poses = " ".join(texts(build(seen, "poses", standing=standing)).split())
+    assert "Objects that move: shoe_box, left_shoe, right_shoe. Furniture, which stays: rack." in poses
+    assert "rigid motion" not in poses
+
+
+def test_limits_follow_the_scene(seen):
+    low = replace(seen.scene, workspace_m=np.array([[0.3, -0.2, 0.0], [0.5, 0.2, 0.4]]))
+    bare = replace(low, objects=tuple(o for o in low.objects if o.movable))
+    keypoints = select_keypoints(bare, _blank(bare))
+    told = texts(build(Look(bare, keypoints, MARKED), "multi_stage"))
+    assert "x 0.30 to 0.50, y -0.20 to 0.20" in told and "Surfaces: table z 0.000." in told
+    assert "Furniture, which stays: none" in told and "What is left" not in told
+
+
+def _blank(scene):
+    camera = scene.cameras[0]
+    size = (camera.height, camera.width)
+    image = Image(np.zeros((*size, 3), np.uint8), np.zeros(size), camera.intrinsics(), camera.pose_world)
+    return View({camera.name: image}, camera.name)
+
+
+def test_a_grasp_from_the_front_has_a_reach_of_its_own(seen):
+    slanted = replace(
+        seen.scene, approach_axis=np.array([0.5**0.5, 0.0, -(0.5**0.5)]), approach_cone_rad=float(np.deg2rad(60))
+    )
+    told = texts(build(replace(seen, scene=slanted), "multi_stage"))
+    assert "over rack with the tool pointing down; " in told and "with the tool pointing forward" in told
+
+
+def test_numbers_that_are_not_drawn_are_told(seen):
+    drawn = tuple(label not in ("6", "14") for label in seen.keypoints.labels)
+    hidden = replace(seen, keypoints=replace(seen.keypoints, drawn=drawn))
+    assert "no image shows" in texts(build(hidden, "multi_stage"))
+    assert "another mark too near: 6, 14. They are in the dictionary" in texts(build(hidden, "multi_stage"))
+    from_the_side = replace(hidden, side=MARKED, side_keypoints=replace(seen.keypoints, drawn=(True,) * len(drawn)))
+    assert "no image shows" not in texts(build(from_the_side, "multi_stage"))
+
+
+def test_coordinates_are_a_table_for_who_wants_one(seen):
+    told = texts(build(seen, "multi_stage", shown=PromptSettings(coordinates=True)))
+    assert "- 5 (left_shoe): 0.475, 0.170, 0.045" in told
+    assert "- 5 (left_shoe)" not in texts(build(seen, "poses", shown=PromptSettings(coordinates=True)))
+
+
+def test_the_paper_is_asked_as_in_the_paper(seen):
+    told = texts(build(seen, "multi_stage", shown=make_config(preset="paper").prompt))
+    assert "## Limits" not in told and told.endswith("## Now\n\nInstruction: Tidy up\n")
+
+
+@pytest.mark.parametrize("size", ["640x480", "800x600"])
+def test_a_second_view_is_asked_sent_recorded_and_replayed(tmp_path, size):
+    scene = load_task("book_stow").sample(None)
+    width, height = PromptSettings(size=size).size_px
+    seen = see(scene, still_view(scene, (width, height), all_cameras=True), side=True)
+    assert seen.marked.shape == seen.side.shape == (height, width, 3)
+    assert not np.array_equal(seen.marked, seen.side) and len(seen.drawn) >= sum(seen.keypoints.drawn)
+    request = build_request("Stow it", seen, prompt=prompt_kind("multi_stage"), image_name="../stage_01/marked.png")
+    assert "![../stage_01/marked_side.png]" in request.markdown() and "from the side" in texts(request)
+    sent = [part for part in chat_message(request.messages[0], "high")["content"] if part["type"] == "image_url"]
+    assert len({part["image_url"]["url"] for part in sent}) == 2
+    reply = Recorder(AnnotatedVLM.of_task(load_task("book_stow"), 0), tmp_path, {}).complete(request)
+    assert len(list((tmp_path / "images").iterdir())) == 2
+    assert Replay(tmp_path, "exact").complete(request).text == reply.text
+    alone = replace(seen, side=None)
+    with pytest.raises(ReplayMiss):
+        Replay(tmp_path, "text").complete(build_request("Stow it", alone, prompt=prompt_kind("multi_stage")))
+
+
+def test_a_world_without_a_side_camera_says_so(seen):
+    with pytest.raises(ValueError, match="needs a camera called 'side'; the view has front"):
+        see(seen.scene, _blank(seen.scene), side=True)
+
+
 def test_history_does_not_tell_where_the_annotation_wants_things():
     outcome = Outcome(False, False, 0.01, 0.0, 0.0, 0.0, 0.12, "the keypoints are 12.0 cm off the annotated target")
     assert (
-        Turn(MARKED, "a.png", "one", outcome)
-        .outcome_text()
-        .startswith("This stage succeeded: its keypoints are 1.0 cm")
+        Turn(MARKED, "a.png", "one", outcome).outcome_text().startswith("This stage succeeded: its keypoints are 1 cm")
     )
 
 
 def test_a_users_own_prompt_is_a_path(tmp_path, seen):
     (tmp_path / "mine.md").write_text("Mine alone.")
     assert texts(build(seen, str(tmp_path / "mine.md"))).startswith("Mine alone.")
-    assert make_config((f"prompt={tmp_path / 'mine.md'}",)).prompt.endswith("mine.md")
+    assert make_config((f"prompt={tmp_path / 'mine.md'}",)).prompt.name.endswith("mine.md")
 
 
 class Scripted:

@@ -181,7 +181,7 @@ def test_a_broken_run_is_told(tmp_path, monkeypatch, capsys, content):
     [
         (("run", "--vlm", "openai"), "no model is named; add --model"),
         (("run", "--vlm", "replay"), "needs a record; add --cassette"),
-        (("query", "--vlm", "oracle"), "vlm 'oracle' is unknown; known: annotated, openai, replay"),
+        (("query", "--vlm", "oracle"), "vlm 'oracle' is unknown; known: annotated, openai, replay, files"),
         (("run", "run.contract=joints"), "run.contract 'joints' is unknown; known: keypoints, poses"),
         (("run", "prompt=haiku"), "prompt 'haiku' does not exist; known: auto, single_stage"),
         (("run", "prompt=poses"), "prompt 'poses' does not ask for keypoints"),
@@ -193,7 +193,7 @@ def test_a_broken_run_is_told(tmp_path, monkeypatch, capsys, content):
         (("replay", "nowhere"), "'nowhere' is not a run folder: it has no run.json"),
         (("bench", "vlm", "--contract", "joints"), "known: keypoints, poses, both"),
         (("bench", "vlm", "--samples", "0"), "at least 1, not 0"),
-        (("run", "--model", "seer"), "--model needs --vlm openai; annotated would not use it"),
+        (("run", "--model", "seer"), "--model needs --vlm openai or files; annotated would not use it"),
         (("query", "--base-url", "http://127.0.0.1:9/v1", "--vlm", "replay"), "--base-url needs --vlm openai"),
         (("bench", "vlm", "--model", "seer"), "--model needs --vlm openai"),
         (("run", "--cassette", "runs/a"), "--cassette needs --vlm replay"),

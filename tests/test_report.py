@@ -183,7 +183,11 @@ def test_a_learner_that_does_not_train_has_no_curve(tmp_path: Path) -> None:
     ("facts", "verdict"),
     [
         ({"success": False, "done": False, "reason": "not done after 8 stages"}, "Not done Not done after 8 stages."),
-        ({"success": False, "done": True}, "Not done The program said done, but the objects are not"),
+        (
+            {"success": False, "done": True, "unmet": ["box is not on rack"]},
+            "Not done The program said done, but it is not. Not fulfilled: box is not on rack.",
+        ),
+        ({"success": None, "done": True}, "Said done The program says done; nothing says what success is"),
         ({"success": False, "done": False, "reason": "interrupted"}, "Interrupted The run was stopped"),
         ({"success": False, "done": False}, "Not done No reason was recorded."),
     ],

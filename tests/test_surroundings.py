@@ -288,6 +288,11 @@ def test_the_command_ends_in_one_sentence_and_leaves_no_folder(monkeypatch, caps
 
 def test_every_backend_can_be_made(tmp_path):
     (tmp_path / "calls.jsonl").touch()
-    ask = {"model": "seer", "base_url": "http://127.0.0.1:9/v1", "cassette": str(tmp_path)}
+    ask = {
+        "model": "seer",
+        "base_url": "http://127.0.0.1:9/v1",
+        "cassette": str(tmp_path),
+        "box": str(tmp_path / "box"),
+    }
     made = [make_vlm(make_config(vlm=name, ask=ask), load_task("shoe_push")) for name in BACKENDS]
     assert len({type(vlm) for vlm in made}) == len(BACKENDS) and all(callable(vlm.complete) for vlm in made)

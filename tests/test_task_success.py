@@ -11,6 +11,7 @@ import pytest
 import iker_envs
 from iker_agent.disturb import load_disturbance
 from iker_envs.geometry import pose_compose, quaternion_from_rotvec, quaternion_multiply
+from iker_envs.judging.expression import parse
 from iker_envs.scene import Scene
 from iker_envs.task import load_task
 
@@ -142,17 +143,27 @@ def test_forward_and_back_within_the_rack_is_free_where_nothing_is_said_of_it(na
     assert found.fulfilled, found.sentence()
 
 
-def test_the_rack_may_be_cleared_to_either_end_or_altogether():
+# Judges "Clear the rack, then put the pair of shoes on it", as a person would say it.
+CLEARED = """
+moved(shoe_box, by_m=0.08) and upright(shoe_box) and (on(shoe_box, rack, overhang_m=0.06) or on(shoe_box, table))
+and on(left_shoe, rack, overhang_m=0.06) and upright(left_shoe) and clear_of(left_shoe, shoe_box)
+and on(right_shoe, rack, overhang_m=0.06) and upright(right_shoe) and clear_of(right_shoe, shoe_box)
+and beside(left_shoe, right_shoe, own_side=left) and parallel(left_shoe, right_shoe)
+"""
+
+
+def test_an_open_instruction_is_fulfilled_in_several_ways_and_a_precise_one_in_its_own():
     start, end = solved("shoe_rack", 0, 0)
+    criterion = parse(" ".join(CLEARED.split()), [obj.name for obj in start.objects])
     other = end
     for own, left_m in (("shoe_box", -0.2), ("left_shoe", 0.18), ("right_shoe", 0.04)):
         y = start.object("rack").pose[1] + left_m
         other = shifted(other, own, [0, y - other.object(own).pose[1], 0])
     off = shifted(end, "shoe_box", [-0.35, 0.1, -0.10])
     centred = shifted(end, "shoe_box", [0, -0.2, 0])
-    assert verdict("shoe_rack", 0, other, start).fulfilled
-    assert verdict("shoe_rack", 0, off, start).fulfilled
-    assert not verdict("shoe_rack", 0, centred, start).fulfilled
+    scenes = (end, other, off, centred)
+    assert [criterion.judge(scene, start).fulfilled for scene in scenes] == [True, True, True, False]
+    assert [verdict("shoe_rack", 0, scene, start).fulfilled for scene in scenes] == [True, False, False, False]
 
 
 @pytest.mark.parametrize("index", [0, 2, 4, 6, 8])

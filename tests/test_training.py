@@ -10,11 +10,13 @@ import time
 from pathlib import Path
 
 import gymnasium as gym
+import numpy as np
 import pytest
 import torch
 
 from iker_agent.learning.checkpoint import read_checkpoint, write_checkpoint
-from iker_agent.learning.network import ActorCritic, NetworkPolicy, Normaliser, feature_dim
+from iker_agent.learning.network import ActorCritic, NetworkPolicy, Normaliser
+from iker_agent.learning.plain_network import feature_dim
 from iker_agent.learning.policy_files import load_policy
 from iker_agent.learning.ppo_config import PPOConfig
 from iker_agent.learning.progress import read_metrics
@@ -60,11 +62,11 @@ def updated(training: Training, seed: int, count: int) -> torch.Tensor:
 
 
 def test_a_restored_training_makes_the_same_next_updates(env, tmp_path):
-    first = Training(env, TINY, lambda *_: 0.0, seed=3)
+    first = Training(env, TINY, lambda *_: np.zeros(4, dtype=bool), seed=3)
     updated(first, 3, 2)
     write_checkpoint(tmp_path / "checkpoint.pt", first.state())
     went_on = updated(first, 100, 2)
-    second = Training(env, TINY, lambda *_: 0.0, seed=4)
+    second = Training(env, TINY, lambda *_: np.zeros(4, dtype=bool), seed=4)
     second.restore(read_checkpoint(tmp_path / "checkpoint.pt"))
     assert not torch.equal(weights(second), went_on)
     assert torch.equal(updated(second, 100, 2), went_on)
@@ -72,34 +74,12 @@ def test_a_restored_training_makes_the_same_next_updates(env, tmp_path):
     assert numbers[0] == numbers[1] and len(numbers[0]) == 4
 
 
-def test_a_candidate_that_will_do_is_taken_without_training(env):
-    poor = policy_of(1)
-    good = policy_of(2)
-    rates = {id(w): rate for w, rate in zip((poor, good), (0.3, 0.97), strict=True)}
-    asked = []
-
-    def judge(policy, seed):
-        same = [c for c in (poor, good) if torch.equal(c.network.value.weight, policy.network.value.weight)]
-        asked.append(seed)
-        return rates[id(same[0])]
-
-    training = Training(env, TINY, judge, candidates=[poor, good])
+def test_training_goes_on_from_a_policy_with_its_normaliser_frozen(env):
+    before = policy_of(1)
+    before.normaliser(torch.rand(8, 38), train=True)
+    training = Training(env, limited(1), lambda *_: np.arange(64) < 32, start=before)
     policy = training.run()
-    assert torch.equal(policy.network.trunk[0].weight, good.network.trunk[0].weight)
-    assert policy.header["env_steps"] == 0 and policy.header["good_enough"]
-    assert len(asked) == len(set(asked)) == 3  # the good one is confirmed on a second batch
-    assert [(r.steps, r.eval_strict) for r in training.progress.rows] == [(0, 0.3), (0, 0.97)]
-
-
-def test_training_starts_from_the_best_candidate_with_its_normaliser_frozen(env):
-    worst = policy_of(1)
-    best = policy_of(2)
-    for policy in (worst, best):
-        policy.normaliser(torch.rand(8, 38), train=True)
-    rates = iter((0.1, 0.5))
-    training = Training(env, limited(1), lambda *_: next(rates), candidates=[worst, best])
-    policy = training.run()
-    assert torch.equal(policy.normaliser.mean, best.normaliser.mean)
+    assert torch.equal(policy.normaliser.mean, before.normaliser.mean)
     assert policy.header["env_steps"] == UPDATE and not policy.header["good_enough"]
 
 

@@ -36,7 +36,7 @@ def test_the_annotated_programs_are_right_in_both_contracts(tmp_path, monkeypatc
     path = tmp_path / "shoe_rack.yaml"
     path.write_text(yaml_text(task), encoding="utf-8")
     code, printed = bench(monkeypatch, capsys, "--task", str(path), "--out", str(tmp_path / "b"))
-    assert code == 0 and printed.count("100 %") == 8
+    assert code == 0 and printed.count("100 %") == 12
     found = json.loads((tmp_path / "b" / "results.json").read_text())
     assert [(r["contract"], r["stage"], r["right"]) for r in found["rows"]] == [
         (contract, stage, True) for contract in ("keypoints", "poses") for _ in range(2) for stage in (1, 2, 3, 4)
@@ -59,7 +59,11 @@ def test_first_and_repaired_answers_are_told_apart(tmp_path, monkeypatch, capsys
     assert code == 0, printed
     rows = json.loads((tmp_path / "b" / "results.json").read_text())["rows"]
     assert [(r["right"], r["answers"]) for r in rows[:5]] == [(True, 1), (True, 1), (True, 2), (True, 1), (False, 1)]
-    assert rows[4]["reason"] == "the target is 10.0 cm and 0 degrees off" and rows[4]["error_m"] == pytest.approx(0.1)
+    assert (
+        "22 cm apart, wanted 9 to 15 cm" in rows[4]["reason"]
+        and not rows[4]["near"]
+        and rows[4]["error_m"] == pytest.approx(0.1)
+    )
     assert not rows[5]["right"] and "return None if the instruction is fulfilled" in rows[5]["reason"]
 
 
@@ -73,11 +77,12 @@ def test_a_server_that_fails_ends_the_benchmark_with_what_there_is(tmp_path, mon
 
 def test_summaries_count_by_task_and_over_all():
     rows = [
-        BenchRow("a", 0, 1, 0, "keypoints", right=True, answers=1),
+        BenchRow("a", 0, 1, 0, "keypoints", right=True, answers=1, near=False),
         BenchRow("a", 0, 2, 0, "keypoints", right=True, answers=3),
-        BenchRow("b", 0, 1, 0, "keypoints", right=False, answers=1),
+        BenchRow("b", 0, 1, 0, "keypoints", right=False, answers=1, near=True),
         BenchRow("b", 0, 1, 0, "poses", right=True, answers=1),
     ]
+    assert [(s.targets, s.near) for s in summarise(rows)] == [(1, 0), (1, 1), (2, 1), (0, 0), (0, 0)]
     told = [(s.contract, s.task, s.asked, s.first, s.repaired) for s in summarise(rows)]
     assert told == [
         ("keypoints", "a", 2, 1, 2),

@@ -65,10 +65,12 @@ def ask(
     wanted: Requirements,
     folder: Folder,
     on_refusal: Callable[[str], None] = lambda reason: None,
+    trial: Callable[[Goal], Refusal | None] = lambda goal: None,
 ) -> AcceptedProgram:
     """Ask until a program is accepted; leaves prompt.md, reply.md, program.py, goal.json.
 
-    NoAnswer when all repairs are used; errors of the backend (`Unanswered`) pass through.
+    `trial` has the last word on a goal that passed all checks: its Refusal is told like any other. NoAnswer when all
+    repairs are used; errors of the backend (`Unanswered`) pass through.
     """
     refusals: list[str] = []
     for _ in range(wanted.repairs + 1):
@@ -78,8 +80,12 @@ def ask(
         (folder.path / "program.py").unlink(missing_ok=True)  # that of the answer before
         outcome = unusable or read_reply(text, seen, wanted, folder)
         if isinstance(outcome, AcceptedProgram):
-            outcome.refusals = refusals
-            return outcome
+            refused = trial(outcome.goal) if outcome.goal else None
+            if refused is None:
+                outcome.refusals = refusals
+                return outcome
+            outcome = refused
+            (folder.path / "goal.json").unlink(missing_ok=True)  # nothing will act on it
         refusals.append(outcome.reason)
         on_refusal(outcome.reason)
         request = request.followed_by(text or "(no text)", REPAIR.format(reason=outcome.reason))
@@ -99,7 +105,7 @@ def read_reply(text: str, seen: Look, wanted: Requirements, folder: Folder) -> A
     if code is None:
         return Refusal(warnings[0])
     folder.text("program.py", code)
-    result = run_program(code, _inputs(seen, wanted.contract), wanted.contract, check_targets=wanted.project)
+    result = run_program(code, _inputs(seen, wanted.contract), wanted.contract, check_targets=False)  # check_goal does
     notes = (*warnings, *result.warnings)
     if result.status == "done":
         if CUT in warnings:

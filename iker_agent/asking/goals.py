@@ -3,46 +3,48 @@
     ProgramResult, scene, keypoints  ->  check_goal  ->  Goal | Refusal
 
 Order: something moves -> all that moves is listed -> one movable object -> rigid (small residuals are projected) ->
-tilt -> travel -> workspace -> support -> reach -> collision -> graspable. A refusal is written for the model and for
-the user alike.
+what placing.py checks. A refusal is one sentence for model and user alike: the value, the limit, and the nearest
+target that would be accepted, where there is one. It states facts; what the instruction wants is for others to know.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import combinations
 
 import numpy as np
 
+from iker_agent.asking.nearest import in_words, nearest_accepted, push_before, told
+from iker_agent.asking.placing import FLIP_RAD, MIN_TRAVEL_M, Fault, Placement
 from iker_agent.program import ProgramResult
 from iker_agent.seeing.keypoints import Keypoints
-from iker_envs.geometry import fit_rigid, pose_compose, rotation_angle, tilt_angle
-from iker_envs.planning.collision import deepest_overlap, lowest_m, object_boxes, scene_boxes, support_height
-from iker_envs.planning.grasps import propose_grasps
-from iker_envs.planning.push import push_height
-from iker_envs.reach import reachable
-from iker_envs.scene import HOME_GRIPPER_QUATERNION, Goal, Scene, SceneObject, turned_pose
+from iker_envs.geometry import fit_rigid, pose_apply, pose_compose, tilt_angle
+from iker_envs.scene import Goal, Scene, turned_pose
 
 MOVED_M = 0.001
 RIGID_NOTE_M = 0.005  # RMS residual in metres up to which rounding explains it; larger ones are told
 RIGID_REFUSE_M = 0.030  # RMS residual in metres; smaller ones are projected onto a rigid motion
-PUSH_TILT_RAD = np.deg2rad(20.0)
-FLIP_RAD = np.deg2rad(100.0)
-MIN_TRAVEL_M = 0.005
-MIN_TURN_RAD = np.deg2rad(5.0)
-MAX_TRAVEL_M = 1.0
-MAX_SUPPORT_GAP_M = 0.04
-MAX_OVERLAP_M = 0.01
+STRETCH_M = 0.05  # change of the distance between two keypoints of an object; less may be rounding
+STRETCH = 0.5  # the same for near keypoints, as a part of their distance
+_FULFILLED = "return None if the instruction is fulfilled"
 
 
 @dataclass(frozen=True)
 class Refusal:
-    """One sentence, without a full stop, that says why a program's goal cannot be used."""
+    """One sentence, without a full stop, that says why a program's goal cannot be used.
+
+    `fact` is its part before what would be accepted instead; the whole sentence where that is not known.
+    """
 
     reason: str
+    fact: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "fact", self.fact or self.reason)
 
 
 class _Refused(Exception):
-    """Carries the sentence out of a check."""
+    """Carries the sentence out of a check, and its fact alone."""
 
 
 def check_goal(
@@ -55,14 +57,12 @@ def check_goal(
         else:
             obj, pose, raw = _from_poses(result, scene)
         pose = np.asarray(pose, dtype=float)
-        _check_motion(obj, pose, result.grasp)
-        _check_place(obj, pose, result.grasp, scene)
-        if result.grasp:
-            proposals = propose_grasps(scene, obj.name, pose)
-            if not proposals.grasps:
-                raise _Refused(f"{obj.name} cannot be grasped for this: {proposals.reason}")
+        own = np.array([owner == obj.name for owner in keypoints.objects])
+        middle = keypoints.local_m[own].mean(axis=0) if result.indices else None
+        placement = Placement(scene, obj, result.grasp, middle)
+        _check_placement(placement, pose, keypoints if result.indices else None)
     except _Refused as refused:
-        return Refusal(str(refused))
+        return Refusal(*refused.args)
     return Goal(obj.name, pose, result.grasp, instruction, raw)
 
 
@@ -86,15 +86,23 @@ def _from_keypoints(result: ProgramResult, scene: Scene, keypoints: Keypoints, p
     owner = dict(zip(keypoints.labels, keypoints.objects, strict=True))
     moved = [k for k in now if np.linalg.norm(np.subtract(result.targets[k], now[k])) > MOVED_M]
     if not moved:
-        raise _Refused("no keypoint moves; return None if the instruction is fulfilled")
+        least = f"a stage moves an object by at least {100 * MIN_TRAVEL_M:.1f} cm"
+        ignored = [w for w in result.warnings if w.startswith("the key ") and w.endswith("left out")]
+        cause = f"{ignored[0]}; use the labels that you are given" if ignored else _FULFILLED
+        raise _Refused(f"no keypoint moves, and {least}; {cause}")
     if unlisted := [k for k in moved if k not in result.indices]:
-        raise _Refused(f"keypoint {unlisted[0]} moves but is not among keypoint_indices_to_interact")
+        owns = f"{owner[unlisted[0]]} has {_numbers(keypoints, owner[unlisted[0]])}"
+        raise _Refused(f"keypoint {unlisted[0]} moves but is not among keypoint_indices_to_interact; {owns}")
     owners = sorted({owner[k] for k in result.indices})
     if len(owners) > 1:
-        raise _Refused(f"keypoints of several objects are listed ({', '.join(owners)}); move one object per stage")
+        owns = ", ".join(f"{name} has {_numbers(keypoints, name)}" for name in owners)
+        raise _Refused(
+            f"keypoints of several objects are listed ({', '.join(owners)}); move one object per stage: {owns}"
+        )
     obj = scene.object(owners[0])
     if not obj.movable:
-        raise _Refused(f"{obj.name} is furniture and cannot be moved; movable: {', '.join(scene.movable)}")
+        movable = f"{', '.join(scene.movable)} ({', '.join(_numbers(keypoints, name) for name in scene.movable)})"
+        raise _Refused(f"{obj.name} is furniture and cannot be moved; movable: {movable}")
     listed = [k for k in now if k in result.indices]
     source, target = (np.array([where[k] for k in listed]) for where in (now, result.targets))
     raw = {k: np.asarray(result.targets[k]) for k in listed}
@@ -106,55 +114,87 @@ def _rigid_motion(source: np.ndarray, target: np.ndarray, labels: list[str], pro
     if len(labels) < 3:
         return np.concatenate([(target - source).mean(axis=0), [1.0, 0, 0, 0]])
     motion, residual = fit_rigid(source, target)
-    if project and residual > RIGID_REFUSE_M:
-        raise _Refused(
-            f"the targets of keypoints {', '.join(labels)} are not a rigid motion of the object "
-            f"(they are {100 * residual:.1f} cm off the nearest one); keep the distances between them"
-        )
+    if project:
+        _check_rigid(source, target, labels, motion, residual)
     return motion
 
 
+def _check_rigid(
+    source: np.ndarray, target: np.ndarray, labels: list[str], motion: np.ndarray, residual: float
+) -> None:
+    """Refuses targets (K, 3) far off the motion (7,) that fits them best; says which distance changes most."""
+    pairs = list(combinations(range(len(labels)), 2))
+    before, after = (np.array([np.linalg.norm(p[i] - p[j]) for i, j in pairs]) for p in (source, target))
+    change = np.abs(after - before)
+    too_much = change > np.minimum(STRETCH_M, STRETCH * before)
+    if residual <= RIGID_REFUSE_M and not np.any(too_much):
+        return
+    i, j = pairs[int(np.argmax(change))]
+    worst = int(np.argmax(change))
+    lengths = f"{labels[i]} and {labels[j]} are {100 * before[worst]:.1f} cm apart, then {100 * after[worst]:.1f}"
+    off = f"{100 * residual:.1f} cm off the nearest one, at most {100 * RIGID_REFUSE_M:.1f}"
+    places = "; ".join(
+        f"{k} ({', '.join(f'{v:.3f}' for v in p)})" for k, p in zip(labels, pose_apply(motion, source), strict=True)
+    )
+    raise _Refused(
+        f"the targets of keypoints {', '.join(labels)} are not a rigid motion of the object ({off}: {lengths}); "
+        f"keep the distances between them; the nearest rigid targets are {places}"
+    )
+
+
+def _numbers(keypoints: Keypoints, name: str) -> str:
+    """The numbers of an object's keypoints: "keypoints 5 to 8"."""
+    labels = keypoints.of_object(name)
+    return f"keypoints {labels[0]} to {labels[-1]}" if len(labels) > 1 else f"keypoint {labels[0]}"
+
+
 def _from_poses(result: ProgramResult, scene: Scene):
+    known = [o.name for o in scene.objects]
     if result.object not in scene.movable:
-        raise _Refused(f"{result.object!r} is not a movable object; movable: {', '.join(scene.movable)}")
+        kind = "furniture, which stays" if result.object in known else "no object of the scene"
+        raise _Refused(f"{result.object!r} is {kind}, not a movable object; movable: {', '.join(scene.movable)}")
     six = result.targets[result.object]
     return scene.object(result.object), turned_pose(np.array(six[:3]), six[3:]), {}
 
 
-def _check_motion(obj: SceneObject, pose: np.ndarray, grasp: bool) -> None:
-    tilt = float(tilt_angle(pose[3:], obj.pose[3:]))
-    if tilt > FLIP_RAD:
-        raise _Refused(f"{obj.name} would end upside down; if its ends change places, move its sides with them")
-    if not grasp and tilt > PUSH_TILT_RAD:
-        raise _Refused(f"pushing cannot tilt {obj.name} by {np.rad2deg(tilt):.0f} degrees; keep it flat or grasp it")
-    travel = float(np.linalg.norm(pose[:3] - obj.pose[:3]))
-    turn_rad = float(rotation_angle(pose[3:], obj.pose[3:]))
-    if travel < MIN_TRAVEL_M and turn_rad < MIN_TURN_RAD:
-        raise _Refused(f"{obj.name} would stay where it is; return None if the instruction is fulfilled")
-    if travel > MAX_TRAVEL_M:
-        raise _Refused(f"{obj.name} would travel {travel:.2f} m, farther than the arm reaches")
+def _check_placement(placement: Placement, pose: np.ndarray, keypoints: Keypoints | None) -> None:
+    """Refuses a target that the scene does not take, and says which near one it would."""
+    fault = placement.fault(pose)
+    if fault is None:
+        return
+    way_out = _way_out(placement, pose, fault, keypoints)
+    raise _Refused(f"{fault.text}; {way_out}" if way_out else fault.text, fault.text)
 
 
-def _check_place(obj: SceneObject, pose: np.ndarray, grasp: bool, scene: Scene) -> None:
-    low, high = scene.workspace_m
-    if np.any(pose[:2] < low[:2]) or np.any(pose[:2] > high[:2]):
-        raise _Refused(
-            f"the target of {obj.name} at x {pose[0]:.2f}, y {pose[1]:.2f} m is outside the workspace "
-            f"(x {low[0]:.2f} to {high[0]:.2f}, y {low[1]:.2f} to {high[1]:.2f} m)"
-        )
-    boxes = object_boxes(obj.model, pose)
-    others = scene_boxes(scene, skip=[obj.name])
-    bottom = lowest_m(boxes)
-    support = support_height(others, pose[:2], bottom + 0.03)
-    if bottom - support > MAX_SUPPORT_GAP_M:
-        hint = "a push keeps it on its surface" if not grasp else "nothing there would hold it"
-        raise _Refused(f"{obj.name} would end {100 * (bottom - support):.0f} cm above what is under it; {hint}")
-    if bottom < -0.02:
-        raise _Refused(f"{obj.name} would end {-100 * bottom:.0f} cm below the table")
-    if not grasp:
-        tcp = np.array([*pose[:2], push_height(boxes), *HOME_GRIPPER_QUATERNION])
-        if not bool(reachable(tcp)):
-            raise _Refused(f"the arm does not reach {obj.name} at its target (x {pose[0]:.2f}, y {pose[1]:.2f} m)")
-    depth, whom = deepest_overlap(boxes, others)
-    if depth > MAX_OVERLAP_M:
-        raise _Refused(f"the target of {obj.name} is {100 * depth:.1f} cm inside {whom}; leave room between them")
+def _way_out(placement: Placement, pose: np.ndarray, fault: Fault, keypoints: Keypoints | None) -> str:
+    """The nearest thing that would be accepted instead, as a clause; empty if nothing is known."""
+    if fault.kind == "flip" and keypoints is not None and (swap := _exchange(placement, pose, keypoints)):
+        return swap
+    found = nearest_accepted(placement, pose, fault)
+    clauses = [_other_mode(placement, pose, fault), told(placement, pose, found) if found is not None else ""]
+    if fault.kind == "grasp now" and (push := push_before(placement)) is not None:
+        clauses.append(f"after a push of {in_words(push)} it could be grasped")
+    return "; ".join(clause for clause in clauses if clause)
+
+
+def _other_mode(placement: Placement, pose: np.ndarray, fault: Fault) -> str:
+    """Says so where the same target is accepted for the other way of moving the object, and only that was wrong."""
+    if fault.kind not in ("grasp now", "tilt", "step"):
+        return ""
+    other = not placement.grasp
+    if Placement(placement.scene, placement.object, other).fault(pose) is not None:
+        return ""
+    return f"a {'grasp' if other else 'push'} (grasp_mode {other}) to the same target is accepted"
+
+
+def _exchange(placement: Placement, pose: np.ndarray, keypoints: Keypoints) -> str:
+    """Which two targets change places so that the object does not end upside down; empty if that does not help."""
+    labels = keypoints.of_object(placement.object.name)
+    points = keypoints.local_m[[owner == placement.object.name for owner in keypoints.objects]]
+    for pair in ((2, 3), (0, 1)):
+        order = [0, 1, 2, 3]
+        order[pair[0]], order[pair[1]] = pair[1], pair[0]
+        motion, residual = fit_rigid(points, pose_apply(pose, points)[order])
+        if residual < MOVED_M and float(tilt_angle(motion[3:], placement.object.pose[3:])) <= FLIP_RAD:
+            return f"with the targets of keypoints {labels[pair[0]]} and {labels[pair[1]]} exchanged it stays upright"
+    return ""

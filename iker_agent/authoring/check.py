@@ -300,7 +300,7 @@ class _Trial:
         if is_sound and result.grasp == self.goal.grasp:
             checked = check_goal(result, self.scene, self.keypoints)
             if isinstance(checked, Refusal):
-                yield f"the goal is refused: {checked.reason}"
+                yield f"the goal is refused: {checked.fact}"  # the same under both contracts
 
 
 def _largest_m(points: np.ndarray, others: np.ndarray) -> float:

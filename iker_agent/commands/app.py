@@ -14,10 +14,11 @@ import typer
 
 from iker_agent.commands.calibrate import board, calibrate
 from iker_agent.commands.ending import DONE, NOT_DONE, USAGE
-from iker_agent.commands.lab import lab
+from iker_agent.commands.lab import doctor, lab
 from iker_agent.commands.options import ModelOptions, Out, QueryOptions, RunFolder, RunOptions, named_path, spread
 from iker_agent.commands.scan import scan
 from iker_agent.commands.settings import RunCommand, TrainCommand
+from iker_agent.commands.talk import talk
 from iker_agent.commands.tasks import envs, tasks
 from iker_agent.commands.train import evaluate, train
 from iker_agent.plain_text import echo
@@ -89,6 +90,7 @@ def bench(context: typer.Context) -> None:
 app.command()(tasks)
 app.command()(envs)
 app.command()(lab)
+app.command()(doctor)
 app.command()(board)
 app.command()(calibrate)
 app.command()(scan)
@@ -116,9 +118,10 @@ def query(options: QueryOptions, out: Out = None) -> None:
     """Look once, ask once, show image, prompt, reply, program and goal; nothing moves."""
     from iker_agent.commands.query import query as ask_once
     from iker_agent.commands.query import show
-    from iker_agent.commands.terminal import make_console
+    from iker_agent.commands.terminal import make_console, notes
 
-    result = ask_once(options.config(), out)
+    with notes(make_console(stderr=True)):
+        result = ask_once(options.config(), out)
     show(result, make_console())
     raise typer.Exit(DONE if result.answer else NOT_DONE)
 
@@ -152,6 +155,9 @@ def look_around(
     if save_scene is not None:
         echo(f"saved: {save_scene}, picture: {save(seen, save_scene)}")
     raise typer.Exit(DONE if seen.is_at_rest else NOT_DONE)
+
+
+app.command(cls=RunCommand)(spread(talk))
 
 
 @app.command()

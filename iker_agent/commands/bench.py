@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from iker_agent.backends import make_vlm, told
-from iker_agent.commands.terminal import make_console, show_table
+from iker_agent.commands.terminal import make_console, notes, show_table
 from iker_agent.config import RunConfig
 from iker_agent.experiments.vlm_bench import BenchRow, Summary, bench, results, summarise
 from iker_agent.learning.evaluate import wilson
@@ -27,7 +27,7 @@ def bench_vlm(config: RunConfig, names: Sequence[str], contract: str, samples: i
         raise ValueError(f"samples is at least 1, not {samples}")
     tasks = [load_task(name) for name in names or task_names()]
     vlm = make_vlm(config, tasks[0])  # wrong settings leave no folder behind
-    with claimed_folder(out, "bench_vlm") as folder:
+    with claimed_folder(out, "bench_vlm") as folder, notes(make_console(stderr=True)):
         return _asked(tasks, CONTRACTS if contract == "both" else (contract,), samples, config, folder, told(vlm))
 
 
@@ -68,14 +68,16 @@ def show_summary(console: Console, lines: Sequence[Summary], config: RunConfig) 
     """Print rates of right targets with 95 % Wilson intervals."""
     rows = []
     for line in lines:
-        rates = (_rate(line.first, line.asked), _rate(line.repaired, line.asked))
+        rates = (_rate(line.first, line.asked), _rate(line.repaired, line.asked), _rate(line.near, line.targets))
         rows.append((line.contract, line.task, str(line.asked), *rates))
     who = config.ask.model or config.vlm
-    numbers = ("asked", "first answer", "with repairs")
-    title = f"{who}: targets within 5 cm and 15 degrees of the annotated ones"
+    numbers = ("asked", "first answer", "with repairs", "near annotation")
+    title = f"{who}: answers that fulfil the task; targets within 5 cm and 15 degrees of the annotated ones"
     show_table(console, ("contract", "task", *numbers), rows, title=title, right=numbers)
 
 
 def _rate(right: int, asked: int) -> str:
+    if not asked:
+        return "-"
     low, high = wilson(right, asked)
     return f"{100 * right / asked:.0f} % [{100 * low:.0f}, {100 * high:.0f}]"

@@ -13,6 +13,7 @@ from rich.progress import BarColumn, Progress, TextColumn
 from iker_agent.commands.terminal import is_plain, make_console, show_table
 from iker_agent.learning.progress import TrainingRow
 from iker_agent.records.record import RunResult, StageRecord
+from iker_envs.judging.sentences import side_effects
 
 _LOG_EVERY_S = 15.0  # without a terminal, one progress line in so many seconds
 
@@ -70,9 +71,10 @@ class Screen:
         trained = ""
         if record.env_steps:
             trained = f", learned from {record.env_steps:,} steps in {record.learning_seconds:.0f} s"
-        error = f"keypoints {100 * record.outcome.goal_error_m:.1f} cm off{trained}"
         if record.ok:
-            self.console.print(f"  [green]success[/green]: {error}", soft_wrap=True)
+            effects = side_effects(record.outcome.happened)
+            error = f"keypoints {100 * record.outcome.goal_error_m:.1f} cm off{effects and f'; {effects}'}{trained}"
+            self.console.print(f"  [green]success[/green]: {escape(error)}", soft_wrap=True)
         else:
             self.console.print(f"  [red]missed[/red]: {escape(record.outcome.reason)}{trained}", soft_wrap=True)
 
@@ -82,10 +84,21 @@ class Screen:
 
     def closing(self, result: RunResult, report: str) -> None:
         """The table of all stages and where the report is."""
-        end = "task done" if result.success else f"task not done: {result.reason or '; '.join(result.unmet)}"
+        end = _end(result)
         numbers = [heading for heading in _COLUMNS if heading not in ("action", "success")]
         show_table(self.console, _COLUMNS, summary_rows(result), title=end, right=numbers)
         self.console.print(f"{result.seconds:.0f} s in all; report: {escape(report)}", soft_wrap=True)
+
+
+def _end(result: RunResult) -> str:
+    """How the run ended, in a line."""
+    if result.success:
+        return "task done"
+    if result.success is None:
+        return "the program says done; nothing says whether it is (--success would)"
+    why = [result.reason] if result.reason else []
+    why += [f"not fulfilled: {'; '.join(result.unmet)}"] if result.done and result.unmet else []
+    return f"task not done: {'; '.join(why)}"
 
 
 _COLUMNS = ("stage", "action", "tries", "steps", "seconds", "keypoints", "success")

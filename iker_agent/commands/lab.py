@@ -1,7 +1,7 @@
-"""`iker lab`: an emulated laboratory until Ctrl-C.
+"""`iker lab`: an emulated laboratory until Ctrl-C. `iker doctor`: is a robot's cell fit to be used?
 
-The agent reaches a laboratory only over its wire, so the command becomes the laboratory's own process: signals, output
-and exit code are the laboratory's.
+The agent reaches laboratory and robot only by the ids of their environments, so either command becomes a process of
+their own package: signals, output and exit code are that one's.
 """
 
 from __future__ import annotations
@@ -13,14 +13,17 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from iker_agent.commands.ending import need
 from iker_agent.commands.options import named_path
 from iker_envs.task import find_task
 
-_PROGRAM = "real_env.lab"
+_LAB = "real_env.lab"
+_DOCTOR = "real_env.doctor"
+_EMPTY = "none"  # the arm in empty space
 
 
 def lab(
-    task: Annotated[str, typer.Argument(help="Task name, or path of a task YAML.")],
+    task: Annotated[str, typer.Argument(help="Task name, path of a task YAML, or none: a bare arm.")],
     clock: Annotated[float, typer.Option(help="Lab seconds in a second: 1.0, 0.5 or 0.2 on a slow machine.")] = 1.0,
     seed: Annotated[int, typer.Option(help="Seed of the objects' places and physics.")] = 0,
     configuration: Annotated[int, typer.Option(help="Arrangement of the task, counted from 0.")] = 0,
@@ -35,15 +38,26 @@ def lab(
 
         iker lab shoe_place --clock 0.5 --out lab.yaml
     """
-    find_task(task)
+    if task != _EMPTY:
+        find_task(task)
     arguments = [task, "--clock", str(clock), "--seed", str(seed), "--configuration", str(configuration)]
     if not cameras:
         arguments.append("--no-cameras")
     if out is not None:
         arguments += ["--out", str(out)]
-    _become(arguments)
+    _become(_LAB, arguments)
 
 
-def _become(arguments: list[str]) -> NoReturn:
+def doctor(
+    real: Annotated[Path, typer.Option(parser=named_path, metavar="FILE", help="The robot.yaml of the cell.")] = Path(
+        "robot.yaml"
+    ),
+) -> None:
+    """Check a robot's cell: libraries, control box, firmware, gripper, cameras, calibration. Nothing moves."""
+    need("xarm", "mink", "daqp")
+    _become(_DOCTOR, [str(real)])
+
+
+def _become(program: str, arguments: list[str]) -> NoReturn:
     sys.stdout.flush()
-    os.execv(sys.executable, [sys.executable, "-m", _PROGRAM, *arguments])
+    os.execv(sys.executable, [sys.executable, "-m", program, *arguments])

@@ -17,7 +17,12 @@ import typer
 if TYPE_CHECKING:
     from iker_agent.config import RunConfig
 
-_ASKED = {"model": "openai", "base_url": "openai", "cassette": "replay"}  # option of `ask` -> the backend that reads it
+_ASKED = {  # option of `ask` -> the backends that read it
+    "model": ("openai", "files"),
+    "base_url": ("openai",),
+    "cassette": ("replay",),
+    "box": ("files",),
+}
 
 
 def named_path(text: str) -> Path:
@@ -53,14 +58,18 @@ class ModelOptions:
 
     overrides: Overrides = None
     seed: Seed = None
-    vlm: Annotated[str | None, typer.Option(help="Who writes the programs: annotated, openai or replay.")] = None
-    model: Annotated[str | None, typer.Option(help="Model that the backend openai asks for.")] = None
+    vlm: Annotated[str | None, typer.Option(help="Who writes programs: annotated, openai, replay or files.")] = None
+    model: Annotated[str | None, typer.Option(help="Model that openai asks for; with files, who answers.")] = None
     base_url: Annotated[
         str | None, typer.Option(help="Server of the backend openai, such as http://127.0.0.1:8000/v1.")
     ] = None
     cassette: Annotated[
         Path | None,
         typer.Option(parser=named_path, metavar="FOLDER", help="Run folder that the backend replay answers from."),
+    ] = None
+    box: Annotated[
+        Path | None,
+        typer.Option(parser=named_path, metavar="FOLDER", help="Folder that the backend files asks in; see iker talk."),
     ] = None
     preset: Annotated[str, typer.Option(help="Settings from cfg/presets, such as paper.")] = ""
 
@@ -73,9 +82,9 @@ class ModelOptions:
         top = {name: value for name, value in given.items() if name not in _ASKED}
         config = make_config(self.overrides or (), self.preset, ask=asked or None, **top)
         for name in asked:
-            if config.vlm != _ASKED[name]:
+            if config.vlm not in _ASKED[name]:
                 option = name.replace("_", "-")
-                raise ValueError(f"--{option} needs --vlm {_ASKED[name]}; {config.vlm} would not use it")
+                raise ValueError(f"--{option} needs --vlm {' or '.join(_ASKED[name])}; {config.vlm} would not use it")
         return config
 
 
@@ -88,7 +97,18 @@ class QueryOptions(ModelOptions, TaskOptions):
 class RunOptions(QueryOptions):
     """What to do, whom to ask, how to learn, and what happens meanwhile."""
 
+    success: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TEXT|FILE", help="When it is done: 'on(left_shoe, rack)', or a file; default: the task's own."
+        ),
+    ] = None
     learner: Annotated[str | None, typer.Option(help="ppo (trains) or waypoint (a fixed rule).")] = None
+    world: Annotated[
+        str | None, typer.Option(help="sim, lab (an emulated robot, started and stopped by itself) or real.")
+    ] = None
+    real: Annotated[str | None, typer.Option(metavar="FILE", help="The robot.yaml of --world real.")] = None
+    clock: Annotated[float | None, typer.Option(help="Of --world lab: its seconds in a second, such as 0.5.")] = None
     disturb: Annotated[
         str | None, typer.Option(help="Something happens: snatch, gap, too_wide or new_instruction.")
     ] = None

@@ -6,15 +6,16 @@ config  ->  look  ->  ask (without repair turns)  ->  Query(folder, prompt, repl
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rich.console import Console
 from rich.markup import escape
 
 from iker_agent.asking.ask import AcceptedProgram, NoAnswer, Requirements, ask
+from iker_agent.asking.limits import standing_of
 from iker_agent.asking.prompts import build_request
-from iker_agent.backends import make_vlm, recorded, told
+from iker_agent.backends import asking, make_vlm, recorded, told
 from iker_agent.commands.terminal import show_code, show_text
 from iker_agent.config import RunConfig
 from iker_agent.plan import Plan, make_plan
@@ -46,7 +47,7 @@ def query(config: RunConfig, out: Path | None) -> Query:
     """Look at the start of a task and ask once."""
     plan = make_plan(config)
     backend = make_vlm(config, plan.task)
-    with claimed_folder(out, f"{plan.task.name}_query") as folder:
+    with asking(backend), claimed_folder(out, f"{plan.task.name}_query") as folder:
         return _answered(plan, backend, folder)
 
 
@@ -54,8 +55,9 @@ def _answered(plan: Plan, backend: VLM, folder: Folder) -> Query:
     config = plan.config
     vlm = recorded(config, backend, folder.path / "vlm")
     seen = _look(plan, folder)
-    prompt = prompt_kind(config.prompt, config.run.contract)
-    request = build_request(plan.instruction, seen.marked, seen.keypoints.by_label(), seen.scene, prompt=prompt)
+    prompt = prompt_kind(config.prompt.name, config.run.contract)
+    standing = replace(standing_of(config, number=1, missed=0), repairs=0)
+    request = build_request(plan.instruction, seen, prompt=prompt, shown=config.prompt, standing=standing)
     wanted = Requirements(plan.instruction, config.run.contract, config.goal.project, repairs=0)
     try:
         return Query(folder.path, ask(vlm, request, seen, wanted, folder), told=told(backend))
@@ -69,7 +71,7 @@ def _look(plan: Plan, folder: Folder) -> Look:
     world = make_world(config, plan.task)
     try:
         world.reset(seed=config.seed, options={"configuration": plan.configuration, "look": True})
-        return look(world, pose_estimator(config), folder, config.run.contract)
+        return look(world, pose_estimator(config), folder, config.run.contract, side=config.prompt.side)
     finally:
         world.close()
 

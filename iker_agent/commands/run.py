@@ -6,6 +6,7 @@ replay_run(folder, out)      ->  the run again from its record, goals compared b
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, fields, is_dataclass
@@ -14,10 +15,12 @@ from typing import Any
 
 from rich.markup import escape
 
-from iker_agent.backends import make_vlm, told
+from iker_agent.backends import asking, make_vlm, told
 from iker_agent.commands.display import Screen
 from iker_agent.commands.ending import need
-from iker_agent.config import RunConfig, make_config
+from iker_agent.commands.operator import ask_person
+from iker_agent.commands.terminal import notes
+from iker_agent.config import RunConfig, make_config, prompt_by_name
 from iker_agent.learners import make_learner
 from iker_agent.learning.learner import Learned, Learner
 from iker_agent.learning.policy_files import load_policy
@@ -29,31 +32,43 @@ from iker_agent.records.report import write_report
 from iker_agent.records.run_folder import Folder, claimed_folder
 from iker_agent.vlm.replay import Replay
 from iker_agent.vlm.types import VLM
+from iker_agent.worlds import make_world
 from iker_envs.documents import RECORD_LIMITS, read_document
 from iker_envs.randomisation import as_randomisation
 from iker_envs.scene import Goal, Scene
 from iker_envs.spec import spec_of
+from iker_envs.world import World
 
 
 def start_run(config: RunConfig, out: Path | None) -> bool:
-    """Run a task into a fresh folder with a report; True if it is done."""
+    """Run a task into a fresh folder with a report; True if it is done, or said to be where nothing can tell."""
     plan = make_plan(config)
     as_randomisation(config.randomisation)
     need(*(("torch", "skrl") if config.learner == "ppo" else ()))
     need(*(("imageio_ffmpeg",) if config.run.video else ()))
     vlm = make_vlm(config, plan.task)  # wrong settings leave no folder behind
-    with claimed_folder(out, plan.task.name) as folder:
-        return _carry_out(plan, folder, vlm).success
+    with asking(vlm), claimed_folder(out, plan.task.name) as folder:
+        result = _carry_out(plan, folder, vlm, world=_robot(plan))
+        return result.done if result.success is None else result.success
 
 
-def _carry_out(plan: Plan, folder: Folder, vlm: VLM, learner: Learner | None = None) -> RunResult:
+def _robot(plan: Plan) -> World | None:
+    """The world of a run on a robot or in a laboratory, a person at the terminal its operator; None: a simulation."""
+    if plan.config.world == "sim":
+        return None
+    return make_world(plan.config, plan.task, ask_person if plan.config.world == "real" else None)
+
+
+def _carry_out(
+    plan: Plan, folder: Folder, vlm: VLM, learner: Learner | None = None, world: World | None = None
+) -> RunResult:
     """Run and report; a run that is interrupted or breaks off leaves its report before the exception goes on."""
-    with Screen(plan.config.learn.budget_s) as screen:
+    with Screen(plan.config.learn.budget_s) as screen, notes(screen.console):
         try:
             screen.console.print(f"[bold]{escape(plan.instruction)}[/bold]")
             for line in told(vlm):
                 screen.note(line)
-            result = carry_out(plan, folder, screen, vlm, learner)
+            result = carry_out(plan, folder, screen, vlm, learner, world)
             screen.closing(result, str(write_report(folder.path)))
         except BaseException as end:  # is raised again; Ctrl-C is no Exception
             if _left_readable(folder) and not isinstance(end, BrokenPipeError):
@@ -112,7 +127,7 @@ def recorded_config(run: Path) -> RunConfig:
     if not (run / "run.json").exists():
         raise ValueError(f"{str(run)!r} is not a run folder: it has no run.json")
     try:
-        config = _known(read_document(run / "run.json", RECORD_LIMITS)["config"], RunConfig())
+        config = _known(prompt_by_name(read_document(run / "run.json", RECORD_LIMITS)["config"]), RunConfig())
     except (ValueError, KeyError, TypeError, AttributeError):  # no JSON, or JSON of another form
         raise ValueError(f"run.json of {str(run)!r} cannot be read") from None
     return make_config((), "", **config)
@@ -135,11 +150,14 @@ class _StoredPolicies:
         self.run = run
         self.otherwise = make_learner(config)
         self.trained: list[str] = []
+        self._asked: Counter[int] = Counter()  # policies by stage: before the last one come those of refused goals
 
     def learn(self, scene: Scene, goal: Goal, *, stage: int = 1, **rest: Any) -> Learned:
         """The policy of the run's own stage `stage`; where there is none, it is learned again."""
         name = f"stage_{stage:02d}"
-        path = self.run / name / "policy.safetensors"
+        self._asked[stage] += 1
+        refused = self.run / name / f"refused_{self._asked[stage]}.safetensors"
+        path = refused if refused.is_file() else self.run / name / "policy.safetensors"
         if path.is_file():
             return Learned(load_policy(path, spec_of(scene)))
         self.trained.append(name)

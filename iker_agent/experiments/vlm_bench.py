@@ -1,10 +1,10 @@
-"""`iker bench vlm`: how often does a model's program put the target where the task's annotation has it?
+"""`iker bench vlm`: how often does a model's program put the target where the task is fulfilled?
 
     tasks x arrangements x stages x samples  ->  look, ask, check  ->  BenchRow  ->  table with Wilson intervals, JSON
 
 Nothing is learned and nothing moves: every stage begins as if those before it had gone perfectly, with their annotated
-programs as history. The last question of each arrangement shows the finished task; the right answer is done. A target
-is right within 5 cm (mean over the keypoints) and 15 degrees of the annotated goal of its object.
+programs as history. The last question of each arrangement shows the finished task; the right answer is done. Whether
+an answer is right the task's success says (scoring.py); how near a target is to the annotation is a second number.
 """
 
 from __future__ import annotations
@@ -18,23 +18,21 @@ from importlib.metadata import version
 import numpy as np
 
 from iker_agent.asking.ask import AcceptedProgram, NoAnswer, Requirements, ask
+from iker_agent.asking.limits import Standing
 from iker_agent.asking.prompts import Turn, build_request
-from iker_agent.backends import make_vlm, recorded
+from iker_agent.backends import asking, make_vlm, recorded
 from iker_agent.config import RunConfig
+from iker_agent.experiments.scoring import NEAR_M, NEAR_RAD, score_done, score_goal
 from iker_agent.learning.evaluate import wilson
 from iker_agent.prompt_kinds import prompt_kind
 from iker_agent.records.run_folder import Folder
 from iker_agent.seeing.look import see
 from iker_agent.vlm.budget import Budget
-from iker_envs.geometry import pose_apply, rotation_angle
-from iker_envs.measure import keypoint_error
+from iker_agent.vlm.types import VLM
 from iker_envs.pictures.still import still_view
 from iker_envs.scene import Scene
 from iker_envs.spec import Spec
 from iker_envs.task import Task
-
-NEAR_M = 0.05
-NEAR_RAD = float(np.deg2rad(15.0))
 
 
 @dataclass(frozen=True)
@@ -48,6 +46,7 @@ class BenchRow:
     contract: str
     right: bool
     answers: int  # replies until one was accepted or all repairs were used
+    near: bool | None = None  # the target is within 5 cm and 15 degrees of the annotated one; None without a target
     error_m: float | None = None
     error_deg: float | None = None
     reason: str = ""  # why it is not right
@@ -67,11 +66,20 @@ class Summary:
     asked: int
     first: int
     repaired: int  # first ones included
+    targets: int  # proposed in the end, done not counted
+    near: int  # of these, within 5 cm and 15 degrees of the annotated ones
 
 
 def bench(tasks: Sequence[Task], contracts: Sequence[str], samples: int, config: RunConfig, folder: Folder):
     """Yield a BenchRow per question; everything that was asked and answered is left in the folder."""
-    shared = None if config.vlm == "annotated" else Budget(make_vlm(config, tasks[0]), config.ask)
+    if config.vlm == "annotated":
+        yield from _rows(tasks, contracts, samples, config, folder, None)
+        return
+    with asking(make_vlm(config, tasks[0])) as inner:
+        yield from _rows(tasks, contracts, samples, config, folder, Budget(inner, config.ask))
+
+
+def _rows(tasks, contracts, samples: int, config: RunConfig, folder: Folder, shared: VLM | None) -> Iterator[BenchRow]:
     for contract in contracts:
         for task in tasks:
             for configuration in range(len(task.configurations)):
@@ -84,21 +92,23 @@ def bench(tasks: Sequence[Task], contracts: Sequence[str], samples: int, config:
 def _questions(task: Task, config: RunConfig, sample: int, vlm, folder: Folder) -> Iterator[BenchRow]:
     index = config.configuration
     contract = config.run.contract
-    scene = task.sample(np.random.default_rng([config.seed, sample]), index)
+    start = task.sample(np.random.default_rng([config.seed, sample]), index)
+    scene = start
     stages = task.configuration(index).stages
     history: list[Turn] = []
     for number in range(1, len(stages) + 2):
-        seen = see(scene, still_view(scene), contract)
+        view = still_view(scene, config.prompt.size_px, all_cameras=config.prompt.side)
+        seen = see(scene, view, contract, side=config.prompt.side)
         name = f"{task.name}_{index}_stage{number}_sample{sample}_{contract}"
         place = Folder(folder.path / name)
         place.image("marked.png", seen.marked)
         request = build_request(
             task.configuration(index).instruction,
-            seen.marked,
-            seen.keypoints.by_label(),
-            scene,
+            seen,
             history,
-            prompt=prompt_kind(config.prompt, contract),
+            prompt=prompt_kind(config.prompt.name, contract),
+            shown=config.prompt,
+            standing=Standing(repairs=config.run.repairs),
             outcomes=False,
         )
         wanted = Requirements("", contract, config.goal.project, config.run.repairs)
@@ -108,32 +118,19 @@ def _questions(task: Task, config: RunConfig, sample: int, vlm, folder: Folder) 
         except NoAnswer as problem:
             yield replace(row, answers=len(problem.refusals), reason=problem.refusals[-1])
         else:
-            yield _scored(row, accepted, task, scene)
+            yield _scored(row, accepted, task, scene, start)
         if number <= len(stages):
             history.append(Turn(seen.marked, f"../{name}/marked.png", stages[number - 1].programs.get(contract, "")))
             goal = task.goal(number - 1, scene, index)
             scene = scene.with_poses({goal.object: goal.target_pose})
 
 
-def _scored(row: BenchRow, accepted: AcceptedProgram, task: Task, scene: Scene) -> BenchRow:
-    """The row with its verdict: any stage that is still to come may be chosen, tasks leave the order open."""
-    row = replace(row, answers=accepted.answers)
-    stages = task.configuration(row.configuration).stages
-    if accepted.goal is None:
-        done = row.stage > len(stages)
-        return replace(row, right=done, reason="" if done else "said done too early")
+def _scored(row: BenchRow, accepted: AcceptedProgram, task: Task, scene: Scene, start: Scene) -> BenchRow:
+    """The row with its verdict."""
+    place = (task, row.configuration, row.stage)
     goal = accepted.goal
-    goals = [task.goal(k, scene, row.configuration) for k in range(row.stage - 1, len(stages))]
-    wanted = next((g for g in goals if g.object == goal.object), None)
-    if wanted is None:
-        return replace(row, reason=f"moves {goal.object}, which is where it should be")
-    local = scene.object(goal.object).model.control_keypoints_m()
-    targets = pose_apply(wanted.target_pose, local)
-    error = float(keypoint_error(goal.target_pose[None], local, targets[None])[0])
-    angle = float(rotation_angle(goal.target_pose[3:], wanted.target_pose[3:]))
-    right = error <= NEAR_M and angle <= NEAR_RAD
-    reason = "" if right else f"the target is {100 * error:.1f} cm and {np.rad2deg(angle):.0f} degrees off"
-    return replace(row, right=right, error_m=error, error_deg=float(np.rad2deg(angle)), reason=reason)
+    score = score_done(*place, scene, start) if goal is None else score_goal(*place, goal, scene, start)
+    return replace(row, answers=accepted.answers, **asdict(score))
 
 
 def summarise(rows: Sequence[BenchRow]) -> list[Summary]:
@@ -143,7 +140,9 @@ def summarise(rows: Sequence[BenchRow]) -> list[Summary]:
         mine = [r for r in rows if r.contract == contract]
         for task in (*dict.fromkeys(r.task for r in mine), "all"):
             group = [r for r in mine if task in (r.task, "all")]
-            lines.append(Summary(task, contract, len(group), sum(r.first for r in group), sum(r.right for r in group)))
+            near = [r.near for r in group if r.near is not None]
+            counts = (sum(r.first for r in group), sum(r.right for r in group), len(near), sum(near))
+            lines.append(Summary(task, contract, len(group), *counts))
     return lines
 
 
@@ -166,6 +165,7 @@ def results(rows: Sequence[BenchRow], config: RunConfig, samples: int) -> dict:
                 **asdict(s),
                 "first_interval": wilson(s.first, s.asked),
                 "repaired_interval": wilson(s.repaired, s.asked),
+                "near_interval": wilson(s.near, s.targets),
             }
             for s in summarise(rows)
         ],

@@ -10,9 +10,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
+from iker_agent.learning.forecast import Forecast
 from iker_agent.learning.policy import Policy
 from iker_agent.learning.progress import Report, TrainingRow
-from iker_envs.scene import Goal, Scene
+from iker_envs.scene import Goal, Grasp, Scene
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,7 @@ class Learned:
 
     policy: Policy
     rows: tuple[TrainingRow, ...] = ()
+    forecast: Forecast | None = None  # how the whole stage ended in copies, where the learner has seen that already
 
 
 class Learner(Protocol):
@@ -35,11 +37,13 @@ class Learner(Protocol):
         init: Policy | None = None,
         seed: int = 0,
         report: Report | None = None,
+        grasp: Grasp | None = None,
     ) -> Learned:
         """The policy for `goal`, learned in copies of `scene`.
 
         `stage` is the number of the stage in its run, counted from 1; `init` an earlier policy of the run that may be
         a good start; `seed` fixes everything random; `report` is called with every row of the training log when it is
-        written. ValueError says why the learner cannot make a policy for this goal.
+        written; `grasp` is how the hand will hold the object, base frame, the best proposal if None. ValueError says
+        why the learner cannot make a policy for this goal.
         """
         ...

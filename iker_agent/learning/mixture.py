@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from gymnasium.vector.utils import batch_space
 
-from iker_agent.learning.distributed import seed_for
-from iker_agent.learning.evaluate import evaluate
+from iker_agent.learning.evaluate import strict_success
 from iker_agent.learning.network import NetworkPolicy
+from iker_agent.learning.seeds import seed_for
 from iker_agent.learning.shipped import Stages
 from iker_agent.learning.training import Judge
 from iker_agent.learning.training_worlds import TrainingWorlds, make_worlds
@@ -76,14 +76,14 @@ def _worlds(stage: tuple[str, int], num_envs: int, make: dict[str, Any]) -> Stag
 
 
 def mixture_judge(stages: Stages, num_envs: int, **make: Any) -> Judge:
-    """Judges a policy by its deterministic strict success on fresh copies, the mean over the stages."""
+    """Judges a policy by its deterministic strict success in fresh copies, as many of every stage."""
 
-    def judge(policy: NetworkPolicy, seed: int) -> float:
+    def judge(policy: NetworkPolicy, seed: int) -> np.ndarray:
         share = max(1, num_envs // len(stages))
-        rates = [
-            evaluate(policy, num_envs=share, seed=seed, task=name, stage_index=index, **make).success_rate_strict
+        parts = [
+            strict_success(policy, num_envs=share, seed=seed, task=name, stage_index=index, **make)
             for name, index in stages
         ]
-        return float(np.mean(rates))
+        return np.concatenate(parts)
 
     return judge

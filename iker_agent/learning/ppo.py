@@ -7,20 +7,25 @@ An earlier policy of the run, or one that is shipped for the family of the stage
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import time
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
 
-from iker_agent.learning.evaluate import evaluate
+from iker_agent.learning.evaluate import strict_success
+from iker_agent.learning.forecast import ForecastSettings, foresee
 from iker_agent.learning.learner import Learned, Report
 from iker_agent.learning.network import NetworkPolicy
 from iker_agent.learning.policy import Policy
 from iker_agent.learning.ppo_config import PPOConfig
+from iker_agent.learning.progress import TrainingRow
+from iker_agent.learning.sequential import SequentialTest
 from iker_agent.learning.shipped import shipped_for
-from iker_agent.learning.training import Judge, Training
+from iker_agent.learning.training import Judge, Training, goal_header
 from iker_agent.learning.training_worlds import make_worlds
-from iker_envs.scene import Goal, Scene
+from iker_envs.planning.grasps import propose_grasps
+from iker_envs.scene import Goal, Grasp, Scene
 
 # For a policy that can do the task roughly: at the default 10 per metre, brushing against a neighbour to arrive sooner
 # pays, and strict success falls to a half while the object is where it should be. From scratch it would only deter.
@@ -29,10 +34,11 @@ _WARM_REWARDS = {"others_cost": 40.0}
 
 @dataclass(frozen=True)
 class PPOLearner:
-    """Trains a policy for one stage."""
+    """Trains a policy for one stage; `copies` says how the stage is carried out where a ready policy is tried."""
 
     config: PPOConfig = field(default_factory=PPOConfig)
     randomisation: object = None
+    copies: ForecastSettings = field(default_factory=ForecastSettings)
 
     def learn(
         self,
@@ -43,26 +49,85 @@ class PPOLearner:
         init: Policy | None = None,
         seed: int = 0,
         report: Report | None = None,
+        grasp: Grasp | None = None,
     ) -> Learned:
         """Train until strict success is good enough or the budget ends; see `learner.Learner`.
 
         `init` and the shipped policy are tried before anything is trained. An `init` that is no network is left out.
         """
         torch.set_num_threads(1)  # two busy pools of threads on few cores slow each other down several times
-        kwargs = {"scene": scene, "goal": goal, "randomisation": self.randomisation}
         ready = [init, shipped_for(scene, goal)] if self.config.warm_start else [init]
         candidates = [policy for policy in ready if isinstance(policy, NetworkPolicy)]
-        make = {"num_threads": self.config.num_threads, "rewards": _WARM_REWARDS if candidates else {}, **kwargs}
+        grasps = _grasps(scene, goal, grasp)
+        tried = _Tried(self, scene, goal, grasps, seed, report)
+        for candidate in candidates:
+            if tried.will_do(candidate):
+                return tried.learned(candidate)
+        best = max(zip(tried.rates, candidates, strict=True), key=lambda pair: pair[0])[1] if candidates else None
+        rewards = _WARM_REWARDS if candidates else {}
+        make = {"num_threads": self.config.num_threads, "rewards": rewards, "scene": scene, "goal": goal}
+        make |= {"randomisation": self.randomisation}
         env = make_worlds(self.config.num_envs, random_first_age=True, **make)
         try:
             judge = fresh_copies(self.config.eval_envs, make)
-            training = Training(env, self.config, judge, seed=seed, report=report, candidates=candidates)
+            training = Training(env, self.config, judge, seed=seed, report=report, start=best)
             policy = training.run()
-            return Learned(policy, tuple(training.progress.rows))
+            return Learned(policy, (*tried.rows, *training.progress.rows))
         finally:
             env.close()
 
 
+class _Tried:
+    """Ready policies, tried as they are in copies of the scene: would one of them pass for a trained one?"""
+
+    def __init__(
+        self,
+        learner: PPOLearner,
+        scene: Scene,
+        goal: Goal,
+        grasps: tuple[Grasp, ...],
+        seed: int,
+        report: Report | None,
+    ) -> None:
+        config = learner.config
+        self.test = SequentialTest(config.stop_success, config.max_eval_envs)
+        self.header = {"seed": seed, "training": vars(config).copy(), "goal": goal_header(goal), "env_steps": 0}
+        self.report = report
+        self.rows: list[TrainingRow] = []
+        self.rates: list[float] = []
+        self._began_s = time.monotonic()
+        settings = replace(learner.copies, strict=True)
+        self._foresee = lambda policy: foresee(scene, goal, policy, settings, grasps, seed, of_policy=self.test)
+
+    def will_do(self, policy: NetworkPolicy) -> bool:
+        """Is it good enough as it is? Copies in which the hand missed the object are not held against it."""
+        self.forecast = self._foresee(policy)
+        num_tried = self.forecast.num_copies - self.forecast.num_missed
+        self.rates.append(self.forecast.policy_rate)
+        row = replace(TrainingRow.unknown(), seconds=time.monotonic() - self._began_s, eval_strict=self.rates[-1])
+        self.rows.append(row)
+        if self.report:
+            self.report(row)
+        verdict = self.test.verdict(self.forecast.num_success, num_tried)
+        return self.rates[-1] >= self.test.target if verdict is None else verdict
+
+    def learned(self, policy: NetworkPolicy) -> Learned:
+        """What was learned when the policy tried last will do."""
+        found = {"success_strict": self.rates[-1], "good_enough": True, "seconds": round(self.rows[-1].seconds, 1)}
+        ready = NetworkPolicy(policy.network, policy.normaliser, {**self.header, **found})
+        return Learned(ready, tuple(self.rows), self.forecast)
+
+
+def _grasps(scene: Scene, goal: Goal, grasp: Grasp | None) -> tuple[Grasp, ...]:
+    """The grasp that is given, else the best proposal, else none; ValueError if the object cannot be grasped."""
+    if grasp is not None or not goal.grasp:
+        return () if grasp is None else (grasp,)
+    proposals = propose_grasps(scene, goal.object, goal.target_pose)
+    if not proposals.grasps:
+        raise ValueError(f"{goal.object} cannot be grasped: {proposals.reason}")
+    return proposals.grasps[:1]
+
+
 def fresh_copies(num_envs: int, make: dict[str, Any]) -> Judge:
-    """Judges a policy by its deterministic strict success on fresh copies of an environment."""
-    return lambda policy, seed: evaluate(policy, num_envs=num_envs, seed=seed, **make).success_rate_strict
+    """Judges a policy by its deterministic strict success in each of `num_envs` fresh copies of an environment."""
+    return lambda policy, seed: strict_success(policy, num_envs=num_envs, seed=seed, **make)

@@ -28,15 +28,16 @@ class PPOConfig:
     value_loss: float = 1.0  # weight against the policy loss
     budget_s: float = 240.0  # wall clock of a stage
     max_steps: int = 5_000_000  # environment steps of a stage
-    stop_success: float = 0.95  # strict success, deterministic, on fresh copies; confirmed on a second batch
-    eval_envs: int = 256  # copies per evaluation
+    stop_success: float = 0.95  # strict success, deterministic, on fresh copies: what a sequential test asks for
+    eval_envs: int = 64  # copies that are tried at a time: as many settle a policy that is clearly good or bad
+    max_eval_envs: int = 512  # copies after which the rate itself decides
     eval_every_s: float = 15.0  # at most so often
     warm_start: bool = True  # try the policy that is shipped for the family of a stage before training
     checkpoint_every_s: float = 30.0  # of `iker train`: what a crash may lose
     num_threads: int = 0  # of the physics; 0: all cores
 
     def __post_init__(self) -> None:
-        check_range(self, "num_envs horizon epochs mini_batches max_steps eval_envs", 1, section="learn.")
+        check_range(self, "num_envs horizon epochs mini_batches max_steps eval_envs max_eval_envs", 1, section="learn.")
         check_range(self, "num_threads eval_every_s checkpoint_every_s value_loss max_grad_norm", 0, section="learn.")
         check_range(self, "budget_s kl_target ratio_clip", _TINY, section="learn.")
         check_range(self, "learning_rate min_learning_rate max_learning_rate", _TINY, section="learn.")

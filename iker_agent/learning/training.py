@@ -9,7 +9,7 @@ report progress, stop on success and keep to a time budget; the algorithm is skr
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -17,19 +17,23 @@ import torch
 
 from iker_agent.learning import distributed
 from iker_agent.learning.agent import make_agent
-from iker_agent.learning.network import ActorCritic, NetworkPolicy, Normaliser, feature_dim
+from iker_agent.learning.network import ActorCritic, NetworkPolicy, Normaliser
+from iker_agent.learning.plain_network import feature_dim
 from iker_agent.learning.ppo_config import PPOConfig
 from iker_agent.learning.progress import Progress, Report, TrainingRow
+from iker_agent.learning.seeds import seed_for
+from iker_agent.learning.sequential import SequentialTest
 from iker_agent.learning.training_worlds import TrainingWorlds
+from iker_envs.scene import Goal
 from iker_envs.spec import Spec
 
 # What a checkpoint holds; `state` writes these parts and `restore` reads them.
 PARTS = ("network", "normaliser", "frozen", "value_normaliser", "optimiser", "torch_rng", "progress", "num_evals")
-Judge = Callable[[NetworkPolicy, int], float]  # (policy, seed) -> deterministic strict success on fresh copies
+# (policy, seed) -> (N,) bool: deterministic strict success in each of a batch of fresh copies
+Judge = Callable[[NetworkPolicy, int], np.ndarray]
 _NORMALISER_LOOKS = 16  # noisy copies of the first observations that the normaliser sees
 _LOOK_NOISE = 0.1  # standard deviation of that noise, metres or parts of a quaternion
 _SEED_STRIDE = 1_000_003  # a prime between the seeds of evaluations, so that those of two trainings rarely meet
-_NUM_LOOKS = 2  # batches of fresh copies that must all be good enough
 _WARM_LOG_STD = -1.2  # a policy that is trained further explores at least so much
 _WORTH_A_LOOK = 0.25  # evaluate only when exploring success is at most so far below the goal
 
@@ -45,7 +49,7 @@ class Training:
         *,
         seed: int = 0,
         report: Report | None = None,
-        candidates: Sequence[NetworkPolicy] = (),
+        start: NetworkPolicy | None = None,
         after_update: Callable[[Training], None] | None = None,
     ) -> None:
         torch.manual_seed(seed)
@@ -53,34 +57,32 @@ class Training:
         self.config = config
         self.judge = judge
         self.seed = seed
-        self.candidates = list(candidates)
+        self.start = start
         self.after_update = after_update
         spec: Spec = env.worlds.config.spec
         network = ActorCritic(feature_dim(spec), spec.action_dim)
         normaliser = Normaliser(spec)
-        header = {"seed": seed, "training": vars(config).copy(), "goal": goal_header(env)}
+        header = {"seed": seed, "training": vars(config).copy(), "goal": goal_header(env.worlds.goal)}
         self.policy = NetworkPolicy(network, normaliser, header)
         self.agent = make_agent(network, normaliser, env, config)
         self.progress = Progress(config.budget_s, config.max_steps, report, distributed.num_processes())
         self.stopping = False  # set it to end the run after the update under way
         self.good = False  # strict success was seen and confirmed
         self._last_eval = time.monotonic()
-        self._last_rate = 0.0
         self._num_evals = 0
         self._tick = 0
 
     def run(self) -> NetworkPolicy:
-        """Try the candidates, then roll out, update, look, stop."""
+        """Roll out, update, look, stop."""
         fresh = self.progress.steps == 0
-        if fresh and self.candidates and self._candidate_will_do():
-            self.good = True
-            return self._finished()
+        if fresh and self.start:
+            self.adopt(self.start)
         process = distributed.rank()
-        observation = self.begin(distributed.seed_for(self.seed, process, self.progress.steps))
-        if fresh and not self.candidates:
+        observation = self.begin(seed_for(self.seed, process, self.progress.steps))
+        if fresh and not self.start:
             self._warm_up_normaliser(observation)
         if fresh and process:
-            torch.manual_seed(distributed.seed_for(self.seed, process))  # explore otherwise than process 0
+            torch.manual_seed(seed_for(self.seed, process))  # explore otherwise than process 0
         while not distributed.agreed(self.progress.spent() or self.stopping):
             observation, row = self.rollout_and_update(observation)
             self.good = distributed.agreed(bool(self._worth_a_look(row) and self._good_enough()))
@@ -136,26 +138,13 @@ class Training:
 
     # -- looking whether it is good enough -----------------------------------------------------------------------
 
-    def _candidate_will_do(self) -> bool:
-        """Try earlier policies as they are; else the best of them is what training starts from. One process only."""
-        rates = []
-        for candidate in self.candidates:
-            self.adopt(candidate)
-            good = self._good_enough()
-            self.progress.tried()
-            if good:
-                return True
-            rates.append(self._last_rate)
-        self.adopt(self.candidates[int(np.argmax(rates))])
-        with torch.no_grad():
-            self.policy.network.log_std.clamp_(min=_WARM_LOG_STD)
-        return False
-
     def adopt(self, policy: NetworkPolicy) -> None:
-        """Take over a policy's weights and its normaliser, which is frozen from here on."""
+        """Go on from a policy's weights, exploring, and from its normaliser, which is frozen from here on."""
         self.policy.network.load_state_dict(policy.network.state_dict())
         self.policy.normaliser.load_state_dict(policy.normaliser.state_dict())
         self.policy.normaliser.frozen = True
+        with torch.no_grad():
+            self.policy.network.log_std.clamp_(min=_WARM_LOG_STD)
 
     def _worth_a_look(self, row: TrainingRow) -> bool:
         due = time.monotonic() - self._last_eval > self.config.eval_every_s
@@ -163,17 +152,18 @@ class Training:
         return distributed.rank() == 0 and due and near
 
     def _good_enough(self) -> bool:
-        """Deterministic strict success on two fresh batches of copies; a good look is confirmed by the second."""
-        self._last_rate = 1.0
-        for _ in range(_NUM_LOOKS):
+        """Is deterministic strict success good enough? A sequential test over batches of fresh copies."""
+        test = SequentialTest(self.config.stop_success, self.config.max_eval_envs)
+        num_success = 0
+        num_copies = 0
+        while (verdict := test.verdict(num_success, num_copies)) is None:
             self._num_evals += 1
-            rate = self.judge(self.policy, self.seed + _SEED_STRIDE * self._num_evals)
-            self.progress.evaluated(rate)
-            self._last_rate = min(self._last_rate, rate)
-            if rate < self.config.stop_success:
-                break
+            strict = self.judge(self.policy, self.seed + _SEED_STRIDE * self._num_evals)
+            num_success += int(strict.sum())
+            num_copies += len(strict)
+        self.progress.evaluated(num_success / num_copies)
         self._last_eval = time.monotonic()
-        return self._last_rate >= self.config.stop_success
+        return verdict
 
     def _finished(self) -> NetworkPolicy:
         distributed.check_equal(self.policy.network)
@@ -222,7 +212,7 @@ class Training:
                 reason = (str(error).splitlines() or [type(error).__name__])[0]
                 raise ValueError(f"its part {part!r} does not fit ({reason.rstrip(':')})") from None
         if distributed.rank():
-            torch.manual_seed(distributed.seed_for(self.seed, distributed.rank(), self.progress.steps))
+            torch.manual_seed(seed_for(self.seed, distributed.rank(), self.progress.steps))
 
     def _restore_network(self, state: Mapping[str, torch.Tensor]) -> None:
         self.policy.network.load_state_dict(state)
@@ -240,7 +230,6 @@ class Training:
         self._num_evals = count
 
 
-def goal_header(env: TrainingWorlds) -> dict:
+def goal_header(goal: Goal) -> dict[str, Any]:
     """What a policy file says about its goal."""
-    goal = env.worlds.goal
     return {"object": goal.object, "grasp": goal.grasp, "target_pose": goal.target_pose.tolist()}

@@ -23,7 +23,7 @@ from iker_agent.learning.waypoint_parameters import WaypointParameters, waypoint
 from iker_agent.learning.waypoint_push import push, turn_left
 from iker_agent.learning.waypoint_tall import push_tall
 from iker_envs.geometry import norm
-from iker_envs.scene import Goal, Scene
+from iker_envs.scene import Goal, Grasp, Scene
 from iker_envs.spec import ObservedKeypoints, Spec, spec_of, unpack_keypoints
 
 _NEAR_M = 0.02  # horizontal distance at which a carried object is lowered
@@ -101,6 +101,7 @@ class WaypointLearner:
         init: Policy | None = None,
         seed: int = 0,
         report: Report | None = None,
+        grasp: Grasp | None = None,
     ) -> Learned:
         """The rule for one stage, from the scene and the goal alone: the other arguments do not matter to it."""
         return Learned(WaypointPolicy(waypoint_parameters(scene, goal), spec_of(scene)))

@@ -260,7 +260,7 @@ def _read_returned(
 def _unanswered(ending: _Ending, job: dict[str, Any], timeout_s: float) -> tuple[Status, str]:
     """Status and sentence for a child that ended without an answer."""
     if ending.expired:
-        return "limit", f"the program took longer than {timeout_s:g} s"
+        return "limit", f"the program ran out of time: it took longer than {timeout_s:g} s"
     if ending.returncode == -getattr(signal, "SIGXCPU", 0) or b"<program>" in ending.output:
         line = re.search(rb'File "<program>", line (\d{1,6})\b', ending.output)
         place = f"line {line[1].decode()}: " if line else ""

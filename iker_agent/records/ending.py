@@ -21,6 +21,7 @@ _STATUS = {
     Failure.GRASP: "Grasp failed",
     Failure.LOST: "Object lost",
     Failure.TARGET: "Missed",
+    Failure.ROBOT: "Robot stopped",
     Failure.INTERRUPTED: "Interrupted",
     Failure.ERROR: "Broken off",
 }
@@ -64,7 +65,7 @@ def _what_failed(stage: RecordedStage) -> Failure | None:
 
 def _failure(what: Failure, stage: RecordedStage, problem: str) -> str:
     """One sentence: what failed."""
-    if what is Failure.LOST:
+    if what is Failure.LOST and not _is_explained(stage):
         return f"{_object(stage)} was dropped, tipped over or fell."
     measured = stage.outcome.reason if stage.outcome is not None else ""
     return sentence(measured or problem or _STATUS[what])
@@ -88,10 +89,18 @@ def _consequence(what: Failure, stage: RecordedStage) -> str:
             )
         case Failure.LOST if stage.outcome is not None:
             seconds = stage.outcome.num_steps / Spec.control_hz
-            return f"The policy was stopped there, after {seconds:.1f} s. {sentence(stage.outcome.reason)}"
+            stopped = f"The policy was stopped there, after {seconds:.1f} s."
+            return stopped if _is_explained(stage) else f"{stopped} {sentence(stage.outcome.reason)}"
         case Failure.INTERRUPTED | Failure.ERROR:
             return _how_far(stage)
+        case Failure.ROBOT if stage.outcome is None:
+            return _how_far(stage)
     return ""
+
+
+def _is_explained(stage: RecordedStage) -> bool:
+    """Does the outcome say what happened, and not only how far off it ended?"""
+    return stage.outcome is not None and bool(stage.outcome.happened)
 
 
 def _how_far(stage: RecordedStage) -> str:

@@ -51,6 +51,7 @@ def _is_texts(value: Any) -> bool:
 _KINDS: dict[Any, tuple[str, Callable[[Any], bool]]] = {
     str: ("a text", lambda v: isinstance(v, str)),
     bool: ("true or false", lambda v: isinstance(v, bool)),
+    bool | None: ("true, false or null", lambda v: v is None or isinstance(v, bool)),
     int: ("a whole number", lambda v: is_number(v) and isinstance(v, int)),
     float: ("a number", is_number),
     list[str]: ("a list of texts", _is_texts),

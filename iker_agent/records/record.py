@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import Any
 
 from iker_agent.learning.curve import draw_curve
+from iker_agent.learning.forecast import Forecast
 from iker_agent.learning.policy import Policy
 from iker_agent.learning.progress import TrainingRow, write_metrics
 from iker_agent.learning.provenance import versions
@@ -33,6 +34,7 @@ class Failure(StrEnum):
     GRASP = "grasp"  # the hand did not hold the object when the policy began
     LOST = "lost"  # the object was dropped, tipped over or fell while the policy acted
     TARGET = "target"  # the object is not where it should be
+    ROBOT = "robot"  # the robot was stopped by a fault
     INTERRUPTED = "interrupted"  # somebody stopped the run
     ERROR = "error"  # the program failed
 
@@ -53,6 +55,8 @@ class StageRecord:
     env_steps: int = 0
     seconds: float = 0.0
     learning_seconds: float = 0.0
+    deciding_seconds: float = 0.0  # trying grasps and the stage in copies, beside learning
+    forecast: Forecast | None = None  # what happened in copies before it was carried out, or was not
     outcome: Outcome | None = None
     failed: Failure | None = None
     problem: str = ""  # why there is no outcome
@@ -87,14 +91,15 @@ class StageRecord:
 class RunResult:
     """How a run ended."""
 
-    success: bool = False
-    done: bool = False
+    success: bool | None = False  # None: the program says done, and nothing can tell whether it is
+    done: bool = False  # the program says so
     reason: str = ""
     seconds: float = 0.0
     stages: list[StageRecord] = field(default_factory=list)
     final_look: StageRecord | None = None  # the look whose answer was done
     spent: dict[str, Any] = field(default_factory=dict)  # calls, tokens and money of the backend
     unmet: list[str] = field(default_factory=list)  # what is not as the task's success wants it, a clause each
+    wrong_done: int = 0  # how often the program said done and was told what is not fulfilled
     near_annotation: bool | None = None  # by 3 cm and 15 degrees; None where there is no annotation
 
 
@@ -118,9 +123,11 @@ def run_record(plan: Plan, result: RunResult, judged_by: str) -> dict[str, Any]:
         "task": plan.task.name,
         "id": plan.task.id,
         "success": result.success,
+        "claimed": result.done,
         "judged_by": judged_by,
         "criterion": plan.criterion,
         "unmet": list(result.unmet),
+        "wrong_done": result.wrong_done,
         "near_annotation": result.near_annotation,
         "done": result.done,
         "reason": result.reason,
@@ -151,9 +158,12 @@ def _stage_record(stage: StageRecord) -> dict[str, Any]:
         "env_steps": stage.env_steps,
         "seconds": round(stage.seconds, 2),
         "learning_seconds": round(stage.learning_seconds, 2),
+        "deciding_seconds": round(stage.deciding_seconds, 2),
+        "forecast": stage.forecast.to_dict() if stage.forecast else None,
         "success": bool(stage.outcome and stage.outcome.success),
         "success_strict": bool(stage.outcome and stage.outcome.success_strict),
         "goal_error_m": stage.outcome.goal_error_m if stage.outcome else None,
+        "happened": [event.to_dict() for event in stage.outcome.happened] if stage.outcome else [],
         "failed": stage.failed,
         "problem": stage.problem or (stage.outcome.reason if stage.outcome else ""),
     }
@@ -187,6 +197,12 @@ def final_outcome(found: Whereabouts, result: RunResult) -> dict[str, Any]:
         if o.movable
     }
     return {"success": result.success, "judged_by": found.judged_by, **tops, "objects": ends}
+
+
+def set_policy_aside(folder: Folder) -> None:
+    """Keep the policy of a goal that will not be carried out as refused_N.safetensors, so that a replay has it."""
+    number = len(list(folder.path.glob("refused_*.safetensors"))) + 1
+    (folder.path / "policy.safetensors").replace(folder.path / f"refused_{number}.safetensors")
 
 
 def save_policy_files(folder: Folder, policy: Policy, rows: Sequence[TrainingRow]) -> None:

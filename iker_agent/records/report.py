@@ -102,8 +102,16 @@ def _verdict(run: RecordedRun) -> tuple[str, str, str]:
         if result.final_look:
             return "good", "Done", "The program looked again and found the instruction fulfilled."
         return "good", "Done", "The one stage that was asked for ended where it should."
+    if result.success is None:
+        return (
+            "done",
+            "Said done",
+            "The program says done; nothing says what success is, so nobody can tell.",
+        )
     if result.done:
-        return "bad", "Not done", "The program said done, but the objects are not where the task wants them."
+        unmet = f" Not fulfilled: {'; '.join(result.unmet)}." if result.unmet else ""
+        more = f" {sentence(result.reason)}" if result.reason else ""
+        return "bad", "Not done", f"The program said done, but it is not.{unmet}{more}"
     if result.reason == "interrupted":
         return "open", "Interrupted", f"The run was stopped {_where_stopped(run)}before it came to an end."
     return "bad", "Not done", sentence(result.reason) if result.reason else "No reason was recorded."

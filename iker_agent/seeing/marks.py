@@ -29,7 +29,9 @@ _BLACK = (0, 0, 0)
 _WHITE = (255, 255, 255)
 _X_RGB = (200, 0, 0)
 _Y_RGB = (0, 120, 0)
+_Z_RGB = (0, 60, 200)
 _GLYPH_SIDE_EM = 4.6  # of the font size
+_SHORT_EM = 1.4  # length of three axes, which need room on both sides
 
 
 class Layout(NamedTuple):
@@ -39,14 +41,16 @@ class Layout(NamedTuple):
     glyph: Box
 
 
-def draw_marks(image: Image, keypoints: Keypoints, font_px: int = MIN_FONT_PX) -> np.ndarray:
+def draw_marks(
+    image: Image, keypoints: Keypoints, font_px: int = MIN_FONT_PX, *, from_above: bool = True
+) -> np.ndarray:
     """The image's rgb (H, W, 3) uint8 with the drawn keypoints marked and the axes shown; the input is left as it is.
 
-    `font_px` is the numbers' font size. ValueError if that is below 18, or if the camera shows +x more than 20 degrees
-    off image-up or +y more than that off image-left.
+    `font_px` is the numbers' font size. ValueError if that is below 18, or, unless `from_above` is False (then all
+    three axes are shown), if the camera shows +x more than 20 degrees off image-up or +y more than that off image-left.
     """
-    plan = layout(image, keypoints, font_px)
-    axes = _axes_in_image(image)
+    axes = _axes_in_image(image) if from_above else _all_axes(image)
+    plan = _layout(image, keypoints, font_px)
     canvas = np.array(image.rgb, dtype=np.float32)
     dots = _drawn_pixels(keypoints)
     for label, box in plan.labels.items():
@@ -64,9 +68,13 @@ def draw_marks(image: Image, keypoints: Keypoints, font_px: int = MIN_FONT_PX) -
 
 def layout(image: Image, keypoints: Keypoints, font_px: int = MIN_FONT_PX) -> Layout:
     """Where the labels and the glyph go; a function of its arguments alone. Errors as in `draw_marks`."""
+    _axes_in_image(image)
+    return _layout(image, keypoints, font_px)
+
+
+def _layout(image: Image, keypoints: Keypoints, font_px: int) -> Layout:
     if font_px < MIN_FONT_PX:
         raise ValueError(f"numbers of {font_px} px cannot be read reliably; use at least {MIN_FONT_PX}")
-    _axes_in_image(image)
     height, width = image.rgb.shape[:2]
     dots = _drawn_pixels(keypoints)
     glyph = _glyph_box(np.array(list(dots.values())).reshape(-1, 2), width, height, _GLYPH_SIDE_EM * font_px)
@@ -106,6 +114,11 @@ def _axes_in_image(image: Image) -> np.ndarray:
                 f"{name} is {side}; use a camera within {np.rad2deg(MAX_AXIS_ERROR_RAD):.0f} degrees or turn the image."
             )
     return axes
+
+
+def _all_axes(image: Image) -> np.ndarray:
+    """Image directions (3, 2) of the base's +x, +y and +z, right and down, as long as the camera sees them."""
+    return np.array(rotation_matrix(image.T_world_cam[3:])[:, :2])
 
 
 def _glyph_box(dots: np.ndarray, width: int, height: int, side: float) -> Box:
@@ -169,13 +182,17 @@ def _draw_chip(picture: PillowImage.Image, box: Box, text: str, font_px: int) ->
 def _draw_glyph(picture: PillowImage.Image, box: Box, axes: np.ndarray, font_px: int) -> None:
     pen = ImageDraw.Draw(picture)
     pen.rounded_rectangle(box, 6, fill=_WHITE, outline=_BLACK, width=2)
-    origin = np.array([box[2], box[3]]) - 1.1 * font_px
+    middle = _centre(box) - 0.5 * _SHORT_EM * font_px * (axes.min(axis=0).clip(max=0) + axes.max(axis=0).clip(min=0))
+    is_above = len(axes) == 2
+    origin = np.array([box[2], box[3]]) - 1.1 * font_px if is_above else middle
     text_at = ((-1.0, 0.2), (0.35, -0.9))  # beside each tip, in font sizes
-    for axis, name, rgb, offset in zip(axes, ("+x", "+y"), (_X_RGB, _Y_RGB), text_at, strict=True):
-        tip = origin + 2.9 * font_px * axis
-        side = np.array([-axis[1], axis[0]])
-        neck = tip - 0.6 * font_px * axis
+    for k, (axis, name, rgb) in enumerate(zip(axes, ("+x", "+y", "+z"), (_X_RGB, _Y_RGB, _Z_RGB), strict=False)):
+        length = max(float(np.linalg.norm(axis)), 1e-6)
+        along = axis / length
+        tip = origin + (2.9 if is_above else _SHORT_EM) * font_px * axis
+        side = np.array([-along[1], along[0]])
+        neck = tip - 0.6 * font_px * along
         pen.line((*origin, *neck), fill=rgb, width=max(3, font_px // 6))
         pen.polygon([tuple(p) for p in (tip, neck + 0.32 * font_px * side, neck - 0.32 * font_px * side)], fill=rgb)
-        place = tip + np.array(offset) * font_px
+        place = tip + font_px * (np.array(text_at[k]) if is_above else 0.75 * along)
         pen.text(place, name, font=_font(font_px), fill=rgb, anchor="mm", stroke_width=_weight(font_px))

@@ -30,6 +30,8 @@ class AnnotatedVLM:
     `by_instruction` holds programs for other instructions than the one that `programs` are for.
     """
 
+    corrects = False  # the programs are written: told what is wrong with one, it can only pass it over
+
     def __init__(
         self,
         programs: Sequence[str],

@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-BACKENDS = ("annotated", "openai", "replay")
+BACKENDS = ("annotated", "openai", "replay", "files")
 OPENAI_ADDRESS = "https://api.openai.com/v1"
 TOKEN_PARAMETERS = ("auto", "max_tokens", "max_completion_tokens")
 MATCHES = ("exact", "text", "order")
@@ -34,6 +34,9 @@ class AskSettings:
     usd_per_mtok_in: float = 0.0  # price of a million prompt tokens
     usd_per_mtok_out: float = 0.0  # price of a million completion tokens
     cassette: str = ""  # the record that the backend `replay` answers from: a run folder
+    box: str = ""  # the folder in which the backend `files` asks and is answered
+    wait_s: float = 3600.0  # files: how long an answer is waited for
+    settle_s: float = 1.0  # files: a reply is whole when it did not change for so long; 0 if all who answer rename
     match: str = "text"  # replay: exact (pixels too), text (images may differ), order (anything goes)
 
     def __post_init__(self) -> None:
@@ -44,14 +47,16 @@ class AskSettings:
             raise ValueError("ask.key_env is the name of the environment variable that holds the key, not the key")
         if self.base_url:
             check_address(self.base_url, "ask.base_url")
-        for name in ("max_tokens", "timeout_s"):
+        for name in ("max_tokens", "timeout_s", "wait_s"):
             if not 0 < getattr(self, name) < math.inf:
                 raise ValueError(f"ask.{name} must be positive, not {getattr(self, name)!r}")
-        if self.timeout_s > _MAX_TIMEOUT_S:
-            raise ValueError(f"ask.timeout_s is at most {_MAX_TIMEOUT_S} s, a day, not {self.timeout_s!r}")
+        for name in ("timeout_s", "wait_s", "settle_s"):
+            if getattr(self, name) > _MAX_TIMEOUT_S:
+                raise ValueError(f"ask.{name} is at most {_MAX_TIMEOUT_S} s, a day, not {getattr(self, name)!r}")
         if not math.isfinite(self.temperature):
             raise ValueError(f"ask.temperature must be a finite number, not {self.temperature!r}")
-        for name in ("retries", "max_calls", "max_total_tokens", "max_usd", "usd_per_mtok_in", "usd_per_mtok_out"):
+        limits = ("retries", "max_calls", "max_total_tokens", "max_usd", "usd_per_mtok_in", "usd_per_mtok_out")
+        for name in (*limits, "settle_s"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise ValueError(f"ask.{name} cannot be negative or without end, not {getattr(self, name)!r}")
         if self.max_usd and not (self.usd_per_mtok_in or self.usd_per_mtok_out):

@@ -70,7 +70,11 @@ class Reply(Contract):
 
 
 class VLM(Protocol):
-    """Writes the next program."""
+    """Writes the next program.
+
+    A backend with `corrects = False` cannot write another program when it is told how its goal would end: a goal that
+    would fail in simulation is then carried out with a note.
+    """
 
     def complete(self, request: Request) -> Reply:
         """Answer a request; a VLMError (errors.py) says why there is no answer."""

@@ -27,6 +27,8 @@ from iker_envs.judging.bodies import (
     overhang,
     support_under,
 )
+from iker_envs.judging.directions import centimetres as cm
+from iker_envs.judging.directions import too_far
 from iker_envs.scene import Scene
 
 CONTACT_M = 0.015  # estimated poses are some millimetres off: so far apart still rests on each other
@@ -62,16 +64,18 @@ def on(moment: Moment, a: str, b: str, *, overhang_m: float | None = None) -> Fi
     """`a` rests on `b` (an object, or the table), its centre above it, reaching at most `overhang_m` beyond it."""
     body = moment.body(a)
     if b in TABLE:
-        return Finding(abs(body.lowest_m) <= CONTACT_M, f"{a} is {_cm(body.lowest_m)} above the table")
+        rests = abs(body.lowest_m) <= CONTACT_M
+        where = f"it is {cm(body.lowest_m)} above it"
+        return Finding(rests, f"{a} is on the {b}" if rests else f"{a} is not on the {b} ({where})")
     base = moment.body(b)
     height = support_under(body, base, CONTACT_M)
     if height is None:
-        return Finding(False, f"the centre of {a} is not above {b}")
+        return Finding(False, f"{a} is not on {b} ({_whereabouts(moment, body, base)})")
     if body.lowest_m - height > CONTACT_M:
-        return Finding(False, f"{a} is {_cm(body.lowest_m - height)} above {b}")
+        return Finding(False, f"{a} is not on {b} (it is {cm(body.lowest_m - height)} above it)")
     beyond = overhang(body, base)
     if overhang_m is not None and beyond > overhang_m:
-        return Finding(False, f"{a} reaches {_cm(beyond)} beyond {b}, more than {_cm(overhang_m)}")
+        return Finding(False, f"{a} reaches {cm(beyond)} beyond {b}, wanted at most {cm(overhang_m)}")
     return Finding(True, f"{a} rests on {b}")
 
 
@@ -81,7 +85,9 @@ def inside(moment: Moment, a: str, b: str, *, tolerance_m: float = 0.01) -> Find
     base = moment.body(b)
     beyond = overhang(body, base)
     holds = beyond <= tolerance_m and body.lowest_m >= base.lowest_m - tolerance_m
-    return Finding(holds, f"{a} reaches {_cm(beyond)} out of {b}" if beyond else f"{a} is within {b}")
+    if body.lowest_m < base.lowest_m - tolerance_m:
+        return Finding(False, f"{a} is not in {b} (it is {cm(base.lowest_m - body.lowest_m)} lower)")
+    return Finding(holds, f"{a} reaches {cm(beyond)} out of {b}" if beyond else f"{a} is within {b}")
 
 
 def overhangs(moment: Moment, a: str, b: str, *, by_m: float, direction: str, tolerance_m: float = NEAR_M) -> Finding:
@@ -94,7 +100,8 @@ def overhangs(moment: Moment, a: str, b: str, *, by_m: float, direction: str, to
     if not rests.holds:
         return rests
     return Finding(
-        abs(out - by_m) <= tolerance_m, f"{a} sticks out {_cm(out)} beyond {b} ({direction}), not {_cm(by_m)}"
+        abs(out - by_m) <= tolerance_m,
+        f"{a} sticks out {cm(out)} beyond {b} ({direction}), wanted {_range(by_m, tolerance_m)}",
     )
 
 
@@ -109,14 +116,17 @@ def at(
 ) -> Finding:
     """The centre of `a` lies so far forward and left of the centre of `b`, in base axes; what is left out is free."""
     offset = moment.body(a).pose[:2] - moment.body(b).pose[:2]
-    wanted = [(0, forward_m, "forward of", "nearer than"), (1, left_m, "left of", "right of")]
-    asked = [(offset[i], value, plus, minus) for i, value, plus, minus in wanted if value is not None]
+    axes = [(0, forward_m, "farther than", "nearer than"), (1, left_m, "left of", "right of")]
+    asked = [(offset[i], value, plus, minus) for i, value, plus, minus in axes if value is not None]
     if not asked:
         raise ValueError("at() needs forward_m or left_m, in metres")
-    parts = [f"{_cm(abs(is_))} {plus if is_ >= 0 else minus} the centre of {b}" for is_, _, plus, minus in asked]
+    parts = [f"{cm(abs(is_))} {plus if is_ >= 0 else minus}" for is_, _, plus, minus in asked]
+    wanted = [f"{cm(abs(value))} {plus if value >= 0 else minus}" for _, value, plus, minus in asked]
     error = float(np.linalg.norm([is_ - value for is_, value, _, _ in asked]))
     return Finding(
-        error <= tolerance_m, f"the centre of {a} is {' and '.join(parts)}, {_cm(error)} from where it should be"
+        error <= tolerance_m,
+        f"the centre of {a} is {' and '.join(parts)} the centre of {b}, wanted {' and '.join(wanted)} it, "
+        f"within {cm(tolerance_m)}",
     )
 
 
@@ -140,7 +150,8 @@ def beside(
     body = moment.body(a)
     base = moment.body(b)
     if abs(body.lowest_m - base.lowest_m) > 2 * CONTACT_M:
-        return Finding(False, f"{a} stands {_cm(abs(body.lowest_m - base.lowest_m))} higher or lower than {b}")
+        word = "higher" if body.lowest_m > base.lowest_m else "lower"
+        return Finding(False, f"{a} stands {cm(abs(body.lowest_m - base.lowest_m))} {word} than {b}, wanted as high")
     if contact_gap(body, base) < -TOUCH_M:
         return Finding(False, f"{a} and {b} touch")
     offset = body.pose[:3] - base.pose[:3]
@@ -148,35 +159,37 @@ def beside(
     sides += [(base.side(own_side), f"{own_side} side")] if own_side else []
     for direction, words in sides:
         if _angle_deg(offset * [1, 1, 0], direction * [1, 1, 0]) > 45.0:
-            return Finding(False, f"{a} is not at the {words} of {b}")
+            return Finding(False, f"{a} is not at the {words} of {b} (it is {_bearing(offset)})")
     gap = level_gap(body, base)
     apart = float(np.linalg.norm(offset[:2]))
     if distance_m is not None:
         holds = abs(apart - distance_m) <= tolerance_m
-        return Finding(holds, f"the centres of {a} and {b} are {_cm(apart)} apart, not {_cm(distance_m)}")
+        wanted = _range(distance_m, tolerance_m)
+        return Finding(holds, f"the centres of {a} and {b} are {cm(apart)} apart, wanted {wanted}")
+    is_ = f"the gap between {a} and {b} is {cm(gap)}"
     if gap_m is not None:
-        return Finding(abs(gap - gap_m) <= tolerance_m, f"{_cm(gap)} remain between {a} and {b}, not {_cm(gap_m)}")
-    return Finding(gap <= max_gap_m, f"{a} is {_cm(gap)} away from {b}, more than {_cm(max_gap_m)}")
+        return Finding(abs(gap - gap_m) <= tolerance_m, f"{is_}, wanted {_range(gap_m, tolerance_m)}")
+    return Finding(gap <= max_gap_m, f"{is_}, wanted at most {cm(max_gap_m)}")
 
 
 def left_of(moment: Moment, a: str, b: str, *, by_m: float = 0.0) -> Finding:
     """The centre of `a` is further left than that of `b`, by more than `by_m`, as the robot sees it."""
-    return _further(moment, a, b, 1, 1.0, by_m, "left")
+    return _further(moment, a, b, 1, 1.0, by_m, "left of", "right of")
 
 
 def right_of(moment: Moment, a: str, b: str, *, by_m: float = 0.0) -> Finding:
     """The centre of `a` is further right than that of `b`, by more than `by_m`, as the robot sees it."""
-    return _further(moment, a, b, 1, -1.0, by_m, "right")
+    return _further(moment, a, b, 1, -1.0, by_m, "right of", "left of")
 
 
 def nearer(moment: Moment, a: str, b: str, *, by_m: float = 0.0) -> Finding:
     """The centre of `a` is nearer to the robot than that of `b`, by more than `by_m`."""
-    return _further(moment, a, b, 0, -1.0, by_m, "towards the robot")
+    return _further(moment, a, b, 0, -1.0, by_m, "nearer than", "farther than")
 
 
 def farther(moment: Moment, a: str, b: str, *, by_m: float = 0.0) -> Finding:
     """The centre of `a` is farther from the robot than that of `b`, by more than `by_m`."""
-    return _further(moment, a, b, 0, 1.0, by_m, "away from the robot")
+    return _further(moment, a, b, 0, 1.0, by_m, "farther than", "nearer than")
 
 
 def in_line(moment: Moment, a: str, b: str, *, edge: str, tolerance_m: float = 0.02) -> Finding:
@@ -189,20 +202,25 @@ def in_line(moment: Moment, a: str, b: str, *, edge: str, tolerance_m: float = 0
     one = float((moment.body(a).corners @ direction).max())
     other = float((base.corners @ direction).max())
     off = abs(one - other)
-    return Finding(off <= tolerance_m, f"the edges of {a} and {b} ({edge}) are {_cm(off)} out of line")
+    return Finding(
+        off <= tolerance_m,
+        f"the edges of {a} and {b} ({edge}) are {cm(off)} out of line, wanted at most {cm(tolerance_m)}",
+    )
 
 
 def parallel(moment: Moment, a: str, b: str, *, tolerance_deg: float = ANGLE_DEG, either_way: bool = False) -> Finding:
     """`a` and `b` head the same way, or with `either_way` along the same line."""
     angle = _angle_deg(moment.body(a).side("front"), moment.body(b).side("front"))
     off = min(angle, 180.0 - angle) if either_way else angle
-    return Finding(off <= tolerance_deg, f"{a} and {b} head {off:.0f} degrees apart")
+    return Finding(
+        off <= tolerance_deg, f"{a} and {b} head {off:.0f} degrees apart, wanted at most {tolerance_deg:.0f}"
+    )
 
 
 def upright(moment: Moment, a: str, *, tolerance_deg: float = ANGLE_DEG) -> Finding:
     """The vertical axis of `a` is vertical, its top up."""
     tilt = np.rad2deg(moment.body(a).tilt_rad)
-    return Finding(tilt <= tolerance_deg, f"{a} is tilted by {tilt:.0f} degrees")
+    return Finding(tilt <= tolerance_deg, f"{a} is tilted by {tilt:.0f} degrees, wanted at most {tolerance_deg:.0f}")
 
 
 def facing(
@@ -217,41 +235,49 @@ def facing(
     angle = _angle_deg(moment.body(a).side(face), turned @ np.array(DIRECTIONS[direction]))
     off = min(angle, 180.0 - angle) if face in TWO_SIDED else angle
     words = f"{direction}, {left_deg:.0f} degrees to the left" if left_deg else direction
-    return Finding(off <= tolerance_deg, f"the {face} of {a} points {off:.0f} degrees away from {words}")
+    return Finding(
+        off <= tolerance_deg,
+        f"the {face} of {a} points {off:.0f} degrees away from {words}, wanted at most {tolerance_deg:.0f}",
+    )
 
 
 def clear_of(moment: Moment, a: str, b: str, *, gap_m: float = 0.0) -> Finding:
     """`a` and `b` do not touch, or are at least `gap_m` apart."""
     gap = contact_gap(moment.body(a), moment.body(b))
     if gap_m > 0:
-        return Finding(gap >= gap_m, f"{a} is {_cm(max(gap, 0.0))} away from {b}, less than {_cm(gap_m)}")
+        return Finding(gap >= gap_m, f"{a} is {cm(max(gap, 0.0))} away from {b}, wanted at least {cm(gap_m)}")
     return Finding(gap >= -TOUCH_M, f"{a} is free of {b}" if gap >= -TOUCH_M else f"{a} and {b} touch")
 
 
 def touching(moment: Moment, a: str, b: str, *, tolerance_m: float = 0.005) -> Finding:
     """`a` and `b` touch, or all but touch."""
     gap = contact_gap(moment.body(a), moment.body(b))
-    return Finding(gap <= tolerance_m, f"{a} is {_cm(max(gap, 0.0))} away from {b}")
+    return Finding(gap <= tolerance_m, f"{a} is {cm(max(gap, 0.0))} away from {b}, wanted in touch")
 
 
 def near(moment: Moment, a: str, b: str, *, within_m: float) -> Finding:
     """The outlines of `a` and `b` seen from above are at most `within_m` apart."""
     gap = level_gap(moment.body(a), moment.body(b))
-    return Finding(gap <= within_m, f"{a} is {_cm(gap)} away from {b}, more than {_cm(within_m)}")
+    return Finding(gap <= within_m, f"{a} is {cm(gap)} away from {b}, wanted at most {cm(within_m)}")
 
 
 def unmoved(moment: Moment, a: str, *, tolerance_m: float = NEAR_M, tolerance_deg: float = ANGLE_DEG) -> Finding:
     """`a` is where it was when the instruction was given."""
     far, turned = _change(moment, a)
     holds = far <= tolerance_m and turned <= tolerance_deg
-    return Finding(holds, f"{a} has moved by {_cm(far)} and turned by {turned:.0f} degrees")
+    return Finding(
+        holds,
+        f"{a} has moved by {cm(far)} and turned by {turned:.0f} degrees, wanted at most {cm(tolerance_m)} and "
+        f"{tolerance_deg:.0f} degrees",
+    )
 
 
 def moved(moment: Moment, a: str, *, by_m: float = NEAR_M) -> Finding:
     """`a` is at least `by_m` from where it was when the instruction was given."""
     far, _ = _change(moment, a)
     return Finding(
-        far >= by_m, f"{a} has moved by {_cm(far)}, less than {_cm(by_m)}" if far < by_m else f"{a} has moved"
+        far >= by_m,
+        f"{a} has moved by {cm(far)}, wanted at least {cm(by_m)}" if far < by_m else f"{a} has moved",
     )
 
 
@@ -288,9 +314,36 @@ WORDS: Mapping[str, tuple[str, ...]] = {
 }
 
 
-def _further(moment: Moment, a: str, b: str, axis: int, sign: float, by_m: float, words: str) -> Finding:
+def _further(moment: Moment, a: str, b: str, axis: int, sign: float, by_m: float, words: str, opposite: str) -> Finding:
     offset = sign * float(moment.body(a).pose[axis] - moment.body(b).pose[axis])
-    return Finding(offset > by_m, f"{a} is {_cm(offset)} further {words} than {b}; wanted is more than {_cm(by_m)}")
+    is_ = f"{cm(offset)} {words}" if offset >= 0 else f"{cm(offset)} {opposite}"
+    wanted = f"more than {cm(by_m)} {words}" if by_m else words
+    return Finding(offset > by_m, f"{a} is {is_} {b}, wanted {wanted} it")
+
+
+def _whereabouts(moment: Moment, body: Body, base: Body) -> str:
+    """Where a body is that is not on another one: on what it rests, and how far its centre is beside the other."""
+    low, high = base.corners.min(axis=0), base.corners.max(axis=0)
+    off = body.pose[:3] - np.clip(body.pose[:3], low, high)
+    words = too_far(off * [1, 1, 0])
+    under = [TABLE[0]] if abs(body.lowest_m) <= CONTACT_M else []
+    for obj in moment.now.objects:
+        if obj.name in (body.name, base.name):
+            continue
+        top = support_under(body, moment.body(obj.name), CONTACT_M)
+        under += [obj.name] if top is not None and body.lowest_m - top <= CONTACT_M else []
+    rests = f"it is on {'the ' if under[-1] in TABLE else ''}{under[-1]}" if under else "it rests on nothing level"
+    return f"{rests}, {words}" if words else rests
+
+
+def _bearing(offset: np.ndarray) -> str:
+    """On which side of something an offset (3,) from it points, as the robot sees it."""
+    axis = int(np.argmax(np.abs(offset[:2])))
+    return (("farther away", "nearer"), ("to its left", "to its right"))[axis][0 if offset[axis] > 0 else 1]
+
+
+def _range(value_m: float, tolerance_m: float) -> str:
+    return f"{100 * max(value_m - tolerance_m, 0.0):.0f} to {100 * (value_m + tolerance_m):.0f} cm"
 
 
 def _change(moment: Moment, a: str) -> tuple[float, float]:
@@ -314,7 +367,3 @@ def _angle_deg(a: np.ndarray, b: np.ndarray) -> float:
     """Angle in degrees between two vectors (3,); 180 if one of them has no length."""
     lengths = float(np.linalg.norm(a) * np.linalg.norm(b))
     return float(np.rad2deg(np.arccos(np.clip(a @ b / lengths, -1.0, 1.0)))) if lengths > 1e-9 else 180.0
-
-
-def _cm(metres: float) -> str:
-    return f"{100 * metres:.1f} cm"

@@ -130,7 +130,7 @@ def _judge(node: ast.expr, moment: Moment) -> tuple[bool, list[str]]:
         return finding.holds, [finding.text]
     if isinstance(node, ast.UnaryOp):
         holds, texts = _judge(node.operand, moment)
-        return not holds, texts
+        return not holds, [f"{text.partition(', wanted')[0]}, which is not wanted" for text in texts]
     assert isinstance(node, ast.BoolOp)
     parts = [_judge(value, moment) for value in node.values]
     if isinstance(node.op, ast.And):

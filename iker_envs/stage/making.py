@@ -22,6 +22,7 @@ from iker_envs.stage.starts import FixedStart, StartSource, TaskStart
 from iker_envs.task import Task, check_episode_time, load_task, parse_task
 
 _EPISODE_S = 6.0  # time limit where neither the arguments nor a task say one
+_MAX_VIEW_PX = 4096
 _NO_LIMIT = -1  # `max_episode_steps` of gymnasium.make for "none but the environment's own"
 _PLAIN = (
     "free",
@@ -122,3 +123,13 @@ def check_options(options: Any, known: Sequence[str]) -> dict[str, Any]:
     if unknown := [k for k in options or {} if k not in known]:
         raise ValueError(f"reset option {unknown[0]!r} is unknown; known: {', '.join(known)}")
     return dict(options or {})
+
+
+def check_view_size(size: Any) -> tuple[int, int] | None:
+    """Width and height of pictures in pixels, from 1 to 4096 each, or None; ValueError for anything else."""
+    if size is None:
+        return None
+    fits = isinstance(size, Sequence) and len(size) == 2 and all(is_whole(v) and 0 < v <= _MAX_VIEW_PX for v in size)
+    if not fits:
+        raise ValueError(f"view_size is a width and a height from 1 to {_MAX_VIEW_PX} pixels, or None, not {size!r}")
+    return int(size[0]), int(size[1])

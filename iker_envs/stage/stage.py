@@ -135,6 +135,8 @@ class Stage(Worlds):
         Executes the grasp in physics when the goal asks for one. Returns why the grasp failed, else "".
         """
         self.check_goal(goal)
+        if self.recorder:
+            self.recorder.start(self.sim.state())
         if goal.grasp:
             self._set_goals(self._everyone, [goal] * self.num_worlds)
             return self._keep_grasped(goal, grasp)
@@ -151,7 +153,10 @@ class Stage(Worlds):
             if not proposals.grasps:
                 nothing = np.zeros(self.num_worlds, dtype=bool)
                 self.begin(self._everyone, self.episode.opening_command_m, nothing)
-                return f"{goal.object} cannot be grasped: {proposals.reason}"
+                problem = f"{goal.object} cannot be grasped: {proposals.reason}"
+                if self.recorder:
+                    self.recorder.grasp_problem = problem
+                return problem
             grasp = proposals.grasps[0]
             nominal = np.array(grasp.tcp_pose)
             tcp = np.array([with_grasp_error(nominal, self.randomisation, rng) for rng in self.rngs])
@@ -173,10 +178,23 @@ class Stage(Worlds):
         command = self.episode.opening_command_m[[world]]
         self.sim.reset(np.array([world]), WorldReset(now.gripper_pose[[world]], now.opening_m[[world]], poses, command))
         self.state = self.sim.state()
+        if self.recorder:
+            self.recorder.note_move(world, name, self.state)
 
     def finish(self) -> Errors:
         """Open, retreat, wait until still, measure. All worlds at once."""
-        self.state = release_and_settle(self.sim, self.substeps, self.episode.opening_command_m, holds=self.goal.grasp)
+        recorder = self.recorder
+        if recorder:
+            recorder.release()
+        self.state = release_and_settle(
+            self.sim,
+            self.substeps,
+            self.episode.opening_command_m,
+            holds=self.goal.grasp,
+            see=recorder.see if recorder else None,
+        )
+        if recorder:
+            recorder.see(self.state)
         return self.errors()
 
     # -- all of it -----------------------------------------------------------------------------------------------

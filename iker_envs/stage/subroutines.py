@@ -6,6 +6,7 @@ motion moves all N worlds of a `Sim` and returns what became of them; one tick i
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -93,27 +94,40 @@ def pick_up(sim: Sim, substeps: int, tcp: np.ndarray, width_m: np.ndarray, objec
     return PickUp(state, opening, (moved_m < _HELD_M) & ~state.unstable)
 
 
-def release_and_settle(sim: Sim, substeps: int, opening_command_m: np.ndarray, *, holds: bool) -> WorldState:
+def release_and_settle(
+    sim: Sim,
+    substeps: int,
+    opening_command_m: np.ndarray,
+    *,
+    holds: bool,
+    see: Callable[[WorldState], None] | None = None,
+) -> WorldState:
     """Open the fingers if the hands hold something, back off, wait until all objects are still (at most 3 s).
 
     `opening_command_m` (N,) is what the fingers were told last. Returns each world's state when it came to rest,
-    whatever the other worlds did.
+    whatever the other worlds did. `see` is shown every tick.
     """
     pose = sim.state().gripper_pose.copy()
     opening = opening_command_m.copy()
+
+    def tick(target: np.ndarray) -> None:
+        sim.step(target, opening, substeps)
+        if see:
+            see(sim.state())
+
     if holds:
         for _ in range(_OPEN_TICKS):
             opening = np.minimum(opening + _OPEN_PER_TICK_M, MAX_OPENING_M)
-            sim.step(pose, opening, substeps)
+            tick(pose)
     for back in np.linspace(0.0, RETREAT_M, _WITHDRAW_TICKS + 1)[1:]:
-        sim.step(behind(pose, back), opening, substeps)
+        tick(behind(pose, back))
     state = sim.state()
     still = np.zeros(sim.num_worlds, dtype=bool)
     for _ in range(_SETTLE_TICKS):
         still |= at_rest(state)
         if still.all():
             break
-        sim.step(behind(pose, RETREAT_M), opening, substeps)
+        tick(behind(pose, RETREAT_M))
         state = _where(still, state, sim.state())
     return state
 

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from iker_envs.geometry import norm, pose_apply
+from iker_envs.judging.trace import Trace
 from iker_envs.measure import NEAR_TILT_RAD, Errors, lost, measure
 from iker_envs.physics.engines import DEFAULT_ENGINE, make_sim
 from iker_envs.randomisation import Randomisation
@@ -29,13 +30,14 @@ from iker_envs.stage.arrangements import Arrangement, Arrangements
 from iker_envs.stage.config import StageConfig
 from iker_envs.stage.episode import Episode
 from iker_envs.stage.parameters import Physics
+from iker_envs.stage.recorder import Recorder
 from iker_envs.stage.sensing import Sensing
 from iker_envs.stage.starts import StartSource
 from iker_envs.stage.subroutines import object_in_hand
 from iker_envs.stage.variants import make_variants
 
 _POSE_ERROR_M_PER_RAD = 0.1  # of the alignment row under the pose observation
-_STATE_VERSION = 2  # of what `get_state` gives; another one is refused
+_STATE_VERSION = 3  # of what `get_state` gives; another one is refused
 
 
 class Worlds:
@@ -66,6 +68,7 @@ class Worlds:
         goal = self.variants.starts[0].goal
         furniture = np.array([o.pose for o in self.variants.scene.objects if not o.movable]).reshape(-1, 7)
         self.episode = Episode.allocate(num_worlds, len(self.sim.objects), furniture, goal)
+        self.recorder: Recorder | None = None  # what happens is recorded where `record` asked for it
         self._set_goals(self._everyone, [goal] * num_worlds)
 
     @property
@@ -104,6 +107,23 @@ class Worlds:
         self.rngs = [rngs[w] for w in range(self.num_worlds)]
         for world in worlds:
             self.arrangements.forget(world)
+
+    def record(self) -> None:
+        """From the next episode on, keep what happens in the worlds, for `trace`."""
+        self.recorder = Recorder(self.num_worlds)
+
+    def trace(self, world: int) -> Trace:
+        """What happened in a world since its episode began. ValueError if nothing was recorded."""
+        if self.recorder is None or not self.recorder.rows:
+            raise ValueError("nothing was recorded: call record() before the episode begins")
+        return self.recorder.trace(
+            world,
+            self.template(world),
+            self.episode.goals[world],
+            self.sim.objects,
+            held=bool(self.episode.grasped[world]),
+            out_of_time=bool(self.episode.step_count[world] >= self.config.max_steps),
+        )
 
     # -- beginning an episode ------------------------------------------------------------------------------------
 
@@ -158,6 +178,8 @@ class Worlds:
         episode.grasped[worlds] = grasped
         self.sensing.begin(worlds, self.rngs, self._object_pose()[worlds])
         episode.error_m[worlds] = self._error(self.errors(worlds), worlds)
+        if self.recorder:
+            self.recorder.begin(worlds, self.state)
 
     # -- one tick ------------------------------------------------------------------------------------------------
 
@@ -186,6 +208,8 @@ class Worlds:
         )
         self.sim.step(episode.commanded_pose, episode.opening_command_m, self.substeps)
         self.state = self.sim.state()
+        if self.recorder:
+            self.recorder.act(self.state)
         episode.step_count += 1
         self.sensing.see(self._everyone, self._object_pose())
         errors = self.errors()
@@ -264,6 +288,7 @@ class Worlds:
             "arrangements": self.arrangements.get_state(),
             "physics": self.physics.get_state(),
             "sensing": self.sensing.get_state(),
+            "recorder": self.recorder and self.recorder.copy(),
             "sim": self.sim.get_state(),
         }
 
@@ -277,6 +302,7 @@ class Worlds:
         self.arrangements.set_state(state["arrangements"])
         self.physics.set_state(state["physics"])
         self.sensing.set_state(state["sensing"])
+        self.recorder = state["recorder"] and state["recorder"].copy()
         self.sim.set_state(state["sim"])
 
     def close(self) -> None:

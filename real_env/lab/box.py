@@ -26,6 +26,7 @@ MODES = frozenset(range(12))
 # Assumed: external torque on any joint, in Nm, at which the box sees a collision; sensitivity 0 is off.
 COLLISION_NM = (np.inf, 36.0, 26.0, 18.0, 12.0, 8.0)
 COLLISION_TICKS = 3  # in a row: 12 ms
+_YIELD_TICKS = 75  # after a collision the arm gives way for 0.3 s, then holds: what it met is not pressed any longer
 NO_BOUNDARY_MM = (9999, -9999) * 3
 
 
@@ -83,6 +84,8 @@ class ControlBox:
         self.warning = 0
         self.enabled = 0
         self.num_hits = 0  # ticks in a row with too much external torque
+        self._ticks_to_yield = 0
+        self.last_collision: tuple[int, float, float] | None = None  # joint, torque expected and found, in Nm
         self.arm.tool = np.eye(4)
         self.arm.servo_tcp_speed_m_s = SERVO_TCP_SPEED_M_S
         self.gripper.boot()
@@ -117,6 +120,9 @@ class ControlBox:
         self.num_ticks += 1
         if self.can_move:
             self._advance()
+        elif self._ticks_to_yield:
+            self._ticks_to_yield -= 1
+            self.hold()
         opening_m = self.gripper.tick(self.reading.opening_m, self.reading.opening_speed_m_s)
         self.plant.step(self.arm.angles_rad, opening_m, TICK_S)
         self.reading = self.plant.read()
@@ -150,7 +156,11 @@ class ControlBox:
         too_much = float(np.abs(self.reading.external_nm).max()) > threshold_nm
         self.num_hits = self.num_hits + 1 if too_much else 0
         if self.num_hits >= COLLISION_TICKS and self.enabled == ENABLED and not self.error:
+            joint = int(np.abs(self.reading.external_nm).argmax())
+            actual_nm = float(self.reading.torques_nm[joint])
+            self.last_collision = (joint + 1, actual_nm - float(self.reading.external_nm[joint]), actual_nm)
             self.fault(Fault.COLLISION)
+            self._ticks_to_yield = _YIELD_TICKS
 
     # -- what stops it -----------------------------------------------------------------------------------------------
 

@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from datetime import UTC, datetime
 from types import TracebackType
 from typing import IO, Any
 
@@ -167,8 +168,17 @@ class LabProcess:
         self.stop()
 
 
-def robot_yaml(card: dict[str, Any]) -> str:
-    """The robot.yaml of a lab's card."""
+def calibration(card: dict[str, Any]) -> dict[str, Any]:
+    """The calibration file of a lab's cameras, exact, as JSON data."""
+    cameras = {
+        name: {key: value for key, value in camera.items() if key != "fps"} for name, camera in card["cameras"].items()
+    }
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    return {"date": now, "cameras": cameras, "note": "of the emulated laboratory"}
+
+
+def robot_yaml(card: dict[str, Any], calibration_path: str = "") -> str:
+    """The robot.yaml of a lab's card, and of its calibration file if there is one."""
     lines = [
         f"# An emulated laboratory of {card['task']}; valid for as long as it runs.",
         f"arm: {{ip: {card['ip']}, command_port: {card['command_port']}}}",
@@ -179,9 +189,12 @@ def robot_yaml(card: dict[str, Any]) -> str:
             f'  {name}: {{serial: "{c["serial"]}", width: {c["width"]}, height: {c["height"]}, fps: {c["fps"]}}}'
             for name, c in card["cameras"].items()
         ]
+    if calibration_path:
+        lines.append(f"calibration: {json.dumps(calibration_path)}")
     lines += [
         f"clock: {card['clock']:g}",
         "poses: lab",
+        "watch_cameras: false  # their pictures take half of a processor; true for what a real cell does",
         "lab:",
         f"  host: {card['ip']}",
         f"  control_port: {card['control_port']}",

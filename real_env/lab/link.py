@@ -1,9 +1,9 @@
 """The box's TCP ports: hosts connect, send commands and listen to reports; the link itself can fail on request.
 
-    start()  ->  listening on 127.0.0.x  ->  a task for each connection  ->  close()
+    start(host, ports)  ->  listening on 127.0.0.x  ->  a task for each connection  ->  close()
 
 Ways to fail: `silent` (commands are carried out, nobody answers), `cut` (nothing passes in either direction; what was
-sent meanwhile arrives afterwards, as TCP does it), `drop` (all connections are closed), `unplug` (none is accepted).
+sent meanwhile arrives afterwards, as TCP does it), `drop` (all connections are closed), `unplug` (others are refused).
 """
 
 from __future__ import annotations
@@ -12,13 +12,15 @@ import asyncio
 import contextlib
 from collections.abc import Callable
 
-from real_env.lab import box_commands, io_commands, motion_commands, reports, wire
+from real_env.lab import box_commands, io_commands, motion_commands, reports, settings_commands, wire
 from real_env.lab.box import ControlBox
 from real_env.lab.clock import LabClock
 from real_env.lab.commands import COMMANDS, Refused
 from real_env.lab.moves import Finish
 
-assert box_commands and io_commands and motion_commands  # their commands are in the table once they are imported
+assert (
+    box_commands and io_commands and motion_commands and settings_commands
+)  # their commands are in the table once they are imported
 _MOTION_FINISHED = 2  # bit of the feedback mask
 _GONE = (asyncio.IncompleteReadError, ConnectionError, TimeoutError, ValueError)
 
@@ -26,42 +28,50 @@ _GONE = (asyncio.IncompleteReadError, ConnectionError, TimeoutError, ValueError)
 class Link:
     """The ports of one box on one loopback address."""
 
-    def __init__(self, box: ControlBox, clock: LabClock, host: str, command_ports: tuple[int, ...]) -> None:
+    def __init__(self, box: ControlBox, clock: LabClock) -> None:
         self._box = box
         self._clock = clock
-        self.host = host
-        self._command_ports = command_ports
+        self.host = ""
+        self._command_ports: tuple[int, ...] = ()
         self._servers: list[asyncio.Server] = []
         self._connections: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task] = set()
         self._passing = asyncio.Event()
         self._passing.set()
         self.silent = False
-        self.unplugged = False
         self.num_commands = 0
 
-    async def start(self) -> None:
-        """Listen; OSError if a port is taken."""
+    async def start(self, host: str, command_ports: tuple[int, ...]) -> None:
+        """Listen on the ports of an address; OSError if one is taken, and then on none."""
+        self.host = host
+        self._command_ports = command_ports
+        await self._listen()
+
+    async def _listen(self) -> None:
+        talks = {port: self._commands for port in self._command_ports}
+        talks |= {port: self._reports_of(port) for port in reports.RATES_HZ}
         try:
-            for port in self._command_ports:
-                self._servers.append(await asyncio.start_server(self._serve(self._commands), self.host, port))
-            for port in reports.RATES_HZ:
-                self._servers.append(await asyncio.start_server(self._serve(self._reports_of(port)), self.host, port))
+            for port, talk in talks.items():
+                self._servers.append(await asyncio.start_server(self._serve(talk), self.host, port))
         except OSError:
-            await self.close()
+            await self._stop_listening()
             raise
+
+    async def _stop_listening(self) -> None:
+        servers = self._servers
+        self._servers = []
+        for server in servers:
+            server.close()
+        self.drop()
+        for server in servers:
+            await server.wait_closed()
 
     async def close(self) -> None:
         """Stop listening, close all connections, wait for their tasks."""
-        for server in self._servers:
-            server.close()
-        self.drop()
         for task in list(self._tasks):
             task.cancel()
+        await self._stop_listening()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        for server in self._servers:
-            await server.wait_closed()
-        self._servers = []
 
     # -- ways to fail ------------------------------------------------------------------------------------------------
 
@@ -79,13 +89,10 @@ class Link:
             self._passing.set()
 
     async def unplug(self, wall_s: float) -> None:
-        """Close all connections and accept none for some seconds of the wall."""
-        self.unplugged = True
-        self.drop()
-        try:
-            await asyncio.sleep(wall_s)
-        finally:
-            self.unplugged = False
+        """Close all connections and refuse others for some seconds of the wall; OSError if a port is taken by then."""
+        await self._stop_listening()
+        await asyncio.sleep(wall_s)
+        await self._listen()
 
     # -- connections -------------------------------------------------------------------------------------------------
 
@@ -98,9 +105,8 @@ class Link:
             self._tasks.add(task)
             self._connections.add(writer)
             try:
-                if not self.unplugged:
-                    with contextlib.suppress(*_GONE):  # a host may leave at any moment
-                        await talk(reader, writer)
+                with contextlib.suppress(*_GONE):  # a host may leave at any moment
+                    await talk(reader, writer)
             except asyncio.CancelledError:
                 pass  # the lab closes
             finally:

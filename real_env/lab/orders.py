@@ -41,7 +41,7 @@ class Orders:
 
     def truth(self) -> dict[str, Any]:
         """Objects' true poses and twists, the tool centre's true pose, the opening, contacts of the arm, lab time."""
-        world = self._lab.world
+        world = self._lab.place
         reading = self._lab.box.reading
         return {
             "objects": world.truth(),
@@ -50,21 +50,24 @@ class Orders:
             "angles_rad": reading.angles_rad.tolist(),
             "contacts": list(world.contacts()),
             "time_s": self._lab.box.num_ticks * TICK_S,
-            "num_diverged": world.num_diverged(),
         }
 
     def scene(self) -> dict[str, Any]:
         """The scene as it was arranged (an `iker_envs.scene.Scene` as a dictionary), its seed and configuration."""
         arrangement = self._lab.world.arrangement
         return {
-            "task": self._lab.task.name,
+            "task": self._lab.task_name,
             "seed": arrangement.seed,
             "configuration": arrangement.configuration,
             "scene": arrangement.scene.to_dict(),
         }
 
     def status(self) -> dict[str, Any]:
-        """The box and the clock; `peak_nm` is the largest external torque on a joint since the last call."""
+        """The box, the clock, the cameras.
+
+        `peak_nm` is the largest external torque on a joint since the last call, `collided_with` what the arm touched at
+        its last collision, `cameras` how pictures are drawn.
+        """
         lab = self._lab
         peak_nm = lab.peak_nm
         lab.peak_nm = 0.0
@@ -79,6 +82,8 @@ class Orders:
             "dropped_s": lab.clock.dropped_s,
             "num_commands": lab.link.num_commands,
             "peak_nm": peak_nm,
+            "collided_with": list(lab.collided_with),
+            "cameras": "" if lab.cameras is None else lab.cameras.kind if lab.cameras.alive else "ended",
         }
 
     # -- move --------------------------------------------------------------------------------------------------------
@@ -151,6 +156,12 @@ class Orders:
             raise ValueError(f"thresholds are {len(COLLISION_NM)} torques above 0, not {nm!r}")
         self._lab.box.collision_nm = numbers
         return [min(x, 1e9) for x in numbers]
+
+    def camera(self, name: str, does: str, value: float = 1.0) -> None:
+        """Let a camera be "ok", "frozen" (no pictures), "stuck" (one for ever) or "missing", or set "exposure"."""
+        if self._lab.cameras is None:
+            raise ValueError("this lab has no cameras; start one without --no-cameras")
+        self._lab.cameras.change(name, does, float(value))
 
     # -- break the link ----------------------------------------------------------------------------------------------
 

@@ -31,5 +31,5 @@ class Plant(Protocol):
         ...
 
     def step(self, angles_rad: np.ndarray, opening_m: float, duration_s: float) -> None:
-        """Follow joint targets (7,) and an opening for a time."""
+        """Follow joint targets (7,) and an opening in metres for a time in seconds."""
         ...

@@ -16,7 +16,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from real_env.lab.client import robot_yaml
+from real_env.lab.client import calibration, robot_yaml
 from real_env.lab.control import Control
 from real_env.lab.laboratory import COMMAND_PORT, Lab, LabSettings
 from real_env.lab.orders import Orders
@@ -25,7 +25,8 @@ from real_env.lab.orders import Orders
 def run(settings: LabSettings, *, out: Path | None = None, as_card: bool = False) -> int | None:
     """Live until told to stop, and return the signal that did it, if one did.
 
-    Prints the robot.yaml, or writes it to a file; `as_card` prints the card and ends with standard input too.
+    Prints the robot.yaml, or writes it to a file with the cameras' calibration beside it; `as_card` prints the card,
+    and the lab ends with standard input, too.
     """
     return asyncio.run(_main(settings, out, as_card))
 
@@ -43,8 +44,8 @@ async def _main(settings: LabSettings, out: Path | None, as_card: bool) -> int |
         loop.add_signal_handler(number, stop, number)
     token = secrets.token_hex(16)
     control = Control(Orders(lab).table(), token)
-    await lab.start()
     try:
+        await lab.start()
         await control.start(lab.link.host)
         _announce(card(lab, control, token), out, as_card)
         if as_card:
@@ -63,8 +64,13 @@ def _announce(found: dict[str, Any], out: Path | None, as_card: bool) -> None:
     if out is None:
         print(robot_yaml(found), end="", flush=True)
     else:
+        found_at = ""
+        if found["cameras"]:
+            path = out.with_suffix(".calibration.json")
+            path.write_text(json.dumps(calibration(found), indent=1), encoding="utf-8")
+            found_at = path.name
         out.touch(mode=0o600)
-        out.write_text(robot_yaml(found), encoding="utf-8")
+        out.write_text(robot_yaml(found, found_at), encoding="utf-8")
     print(
         f"The laboratory is open{f'; {out} reaches it' if out else ''}. Ctrl-C closes it.", file=sys.stderr, flush=True
     )
@@ -73,12 +79,13 @@ def _announce(found: dict[str, Any], out: Path | None, as_card: bool) -> None:
 def card(lab: Lab, control: Control, token: str) -> dict[str, Any]:
     """How to reach a lab, as JSON data."""
     return {
-        "task": lab.task.name,
+        "task": lab.task_name,
         "ip": lab.link.host,
         "command_port": COMMAND_PORT,
         "control_port": control.port,
         "token": token,
         "clock": lab.clock.factor,
+        "cameras": {} if lab.cameras is None else lab.cameras.cards,
     }
 
 

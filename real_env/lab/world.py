@@ -56,6 +56,7 @@ def arrange(task: Task, seed: int, configuration: int, *, visuals: bool = False)
         raise ValueError(f"an object of the lab cannot be called {taken[0]!r}, which is a part of the arm")
     model = build_model(scene, visuals=visuals, add_robot=partial(add_arm, fingers=True))
     model.opt.timestep = TIMESTEP_S
+    model.opt.disableflags |= mujoco.mjtDisableBit.mjDSBL_AUTORESET  # a state that diverged is not hidden by another
     _draw_physics(model, scene, rng)
     return Arrangement(scene, model, seed, configuration)
 
@@ -84,6 +85,10 @@ def _com_offset(shape: ObjectModel, ranges: Randomisation, rng: np.random.Genera
     return np.clip(ranges.draw("com_offset", rng)[0], -limit, limit)
 
 
+class Diverged(RuntimeError):
+    """The physics blew up: what the arm and the objects do means nothing any more."""
+
+
 class LabWorld:
     """The mechanism behind the control box, and the objects around it; a `Plant`."""
 
@@ -92,7 +97,6 @@ class LabWorld:
         self._opening_m = START_OPENING_M
         self.model = arrangement.model
         self.data = mujoco.MjData(self.model)
-        self.num_steps = 0
         self._take(arrangement)
         self._put_arm(START_ANGLES_RAD, START_OPENING_M)
         mujoco.mj_forward(self.model, self.data)
@@ -157,11 +161,8 @@ class LabWorld:
         self.data.ctrl[:NUM_JOINTS] = angles_rad + SERVO_KV / SERVO_KP * speed
         self.data.ctrl[NUM_JOINTS:] = opening_m / 2
         mujoco.mj_step(self.model, self.data, round(duration_s / TIMESTEP_S))
-        self.num_steps += 1
-
-    def num_diverged(self) -> int:
-        """How often the physics of this arrangement blew up and was restarted by the engine."""
-        return int(sum(self.data.warning[w].number for w in _DIVERGED))
+        if any(self.data.warning[w].number for w in _DIVERGED):
+            raise Diverged(f"the laboratory's physics diverged after {self.data.time:.2f} s; open it again")
 
     def contacts(self) -> tuple[str, ...]:
         """What the arm touches now, as "left_shoe-hand", sorted."""
