@@ -47,7 +47,7 @@ def box_scene() -> tuple[Scene, View]:
     box = ObjectModel("crate", "box", np.array([0.2, 0.12, 0.09]), 0.4, rgba=np.array([0.8, 0.5, 0.2, 1.0]))
     thing = SceneObject(box, upright_pose([0.5, 0.05, 0.045], 0.4))
     scene = Scene((thing,), default_cameras(), np.array([[0.2, -0.45, 0.015], [0.75, 0.45, 0.45]]))
-    view = still_view(scene, stationary_cameras(320, 240), shadows=False)
+    view = still_view(scene, cameras=stationary_cameras(320, 240), shadows=False)
     return scene, View({c.name: view.cameras[c.name] for c in stationary_cameras()}, "back_left", view.true_poses)
 
 

@@ -53,7 +53,7 @@ SCENES = {
 def noisy(case: str, seed: int = 0) -> tuple[Scene, View]:
     """A scene and what four wrongly calibrated, noisy cameras see of it."""
     scene = Scene(SCENES[case], default_cameras(), np.array([[0.2, -0.45, 0.015], [0.75, 0.45, 0.45]]))
-    view = still_view(scene, stationary_cameras(), shadows=False)
+    view = still_view(scene, cameras=stationary_cameras(), shadows=False)
     cameras = {c.name: view.cameras[c.name] for c in stationary_cameras()}
     return scene, NoisyCameras(SensorNoise(), seed).photograph(View(cameras, "back_left", view.true_poses))
 
