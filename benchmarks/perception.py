@@ -117,7 +117,7 @@ def look(estimator: RgbdEstimator, view: View, scene: Scene) -> tuple[dict[str, 
 
 def measure(tally: Tally, scene: Scene, cameras: Sequence[str], seed: int) -> str:
     """One scene, cold and warm; what is worth saying of it."""
-    exact = still_view(scene, stationary_cameras())
+    exact = still_view(scene, cameras=stationary_cameras())
     kept = {name: image for name, image in exact.cameras.items() if not cameras or name in cameras}
     sensor = NoisyCameras(SensorNoise(), seed)
     for name in scene.movable:

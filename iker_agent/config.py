@@ -26,7 +26,7 @@ from iker_agent.vlm.settings import BACKENDS, AskSettings
 from iker_agent.vlm.surroundings import addressed
 from iker_envs.contract import check_number, is_whole
 from iker_envs.documents import read_document, read_value, shown
-from iker_envs.perception import SOURCES, PoseNoise
+from iker_envs.perception import SERVER, SOURCES, PoseNoise
 from iker_envs.perception.fusing import MAX_LOOKS
 
 WORLDS = ("sim", "lab", "real")
@@ -68,7 +68,8 @@ class GoalSettings:
 class PerceptionSettings:
     """How the poses of objects are estimated from what the cameras see."""
 
-    source: str = "truth"  # what a simulated view carries, plus noise; or rgbd, from the pictures of depth cameras
+    source: str = "truth"  # a simulated view's own, plus noise; rgbd: from depth cameras; server: by an outside model
+    server: str = SERVER  # of source server: its address on this machine, or the command that is its process
     position_m: float = PoseNoise.position_m  # noise of truth: standard deviation per axis
     rotation_deg: float = PoseNoise.rotation_deg  # noise of truth: standard deviation, about a random axis
     looks: int = MAX_LOOKS  # how many at what stands still are averaged at most; 1: each stands alone

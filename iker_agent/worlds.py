@@ -59,6 +59,6 @@ def pose_estimator(config: RunConfig) -> FusingEstimator:
     """The estimator of a run, which remembers what stands still; equal settings and seeds give equal estimates."""
     rng = np.random.default_rng([config.seed, _NOISE_STREAM])
     perception = config.perception
-    one_look = make_estimator(perception.source, perception.noise, rng)
+    one_look = make_estimator(perception.source, perception.noise, rng, perception.server)
     noise = perception.noise if perception.source == "truth" else RGBD_NOISE
     return FusingEstimator(one_look, noise, perception.looks)
