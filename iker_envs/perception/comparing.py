@@ -43,7 +43,7 @@ def compare(sight: Sight, matrices: Mapping[str, np.ndarray], last: Mapping[str,
     _decide_twins(sight, found, leads)
     parts = sight.parts(found)
     _rest(sight, found)
-    apart = {name: _furthest_camera(sight, name, found[name]) for name in found}
+    apart = {name: _furthest_camera(sight, name, found) for name in found}
     return {
         name: Finding(
             found[name],
@@ -113,16 +113,19 @@ def _rest(sight: Sight, found: dict[str, np.ndarray]) -> None:
         boxes[name] = object_boxes(model, pose_of(found[name]))
 
 
-def _furthest_camera(sight: Sight, name: str, matrix: np.ndarray) -> tuple[float, str]:
+def _furthest_camera(sight: Sight, name: str, found: Mapping[str, np.ndarray]) -> tuple[float, str]:
     """How far from its pose (4, 4) the points of one camera alone put an object, and which camera that is.
 
-    What a camera does not see of the object stays where the pose has it.
+    Points that are nearer to another object are that one's.
     """
-    model = sight.models[name]
     furthest = (0.0, "")
     for shot, cloud in zip(sight.shots, sight.by_camera, strict=True):
-        near = cloud.part(distances(model, cloud.points, matrix)[0] < _AROUND_M) if len(cloud) else cloud
-        if len(near) >= _FEWEST_POINTS:
-            shift = float(np.linalg.norm(shift_m(model, near.thinned(_SHIFT_POINTS), matrix)))
-            furthest = max(furthest, (shift, shot.name))
+        if not len(cloud):
+            continue
+        apart = {n: distances(sight.models[n], cloud.points, m)[0] for n, m in found.items()}
+        nearest = np.min(list(apart.values()), axis=0)
+        own = cloud.part((apart[name] < _AROUND_M) & (apart[name] <= nearest))
+        if len(own) >= _FEWEST_POINTS:
+            shift = shift_m(sight.models[name], own.thinned(_SHIFT_POINTS), found[name])
+            furthest = max(furthest, (float(np.linalg.norm(shift)), shot.name))
     return furthest
