@@ -83,10 +83,10 @@ def test_pictures_that_cannot_be_used_are_refused(case):
     assert "\n" not in str(refused.value)
 
 
-def moved_meanwhile() -> View:
-    """Two cameras took their picture before the left shoe was pushed 5 cm, the others afterwards."""
+def moved_meanwhile(x_m: float = 0.04, y_m: float = 0.03) -> View:
+    """Two cameras took their picture before the left shoe was pushed, the others afterwards."""
     before = seen(pair())
-    shifted = LEFT + np.array([0.04, 0.03, 0, 0, 0, 0, 0])
+    shifted = LEFT + np.array([x_m, y_m, 0, 0, 0, 0, 0])
     after = seen(pair().with_poses({"left_shoe": shifted}))
     early = ("back_left", "front_right")
     return replace(before, cameras={n: before.cameras[n] if n in early else i for n, i in after.cameras.items()})
@@ -154,6 +154,7 @@ THINGS: dict[str, tuple[Callable[[], View], Callable[[], Scene], str]] = {
         "box was not found|unknown",
     ),
     "moved during the look": (moved_meanwhile, pair, "moved during the look|unknown"),
+    "moved by little during the look": (lambda: moved_meanwhile(0.025, 0.0), pair, "moved during the look"),
     "hidden": (lambda: seen(behind_boards()), behind_boards, "left_shoe is (seen|hidden)"),
     "furniture elsewhere": (
         lambda: seen(

@@ -12,7 +12,7 @@ from dataclasses import replace
 import numpy as np
 
 from iker_envs.perception.cloud import Cloud
-from iker_envs.perception.registration import plane_residual_m, register
+from iker_envs.perception.registration import distances, plane_residual_m, register, shift_m
 from iker_envs.perception.rigid import pose_of
 from iker_envs.perception.rivals import are_twins, best_turn, mirror_lead_m, usual_turn
 from iker_envs.perception.scoring import agreement, look_difference
@@ -24,6 +24,9 @@ from iker_envs.planning.collision import object_boxes
 
 _CONTACT_COUNTS = 0.05  # of the depth score: what stands on something does so exactly
 _NO_TOSS_UP = 0.5  # standard errors, below which twins stay where they were found
+_AROUND_M = 0.035  # further from the object's surface, points are another thing's
+_FEWEST_POINTS = 200  # from one camera
+_SHIFT_POINTS = 600
 _SAME_M = 0.05  # a pose nearer to the last one than this shows the same thing
 
 
@@ -40,6 +43,7 @@ def compare(sight: Sight, matrices: Mapping[str, np.ndarray], last: Mapping[str,
     _decide_twins(sight, found, leads)
     parts = sight.parts(found)
     _rest(sight, found)
+    apart = {name: _furthest_camera(sight, name, found) for name in found}
     return {
         name: Finding(
             found[name],
@@ -48,6 +52,7 @@ def compare(sight: Sight, matrices: Mapping[str, np.ndarray], last: Mapping[str,
             look_difference(model, found[name], sight.shots).mean,
             leads[name],
             name in last and float(distance_between(model, found[name], last[name])) < _SAME_M,
+            *apart[name],
         )
         for name, model in sight.models.items()
     }
@@ -106,3 +111,21 @@ def _rest(sight: Sight, found: dict[str, np.ndarray]) -> None:
         scores = agreement(sight.models[name], poses, sight.shots).depth_score()
         found[name] = poses[int(scores[1] > scores[0] - _CONTACT_COUNTS)]
         boxes[name] = object_boxes(model, pose_of(found[name]))
+
+
+def _furthest_camera(sight: Sight, name: str, found: Mapping[str, np.ndarray]) -> tuple[float, str]:
+    """How far from its pose (4, 4) the points of one camera alone put an object, and which camera that is.
+
+    Points that are nearer to another object are that one's.
+    """
+    furthest = (0.0, "")
+    for shot, cloud in zip(sight.shots, sight.by_camera, strict=True):
+        if not len(cloud):
+            continue
+        apart = {n: distances(sight.models[n], cloud.points, m)[0] for n, m in found.items()}
+        nearest = np.min(list(apart.values()), axis=0)
+        own = cloud.part((apart[name] < _AROUND_M) & (apart[name] <= nearest))
+        if len(own) >= _FEWEST_POINTS:
+            shift = shift_m(sight.models[name], own.thinned(_SHIFT_POINTS), found[name])
+            furthest = max(furthest, (float(np.linalg.norm(shift)), shot.name))
+    return furthest

@@ -17,6 +17,8 @@ from iker_envs.perception.surfaces import SurfaceModel
 
 _SAME_SIDE = 0.3  # cosine between the normals of points that may belong together
 _CLOSING = 0.6  # share of the iterations in which the reach shrinks
+_SHIFT_REACH_M = 0.010
+_SHIFT_STIFFNESS = 0.03  # share of the points that must face a direction before it counts
 _STILL = 3e-5  # radians and metres: no step is larger any more
 _STIFFNESS = np.diag([1e-4] * 3 + [1e-1] * 3)  # keeps a step small where the points do not determine it
 
@@ -81,3 +83,25 @@ def plane_residual_m(model: SurfaceModel, cloud: Cloud, matrix: np.ndarray, with
     if not counts.any():
         return float("inf")
     return float(np.abs(np.einsum("pk,pk->p", offset, model.normals[index]))[counts].mean())
+
+
+def shift_m(model: SurfaceModel, cloud: Cloud, matrix: np.ndarray, iterations: int = 6) -> np.ndarray:
+    """By how much (3,), in the body frame, points lie beside a model at a pose (4, 4), turns aside.
+
+    Where the points' planes say nothing (along a flat side), the shift is none.
+    """
+    local = apply(inverse(matrix), cloud.points)
+    normals = cloud.normals @ matrix[:3, :3]
+    shift = np.zeros(3)
+    for _ in range(iterations):
+        index, is_near = model.nearest((local - shift).astype(np.float32))
+        normal = model.normals[index].astype(float)
+        counts = is_near & (np.einsum("pk,pk->p", normal, normals) > _SAME_SIDE)
+        if not counts.any():
+            return shift
+        normal = normal[counts]
+        residual = np.einsum("pk,pk->p", (local - shift)[counts] - model.points[index][counts], normal)
+        weight = normal / (1 + (residual / _SHIFT_REACH_M) ** 2)[:, None]
+        stiffness = _SHIFT_STIFFNESS * len(normal) * np.eye(3)
+        shift = shift + np.linalg.solve(weight.T @ normal + stiffness, weight.T @ residual)
+    return shift

@@ -28,12 +28,13 @@ _CEILING_M = 0.6
 
 @dataclass(frozen=True, eq=False)
 class Sight:
-    """What the cameras see of a scene: shots, the foreground's cloud, surface models of the movable objects by name,
-    and the cloud of each object that a segmenter found."""
+    """What the cameras see of a scene: shots, the foreground's cloud, also by camera, surface models of the movable
+    objects by name, and the cloud of each object that a segmenter found."""
 
     scene: Scene
     shots: Sequence[Shot]
     cloud: Cloud
+    by_camera: Sequence[Cloud]
     models: Mapping[str, SurfaceModel]
     segmented: Mapping[str, Cloud]
 
@@ -80,7 +81,8 @@ def prepare(view: View, scene: Scene, empty: View | None = None, segmenter: Segm
             "used take it again without them"
         )
     segmented = _segmented(view, shots, masks, scene.movable, segmenter) if segmenter else {}
-    return Sight(scene, shots, cloud.thinned(_MOST_POINTS), models, segmented)
+    by_camera = [fuse([shot], [mask]) for shot, mask in zip(shots, masks, strict=True)]
+    return Sight(scene, shots, cloud.thinned(_MOST_POINTS), by_camera, models, segmented)
 
 
 def _foreground(shot: Shot, known: np.ndarray, region: Region, empty: View | None) -> np.ndarray:

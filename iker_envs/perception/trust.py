@@ -34,6 +34,7 @@ class TrustLimits:
     visible_fraction: float = 0.25  # at least: of the surface that faces the cameras
     one_camera_fraction: float = 0.5  # at least, where a single camera sees the object
     through_fraction: float = 0.35  # at most, in every camera: of what should be seen, what is not there
+    apart_m: float = 0.017  # at most: how far from the pose any camera alone finds the object
     look_difference: float = 0.40  # at most: mean difference of colours, lighting aside
     turn_lead: float = 2.0  # at least, in standard errors: over the same pose turned, by colours
     mirror_lead_m: float = 0.00008  # at least: over the mirror image, by shape
@@ -61,6 +62,8 @@ class Finding:
     look: float
     leads: Leads
     is_warm: bool
+    apart_m: float = 0.0  # how far from here a single camera, `apart_camera`, finds the object
+    apart_camera: str = ""
 
 
 def doubt(name: str, found: Finding, shots: Sequence[str], limits: TrustLimits) -> str:
@@ -99,10 +102,13 @@ def _hiding(name: str, found: Finding, shots: Sequence[str], limits: TrustLimits
         return f"{name} is hidden: {100 * share:.0f} % of it can be seen; take away what stands before it"
     through = found.agreement.through_fraction_by_shot()[:, 0]
     worst = int(through.argmax())
-    if through[worst] > limits.through_fraction:
+    camera = shots[worst] if through[worst] > limits.through_fraction else ""
+    if found.apart_m > limits.apart_m:
+        camera = found.apart_camera
+    if camera:
         return (
-            f"camera {shots[worst]} does not see {name} where the others do; it moved during the look, or the camera "
-            "did: look again, then calibrate the camera"
+            f"camera {camera} does not see {name} where the others do; it moved during the look, or the camera did: "
+            "look again, then calibrate the camera"
         )
     return ""
 
