@@ -16,9 +16,11 @@ from iker_agent.learning.network import ActorCritic, NetworkPolicy, Normaliser, 
 from iker_agent.learning.policy_files import load_policy
 from iker_agent.learning.ppo import PPOLearner
 from iker_agent.learning.ppo_config import PPOConfig
-from iker_agent.learning.waypoint import WaypointLearner
+from iker_agent.learning.waypoint import WaypointLearner, WaypointPolicy
 from iker_envs.spec import Spec
 from iker_envs.task import load_task
+
+RULE = "rule"  # the seed that stands for the waypoint rule, which has none
 
 
 @pytest.fixture(scope="module")
@@ -148,14 +150,14 @@ def forecasts(monkeypatch, good_of) -> list[int]:
 
     def foresee(scene, goal, policy, settings, grasps, seed, *, of_policy):
         seeds.append(seed)
-        return Forecast(64, good_of(policy))
+        return Forecast(64, good_of(getattr(policy, "header", {"seed": RULE})))
 
     monkeypatch.setattr("iker_agent.learning.ppo.foresee", foresee)
     return seeds
 
 
 def test_a_ready_policy_that_will_do_is_taken_without_training(stage, monkeypatch):
-    forecasts(monkeypatch, lambda policy: 64 if policy.header.get("seed") != 3 else 20)
+    forecasts(monkeypatch, lambda header: 64 if header.get("seed") != 3 else 20)
     poor = fresh_policy(Spec())
     rows = []
     learned = PPOLearner().learn(*stage, init=poor, report=rows.append)
@@ -170,12 +172,26 @@ def test_a_ready_policy_that_will_do_is_taken_without_training(stage, monkeypatc
 
 def test_training_starts_from_the_best_ready_policy(stage, monkeypatch):
     best = fresh_policy(Spec())
-    forecasts(monkeypatch, lambda policy: 40 if policy.header.get("seed") == 3 else 5)
+    forecasts(monkeypatch, lambda header: 40 if header.get("seed") == 3 else 5)
     config = PPOConfig(num_envs=8, horizon=4, max_steps=32, budget_s=1e9)
     learned = PPOLearner(config).learn(*stage, init=best)
     assert torch.equal(learned.policy.normaliser.mean, best.normaliser.mean)
     assert learned.policy.header["env_steps"] == 32 and learned.forecast is None
-    assert len(learned.rows) == 3
+    assert len(learned.rows) == 4  # two networks and the rule were tried, then one update
+
+
+def test_the_rule_is_taken_where_no_network_will_do(stage, monkeypatch):
+    forecasts(monkeypatch, lambda header: 64 if header.get("seed") == RULE else 5)
+    learned = PPOLearner().learn(*stage)
+    assert isinstance(learned.policy, WaypointPolicy) and learned.forecast == Forecast(64, 64)
+
+
+def test_the_rule_stays_where_a_training_ends_with_less(stage, monkeypatch):
+    forecasts(monkeypatch, lambda header: 50 if header.get("seed") == RULE else 5)
+    config = PPOConfig(num_envs=8, horizon=4, max_steps=32, budget_s=1e9)
+    learned = PPOLearner(config).learn(*stage)
+    assert isinstance(learned.policy, WaypointPolicy) and learned.forecast == Forecast(64, 50)
+    assert learned.rows[-1].steps == 32
 
 
 @pytest.mark.slow

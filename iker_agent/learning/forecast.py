@@ -149,4 +149,6 @@ def _most_frequent(failures: Sequence[tuple[Event, ...]]) -> tuple[str, int]:
         return "", 0
     largest = max(groups.values(), key=len)
     ordered = sorted(largest, key=lambda events: events[0].distance_m)
-    return sentence(ordered[len(ordered) // 2]), len(largest)
+    told = sentence(ordered[len(ordered) // 2])
+    only_others = told.startswith("reached ")  # the sentence leaves out the object that it is about
+    return f"it {told}" if only_others else told, len(largest)

@@ -29,8 +29,9 @@ _CLEARLY = 0.25  # of the copies: grasps that differ by less are in the order of
 
 @dataclass(frozen=True)
 class TriedGrasps:
-    """Grasps in the base frame, most robust first, each with the share of its copies in which it was good; as good ones
-    are in the order of the proposals.
+    """Grasps in the base frame, most robust first, each with the share of its copies in which it was good.
+
+    Those that are as good as each other stay in the order of the proposals.
 
     `hopeless` is one clause that says why not even the first one is worth a try; empty when it is.
     """

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +23,18 @@ from iker_agent.learning.stored import stored_fields
 from iker_agent.learning.waypoint_parameters import WaypointParameters, waypoint_parameters
 from iker_agent.learning.waypoint_push import push, turn_left
 from iker_agent.learning.waypoint_tall import push_tall
-from iker_envs.geometry import norm
+from iker_envs.geometry import norm, quaternion_from_rotvec, quaternion_multiply
+from iker_envs.reach import reach_margin
 from iker_envs.scene import Goal, Grasp, Scene
 from iker_envs.spec import ObservedKeypoints, Spec, spec_of, unpack_keypoints
 
 _NEAR_M = 0.02  # horizontal distance at which a carried object is lowered
 _TURNED_RAD = np.deg2rad(12.0)  # a carried object is lowered once it is turned so far
 _LIFT_M = 0.015  # an object further than this under the carrying height is lifted before it moves across
+_REACH_LEFT_M = 0.006  # that a carrying hand keeps
+# How far a step that would leave the arm's reach is drawn in and lowered, in metres, the smallest change first.
+_RETREATS_M = sorted(product((0.0, 0.01, 0.02, 0.04), (0.0, 0.01, 0.02)), key=sum)
+_TINY = 1e-9
 
 
 class WaypointPolicy:
@@ -63,7 +69,30 @@ class WaypointPolicy:
         position, rotvec = self._displacement(seen)
         action = np.concatenate([position / self.spec.position_step_m, rotvec / self.spec.rotation_step_rad], axis=-1)
         scale = np.abs(action).max(axis=-1, keepdims=True)
-        return (action / np.maximum(scale, 1.0)).astype(np.float32)
+        action = action / np.maximum(scale, 1.0)
+        if self.parameters.grasp:
+            action = self._within_reach(action, seen.gripper_pose)
+        return action.astype(np.float32)
+
+    def _within_reach(self, action: np.ndarray, gripper_pose: np.ndarray) -> np.ndarray:
+        """Actions (N, 6) that keep the hand, at poses (N, 7), within reach: drawn in or lowered as little as need be.
+
+        A step out of reach would not be carried out at all, and the hand would stay where it is for good.
+        """
+        position = self.spec.position_step_m * action[:, :3]
+        turn = quaternion_from_rotvec(self.spec.rotation_step_rad * action[:, 3:])
+        turned = quaternion_multiply(turn, gripper_pose[:, 3:])
+        inward = -gripper_pose[:, :2] / np.maximum(norm(gripper_pose[:, :2]), _TINY)[:, None]
+        best = position
+        best_margin = np.full(len(action), -np.inf)
+        for draw_m, lower_m in _RETREATS_M:
+            shift = np.concatenate([draw_m * inward, np.full((len(action), 1), -lower_m)], axis=-1)
+            margin = reach_margin(np.concatenate([gripper_pose[:, :3] + position + shift, turned], axis=-1))
+            better = (best_margin < _REACH_LEFT_M) & (margin > best_margin)
+            best = np.where(better[:, None], position + shift, best)
+            best_margin = np.where(better, margin, best_margin)
+        limited = np.clip(best / self.spec.position_step_m, -1.0, 1.0)
+        return np.concatenate([limited, action[:, 3:]], axis=-1)
 
     def _displacement(self, seen: ObservedKeypoints) -> tuple[np.ndarray, np.ndarray]:
         if self.parameters.grasp:

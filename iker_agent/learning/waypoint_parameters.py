@@ -13,13 +13,19 @@ from iker_envs.geometry import rotation_matrix
 from iker_envs.planning.collision import highest_m, lowest_m, object_boxes
 from iker_envs.planning.nearby import objects_near_motion
 from iker_envs.planning.push import push_height
-from iker_envs.scene import Goal, ObjectModel, Scene
+from iker_envs.reach import reach_margin
+from iker_envs.scene import HOME_GRIPPER_QUATERNION, Goal, ObjectModel, Scene
 
 _CLEARANCE_M = 0.03  # between a carried object and what it passes over
+_LEAST_CLEARANCE_M = 0.015  # the same where the arm does not reach that high
 _OVER_TOP_M = 0.07  # of the tool centre above the top of an object that the hand passes over
 _TOPPLES = 1.2  # an object slides while friction x height of the push stays below so many of its half sizes
 _LEAN_RAD = float(np.deg2rad(30.0))  # from 28 degrees on the fingers touch a tall object before the hand does
 _HAND_TOUCH_M = 0.1  # above what a tall object stands on, where the upright hand touches it
+_HOLD_DEPTH_M = 0.025  # the tool centre is so far below the top of an object that is held from above
+_MAX_RISE_M = 0.4  # heights that are looked at above a target,
+_HEIGHT_STEP_M = 0.01  # so far apart
+_REACH_LEFT_M = 0.02  # of the arm, above a target: grasps are not quite upright
 _AROUND_M = 0.25  # a hand that goes round an object needs so much room
 _LEVEL_M = 0.01
 _LEANING_TCP_M = 0.021  # above what the object stands on: the lower edge of leaning fingers is 1.6 cm below
@@ -46,12 +52,15 @@ def waypoint_parameters(scene: Scene, goal: Goal) -> WaypointParameters:
     boxes = [b for o in scene.objects if o.name in passed for b in object_boxes(o.model, o.pose)]
     highest = max(0.0, highest_m(boxes)) if boxes else 0.0
     below = max(_half_height(obj.model, pose) for pose in (obj.pose, goal.target_pose))
+    over_m = max(highest + below, goal.target_pose[2])
     push_m = push_height(object_boxes(obj.model, obj.pose)) - obj.pose[2]
     half_height = _half_height(obj.model, obj.pose)
     leans = topples(obj.model, obj.pose, push_m + half_height)
     return WaypointParameters(
         grasp=goal.grasp,
-        carry_height_m=float(max(highest + below, goal.target_pose[2]) + _CLEARANCE_M),
+        carry_height_m=float(
+            np.clip(_reached_height(obj.model, goal), over_m + _LEAST_CLEARANCE_M, over_m + _CLEARANCE_M)
+        ),
         push_height_m=float(_LEANING_TCP_M - half_height if leans else push_m),
         over_height_m=float(half_height + _OVER_TOP_M),
         third_half_m=float(np.min(obj.model.size_m) / 2),
@@ -59,6 +68,19 @@ def waypoint_parameters(scene: Scene, goal: Goal) -> WaypointParameters:
         steady_half_m=float(obj.model.friction * _HAND_TOUCH_M),
         around=leans and _is_free(scene, goal),
     )
+
+
+def _reached_height(model: ObjectModel, goal: Goal) -> float:
+    """The greatest height in metres of a carried object's centre at which the arm still reaches above its target.
+
+    For a hand that holds it from above; at least the target's own height.
+    """
+    hold_m = _half_height(model, goal.target_pose) - _HOLD_DEPTH_M
+    heights = goal.target_pose[2] + np.arange(0.0, _MAX_RISE_M, _HEIGHT_STEP_M)
+    hands = np.tile([*goal.target_pose[:2], 0.0, *HOME_GRIPPER_QUATERNION], (len(heights), 1))
+    hands[:, 2] = heights + hold_m
+    reached = reach_margin(hands) > _REACH_LEFT_M
+    return float(heights[reached].max()) if reached.any() else np.inf
 
 
 def _is_free(scene: Scene, goal: Goal) -> bool:
