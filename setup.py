@@ -12,7 +12,7 @@ setup(
     package_data={
         "iker_agent": ["py.typed"],
         "iker_agent.records": ["*.j2"],
-        "iker_cfg": ["*.yaml", "policies/*.safetensors"],
+        "iker_cfg": ["*.yaml", "policies/*.safetensors", "cassettes/*/calls.jsonl"],
         "iker_cfg.disturbances": ["*.yaml"],
         "iker_cfg.presets": ["*.yaml"],
         "iker_cfg.prompts": ["*.md"],

@@ -24,11 +24,12 @@ from iker_agent.program.signatures import CONTRACTS
 from iker_agent.prompt_kinds import PromptSettings, check_prompt
 from iker_agent.vlm.settings import BACKENDS, AskSettings
 from iker_agent.vlm.surroundings import addressed
-from iker_envs.contract import is_whole
+from iker_envs.contract import check_number, is_whole
 from iker_envs.documents import read_document, read_value, shown
-from iker_envs.perception import SOURCES, PoseNoise
+from iker_envs.perception import SERVER, SOURCES, PoseNoise
+from iker_envs.perception.fusing import MAX_LOOKS
 
-WORLDS = ("sim",)
+WORLDS = ("sim", "lab", "real")
 LEARNERS = ("ppo", "waypoint")
 
 
@@ -67,14 +68,17 @@ class GoalSettings:
 class PerceptionSettings:
     """How the poses of objects are estimated from what the cameras see."""
 
-    source: str = "truth"  # what a simulated view carries, plus noise; or rgbd, from the pictures of depth cameras
+    source: str = "truth"  # a simulated view's own, plus noise; rgbd: from depth cameras; server: by an outside model
+    server: str = SERVER  # of source server: its address on this machine, or the command that is its process
     position_m: float = PoseNoise.position_m  # noise of truth: standard deviation per axis
     rotation_deg: float = PoseNoise.rotation_deg  # noise of truth: standard deviation, about a random axis
+    looks: int = MAX_LOOKS  # how many at what stands still are averaged at most; 1: each stands alone
     sensor_noise: bool = True  # of rgbd in simulation: pictures and camera poses as wrong as a D435's
 
     def __post_init__(self) -> None:
         check_choice("perception.source", self.source, SOURCES)
         check_range(self, "position_m rotation_deg", 0, section="perception.")
+        check_range(self, "looks", 1, section="perception.")
         if math.isinf(self.position_m + self.rotation_deg):
             raise ValueError("perception.position_m and perception.rotation_deg are finite, not inf")
 
@@ -93,7 +97,9 @@ class RunConfig:
     success: str = ""  # conditions, or a file of them, that say when it is done; empty: the task's own
     configuration: int = 0  # arrangement of the task
     seed: int = 0  # of world, noise and learning
-    world: str = "sim"  # where it acts: sim, a simulation of its own
+    world: str = "sim"  # where it acts: sim, a simulation of its own; lab, an emulated laboratory; real, a robot
+    real: str = ""  # path of the robot.yaml of world=real
+    clock: float = 1.0  # of world=lab: laboratory seconds in a second; below 1 for slow machines
     learner: str = "ppo"  # or waypoint, a fixed rule
     vlm: str = "annotated"  # who writes the programs: annotated (humans), openai, replay, files
     disturb: str = ""  # a scripted disturbance of cfg/disturbances
@@ -109,6 +115,12 @@ class RunConfig:
         check_choice("world", self.world, WORLDS)
         check_choice("learner", self.learner, LEARNERS)
         check_choice("vlm", self.vlm, BACKENDS)
+        if (self.world == "real") != bool(self.real):
+            raise ValueError(
+                f"world=real and real=robot.yaml, the path of a file, belong together, not world={self.world} and "
+                f"real={self.real!r}"
+            )
+        check_number("clock", self.clock, above=0.0)
         check_seed(self.seed)
         check_prompt(self.prompt.name, self.run.contract)
 

@@ -13,7 +13,7 @@ import numpy as np
 from iker_agent.learning.policy import Policy, PolicyFault
 from iker_envs.scene import Goal, Grasp, Outcome
 from iker_envs.spec import Spec
-from iker_envs.world import World
+from iker_envs.world import Fault, World
 
 _TICKS_PER_FRAME = 2
 _FPS = round(Spec.control_hz / _TICKS_PER_FRAME)
@@ -24,13 +24,15 @@ _LAST_FRAMES = 3  # the end is shown for a moment before the video begins again
 class Rollout:
     """How a stage ended, and pictures (H, W, 3) uint8 at `fps` if a video was asked for.
 
-    `lost` is True if the policy was stopped because the object was dropped, tipped over or fell.
+    `lost` is True if the policy was stopped because the object was dropped, tipped over or fell; `fault` is what
+    stopped the robot, None if nothing did.
     """
 
     outcome: Outcome
     lost: bool
     frames: list[np.ndarray]
     fps: int = _FPS
+    fault: Fault | None = None
 
 
 class Bystander(Protocol):
@@ -67,11 +69,13 @@ def execute(
     tick = 0
     lost = False
     out_of_time = False
+    fault: Fault | None = None
     while not (lost or out_of_time):
         action = policy.act(observation[None])[0]
         if not np.isfinite(action).all():
             raise PolicyFault(f"the policy gave an action that is no number, {action.tolist()}, after {tick} ticks")
         observation, _, lost, out_of_time, info = world.step(action)
+        fault = info.get("fault")
         if bystander:
             bystander.tick(info["goal_error_m"])
         tick += 1
@@ -81,7 +85,7 @@ def execute(
     if bystander and bystander.released():
         outcome = world.finish()
     frames.take(_LAST_FRAMES)
-    return Rollout(outcome, lost, frames.taken)
+    return Rollout(outcome, lost, frames.taken, fault=fault)
 
 
 class _Frames:

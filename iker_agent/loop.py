@@ -49,6 +49,7 @@ from iker_envs.judging.success import near_targets
 from iker_envs.perception import EstimateRefused
 from iker_envs.physics.transfer import SceneNotAtRest
 from iker_envs.scene import Goal, Outcome, Scene
+from iker_envs.world import World, WorldFault
 
 INTERRUPTED = "interrupted"  # the reason of a run that has not come to its end
 
@@ -90,12 +91,13 @@ def carry_out(
     display: Display,
     vlm: VLM | None = None,
     learner: Learner | None = None,
+    world: World | None = None,
 ) -> RunResult:
     """Carry a plan out to its end; run.json and outcome.json are kept up to date, also when it is interrupted.
 
-    `vlm` and `learner` take the places of those that the configuration names.
+    `vlm`, `learner` and `world` take the places of those that the configuration names; the world is closed in the end.
     """
-    run = _Run(plan, folder, display, vlm, learner)
+    run = _Run(plan, folder, display, vlm, learner, world)
     try:
         return run.go()
     finally:
@@ -105,7 +107,15 @@ def carry_out(
 class _Run:
     """A run in progress: what it acts with, what it has learned so far, and the records that it leaves."""
 
-    def __init__(self, plan: Plan, folder: Folder, display: Display, vlm: VLM | None, learner: Learner | None) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        folder: Folder,
+        display: Display,
+        vlm: VLM | None,
+        learner: Learner | None,
+        world: World | None,
+    ) -> None:
         config = plan.config
         self.plan = plan
         self.folder = folder
@@ -117,7 +127,7 @@ class _Run:
         self.preparer = Preparer(plan, learner, display.note, display.learning, getattr(backend, "corrects", True))
         self.prompt = prompt_kind(config.prompt.name, config.run.contract)
         self.estimator = pose_estimator(config)
-        self.world = make_world(config, plan.task)
+        self.world = world or make_world(config, plan.task)
         self.perturbation = Perturbation(plan.disturbance, self.world)
         self.actor = Actor(plan, self.world, self.estimator, self.perturbation, display.note)
         self.history: list[Turn] = []
@@ -185,6 +195,10 @@ class _Run:
         except Unanswered as problem:
             record.stopped(Failure.BACKEND, str(problem))
             raise
+        except WorldFault as problem:
+            record.stopped(Failure.ROBOT, str(problem))
+            if not problem.fault.recovered:  # else the stage has failed, and another look may find another way
+                raise GaveUp(f"the robot cannot go on: {problem}") from None
         except (KeyboardInterrupt, BrokenPipeError):
             record.stopped(Failure.INTERRUPTED, "the run was stopped in this stage")
             raise
@@ -220,6 +234,7 @@ class _Run:
         except (NoPolicy, PolicyFault) as problem:
             self.history.append(replace(turn, note=str(problem)))
             raise
+        self.estimator.forget(accepted.goal.object)  # it was touched: earlier looks at it say nothing any more
         self.history.append(replace(turn, outcome=outcome))
         return record.ok and not self.prompt.stages
 
@@ -297,6 +312,8 @@ class _Run:
         rollout, events = self.actor.act(ready, goal, seen, folder)
         record.events += events
         record.acted(rollout.outcome, lost=rollout.lost)
+        if rollout.fault is not None and not record.ok:
+            record.failed = Failure.ROBOT
         folder.json("outcome.json", rollout.outcome)
         if rollout.frames:
             folder.video("rollout.mp4", rollout.frames, rollout.fps)

@@ -1,6 +1,8 @@
 """Which world a run acts in, and how it finds out where things are.
 
-make_world(config, task)  ->  World            pose_estimator(config)  ->  Estimator
+make_world(config, task)  ->  World            pose_estimator(config)  ->  FusingEstimator
+
+A robot is reached by its environment's id alone, an emulated laboratory in the same way.
 """
 
 from __future__ import annotations
@@ -14,19 +16,24 @@ import numpy as np
 import iker_envs
 from iker_agent.config import RunConfig
 from iker_agent.prompt_kinds import PromptSettings
+from iker_agent.robots import Operator, robot_world
 from iker_envs.optics import stationary_cameras
-from iker_envs.perception import Estimator, make_estimator
+from iker_envs.perception import RGBD_NOISE, FusingEstimator, make_estimator
 from iker_envs.task import Task
 from iker_envs.world import World
 
 _NOISE_STREAM = 1  # beside the run's seed: the noise of perception has a generator of its own
 
 
-def make_world(config: RunConfig, task: Task) -> World:
-    """The simulated world of a task, by its id where the settings name a registered task; it draws pictures.
+def make_world(config: RunConfig, task: Task, operator: Operator | None = None) -> World:
+    """The world of a task, by its id where the settings name a registered task; it draws pictures.
 
-    Where poses are estimated from pictures, its views come from depth cameras.
+    Where poses are estimated from pictures, the views of a simulated world come from depth cameras. `operator` shows a
+    person what a robot's table should look like, and returns True when it does.
     """
+    if config.world != "sim":
+        where = config.world, config.real, config.clock, config.seed
+        return robot_world(config.task, *where, operator, render_mode="rgb_array")
     options: dict[str, Any] = {"render_mode": "rgb_array"}
     if config.prompt.size != PromptSettings.size:
         options["view_size"] = config.prompt.size_px
@@ -48,7 +55,10 @@ def make_world(config: RunConfig, task: Task) -> World:
     return cast(World, DepthCameraWorld(world, sensor, (*own, *stationary_cameras())))  # what it lacks it passes on
 
 
-def pose_estimator(config: RunConfig) -> Estimator:
-    """The estimator of a run; equal settings and seeds give equal estimates, call by call."""
+def pose_estimator(config: RunConfig) -> FusingEstimator:
+    """The estimator of a run, which remembers what stands still; equal settings and seeds give equal estimates."""
     rng = np.random.default_rng([config.seed, _NOISE_STREAM])
-    return make_estimator(config.perception.source, config.perception.noise, rng)
+    perception = config.perception
+    one_look = make_estimator(perception.source, perception.noise, rng, perception.server)
+    noise = perception.noise if perception.source == "truth" else RGBD_NOISE
+    return FusingEstimator(one_look, noise, perception.looks)

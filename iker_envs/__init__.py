@@ -4,6 +4,7 @@
     gym.make_vec("IKER-ShoePlace-v0", num_envs=512)   many worlds on CPU threads, a gymnasium VectorEnv
     gym.make("IKER-Stage-v0", scene=..., goal=...)    any scene and goal
     gym.make_vec(id, num_envs=512, **TRAINING)        many worlds that are quick to begin anew
+    gym.make("IKER-ShoePlace-Real-v0", real="robot.yaml")   the same on an xArm7; real="lab" on an emulated one
 
 `gym.make("iker_envs:IKER-ShoePlace-v0")` imports this module by itself. The ids of the tasks in the folders of the
 environment variable IKER_TASKS are registered too.
@@ -25,6 +26,7 @@ TASKS = {
     "IKER-BookStow-v0": "book_stow",
 }
 IDS = ("IKER-Stage-v0", *TASKS)
+REAL_IDS = {id_.replace("-v0", "-Real-v0"): task for id_, task in TASKS.items()} | {"IKER-Stage-Real-v0": ""}
 USER_TASKS: dict[str, str] = {}  # id -> path of the task's file, of those in the folders of IKER_TASKS
 # What makes episodes of many worlds cheap: neighbours that the task does not touch are welded, and every world repeats
 # a few grasped states and starts of its own instead of making new ones.
@@ -47,6 +49,10 @@ def _register(env_id: str, **arguments: str) -> None:
 for _id in IDS:
     if _id not in gym.registry:
         _register(_id, **({"task": TASKS[_id]} if _id in TASKS else {}))
+
+for _id, _task in REAL_IDS.items():
+    if _id not in gym.registry:
+        gym.register(_id, entry_point="real_env.entry:make_world", kwargs={"task": _task} if _task else {})
 
 if os.environ.get("IKER_TASKS"):
     from iker_envs.user_tasks import user_tasks

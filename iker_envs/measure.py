@@ -30,6 +30,10 @@ SUCCESS_M = 0.05
 STRICT_M = 0.03
 STRICT_TILT_RAD = STRICT_HEADING_RAD = float(np.deg2rad(15.0))
 STRICT_OTHERS_M = 0.02
+DROPPED_M = 0.05  # the object slipped this far in the hand
+FALLEN_M = 0.05  # below both its start and its target
+TIPPED_RAD = float(np.deg2rad(60.0))
+NEAR_TILT_RAD = float(np.deg2rad(15.0))  # an object that leans further does not count as near its target
 
 
 def keypoint_error(object_pose: Array, local_m: Array, targets_m: Array) -> Array:
@@ -82,6 +86,26 @@ def measure(poses: Array, index: Array, start: Array, target_pose: Array, local_
         heading_rad=heading_angle(turned, upright),
         others_m=others,
     )
+
+
+def lost(pose: Array, start: Array, target_pose: Array, errors: Errors, slipped_m: Array, *, grasp: bool) -> Array:
+    """Which objects (N,) were dropped, tipped over or fell; one that stands at its target is not dropped.
+
+    Args:
+        pose: (N, 7) of the object now, base frame.
+        start: (N, 7) when the episode began.
+        target_pose: (N, 7) where it should go.
+        errors: as `measure` found them.
+        slipped_m: (N,) how far its centre has moved in the hand since the episode began.
+        grasp: does the hand hold it?
+    """
+    xp = namespace(pose)
+    lowest = xp.minimum(start[:, 2], target_pose[:, 2])
+    tilt = tilt_angle(start[:, 3:], target_pose[:, 3:]) + TIPPED_RAD / 2
+    tipped = errors.tilt_rad > xp.where(tilt > TIPPED_RAD, tilt, TIPPED_RAD + 0 * tilt)
+    there = errors.success & (errors.tilt_rad <= NEAR_TILT_RAD)
+    dropped = (slipped_m > DROPPED_M) & ~there & grasp
+    return (pose[:, 2] < lowest - FALLEN_M) | tipped | dropped
 
 
 def make_outcome(

@@ -9,11 +9,34 @@ Poses are (x, y, z, qw, qx, qy, qz) in the robot base frame, metres. Where there
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
 from iker_envs.scene import Outcome, Scene, View
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What stopped a robot in the middle of an episode, and what was done about it; simulations have none."""
+
+    kind: str  # one of a fixed list, such as "collision" (real_env/faults.py)
+    message: str  # one sentence: what happened, with the code or the number
+    recovered: bool  # the arm is ready again, without anybody's help
+    action: str  # what is left for a person to do; "" if nothing
+
+    def __str__(self) -> str:
+        """One line for people."""
+        return f"{self.message}; {self.action or 'the arm recovered by itself'}"
+
+
+class WorldFault(RuntimeError):
+    """A world cannot go on, and only the way out that the fault names helps."""
+
+    def __init__(self, fault: Fault) -> None:
+        super().__init__(str(fault))
+        self.fault = fault
 
 
 @runtime_checkable
@@ -66,8 +89,8 @@ class World(Protocol):
     def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
         """One tick of 0.1 s under an action (6,) in [-1, 1]: observation (D,), reward, terminated, truncated, info.
 
-        Terminated: the object is lost. Truncated: the time limit. `info` has "is_success", "is_success_strict" and
-        "goal_error_m".
+        Terminated: the object is lost. Truncated: the time limit, or a robot that was stopped: then `info` has "fault",
+        a Fault. `info` always has "is_success", "is_success_strict" and "goal_error_m".
         """
         ...
 

@@ -1,1 +1,1 @@
-"""The same world made of metal: xArm7 and RealSense cameras behind the environments' ids. Empty so far."""
+"""The same world made of metal: xArm7 and RealSense cameras behind the ids of the environments; extra `real`."""

@@ -4,11 +4,13 @@ import ipaddress
 import json
 import socket
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import settings
+from warm_child import WarmChild
 
 from iker_envs.optics import default_cameras
 from iker_envs.scene import Goal, Image, ObjectModel, Scene, SceneObject, View, position_and_angles, upright_pose
@@ -115,6 +117,18 @@ def program_inputs(blank_view) -> Callable[[Scene], dict[str, dict[str, Any]]]:
         return {"keypoints": keypoints, "poses": {o.name: position_and_angles(o.pose) for o in scene.objects}}
 
     return inputs
+
+
+@pytest.fixture(scope="module")
+def warm_programs() -> Iterator[None]:
+    """Programs run in the real child, forked from one interpreter: for files that run hundreds of them."""
+    from iker_agent.program import runner
+
+    warm = WarmChild(Path(runner.__file__).with_name("child.py"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(runner, "_run_child", lambda job, timeout_s: runner._Ending(*warm.run(job), expired=False))
+        yield
+    warm.close()
 
 
 @pytest.fixture(scope="session")

@@ -68,7 +68,7 @@ def seen(scene: Scene, seed: int = 0) -> View:
 
 @lru_cache(maxsize=64)
 def _rendered(scene: str) -> View:
-    return still_view(Scene.from_dict(json.loads(scene)), stationary_cameras(*SIZE), shadows=False)
+    return still_view(Scene.from_dict(json.loads(scene)), cameras=stationary_cameras(*SIZE), shadows=False)
 
 
 def fingerprint(view: View) -> str:

@@ -120,7 +120,7 @@ def test_a_wrong_type_is_one_sentence_with_key_and_value(override, key, value):
     [
         ("learner=sac", LEARNERS),
         ("vlm=oracle", BACKENDS),
-        ("world=lab", WORLDS),
+        ("world=mars", WORLDS),
         ("run.contract=joints", CONTRACTS),
         ("perception.source=guess", SOURCES),
     ],

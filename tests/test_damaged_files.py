@@ -17,7 +17,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.numpy import save
 
-from iker_agent.learning.network import ActorCritic, NetworkPolicy, Normaliser, feature_dim
+from iker_agent.learning.network import ActorCritic, NetworkPolicy, Normaliser
+from iker_agent.learning.plain_network import feature_dim
 from iker_agent.learning.policy import read_policy
 from iker_agent.learning.policy_files import load_policy
 from iker_agent.learning.waypoint import WaypointLearner

@@ -72,9 +72,9 @@ class Silent:
 # failure: settings, backend, learner, badge, what failed, what follows
 STORIES = {
     "scene": (
-        ("task=book_push", "perception.rotation_deg=120"),
+        ("task=book_push", "perception.rotation_deg=120", "perception.looks=1"),
         *(None, None),
-        *("Scene not at rest", "Book moved by", "no program was asked for and nothing moved."),
+        *("No scene", "Book moved by", "no program was asked for and nothing moved."),
     ),
     "backend": (
         ("task=shoe_push",),

@@ -7,7 +7,7 @@ import pytest
 
 from iker_agent.asking.goals import Refusal, check_goal
 from iker_agent.program import ProgramResult, run_program
-from iker_agent.seeing.keypoints import Keypoints, select_keypoints
+from iker_agent.seeing.keypoints import Keypoints, marked_points, select_keypoints
 from iker_envs.geometry import pose_apply, pose_compose, quaternion_from_rotvec
 from iker_envs.scene import Goal, Scene, upright_pose
 
@@ -31,7 +31,7 @@ def ask(rack_scene, keypoints):
     def check(name: str, pose: np.ndarray, *, grasp=False, noise=None, project=True) -> Goal | Refusal:
         labels = keypoints.of_object(name)
         targets = {k: tuple(v) for k, v in keypoints.by_label().items()}
-        points = pose_apply(pose, rack_scene.object(name).model.control_keypoints_m())
+        points = pose_apply(pose, marked_points(rack_scene.object(name).model))
         for k, point in zip(labels, points + (0 if noise is None else noise), strict=True):
             targets[k] = tuple(point)
         result = ProgramResult("ok", object=name, indices=labels, grasp=grasp, targets=targets)
@@ -84,7 +84,7 @@ def test_a_rigid_motion_is_accepted_and_reproduced(ask, rack_scene, name, pose, 
     assert isinstance(goal, Goal), goal
     np.testing.assert_allclose(goal.target_pose, pose, atol=1e-6)
     assert (goal.object, goal.grasp, goal.instruction) == (name, grasp, "tidy up")
-    wanted = pose_apply(pose, rack_scene.object(name).model.control_keypoints_m())
+    wanted = pose_apply(pose, marked_points(rack_scene.object(name).model))
     np.testing.assert_allclose(np.array(list(goal.raw_targets_m.values())), wanted, atol=1e-9)
 
 
@@ -100,7 +100,7 @@ def test_a_small_residual_is_projected_onto_a_rigid_motion(ask, rack_scene, rng)
     assert isinstance(goal, Goal)
     np.testing.assert_allclose(goal.target_pose[:3], BESIDE_RIGHT[:3], atol=0.01)
     raw = np.array(list(goal.raw_targets_m.values()))
-    projected = pose_apply(goal.target_pose, rack_scene.object(LEFT).model.control_keypoints_m())
+    projected = pose_apply(goal.target_pose, marked_points(rack_scene.object(LEFT).model))
     assert 0 < np.linalg.norm(projected - raw, axis=-1).mean() < np.linalg.norm(noise, axis=-1).mean()
 
 

@@ -5,14 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 from scripted_world import TASK, ScriptedWorld
 
 from iker_envs.events import By, Event, EventKind, Phase
-from iker_envs.judging.directions import too_far
 from iker_envs.judging.happened import happened
 from iker_envs.judging.trace import Trace
 from iker_envs.scene import Grasp, Outcome, upright_pose
@@ -345,11 +343,6 @@ def test_a_trace_that_cannot_be_is_refused(world, change, told):
         replace(world.env.worlds.trace(0), **change)
 
 
-def test_the_guide_shows_every_kind():
-    guide = (Path(__file__).parents[1] / "docs/vlm.md").read_text(encoding="utf-8")
-    assert [kind for kind in EventKind if f"| `{kind}` |" not in guide] == []
-
-
 def test_an_outcome_with_events_survives_json(world):
     world.begin()
     push_against_the_other_shoe(world)
@@ -387,22 +380,3 @@ def test_worlds_of_a_batch_are_told_apart():
     kinds = [[event.kind for event in happened(env.worlds.trace(w))] for w in range(2)]
     env.close()
     assert kinds[0][0] is EventKind.NOT_TOUCHED and EventKind.NOT_TOUCHED not in kinds[1]
-
-
-@pytest.mark.parametrize(
-    ("offset", "heading", "tilt", "words"),
-    [
-        ((-0.02, 0.08, 0.0), 20.0, 0.0, "8 cm too far left, turned 20 degrees too far to the left"),
-        ((-0.03, 0.08, 0.0), -20.0, 0.0, "8 cm too far left, 3 cm too near, turned 20 degrees too far to the right"),
-        (
-            (0.12, -0.11, -0.10),
-            0.0,
-            30.0,
-            "12 cm too far away, 11 cm too far right, 10 cm too low, tilted by 30 degrees",
-        ),
-        ((0.0, 0.0, 0.029), 5.0, 5.0, "2.9 cm too high"),
-        ((0.001, 0.0, 0.0), 0.0, 0.0, ""),
-    ],
-)
-def test_an_error_in_words_is_as_the_robot_sees_it(offset, heading, tilt, words):
-    assert too_far(np.array(offset), heading, tilt) == words

@@ -6,9 +6,10 @@ import mujoco
 import numpy as np
 import pytest
 
-from iker_agent.seeing.keypoints import Keypoints, select_keypoints, thin_out, top_grid
+from iker_agent.seeing.keypoints import Keypoints, marked_points, select_keypoints, thin_out, top_grid
 from iker_envs.geometry import pose_apply
-from iker_envs.physics.mujoco_model import build_model
+from iker_envs.objects.library import object_library
+from iker_envs.physics.mujoco_model import VISUAL_GROUP, build_model
 from iker_envs.pictures.camera import default_cameras, project, render
 from iker_envs.scene import Image, ObjectModel, Scene, SceneObject, View, upright_pose
 
@@ -65,12 +66,12 @@ def test_positions_agree_in_all_frames(scene, view):
         rows = [k for k, owner in enumerate(keypoints.objects) if owner == name]
         obj = scene.object(name)
         np.testing.assert_allclose(pose_apply(obj.pose, keypoints.local_m[rows]), keypoints.world_m[rows])
-    np.testing.assert_allclose(keypoints.world_m[4:8], scene.object("left").keypoints_world_m())
+    np.testing.assert_allclose(keypoints.world_m[:4], scene.object("carton").keypoints_world_m())
     pixels, _ = project(keypoints.world_m, view.image.K, view.image.T_world_cam)
     np.testing.assert_allclose(pixels, keypoints.pixels)
     by_label = keypoints.by_label()
     assert list(by_label) == list(keypoints.labels)
-    np.testing.assert_allclose(by_label["5"], [0.48, 0.16, 0.045])
+    np.testing.assert_allclose(by_label["5"], [0.48, 0.16, 0.0135])
 
 
 def test_labels_do_not_depend_on_poses(scene, view):
@@ -162,3 +163,60 @@ def test_hidden_points_do_not_crowd_out_visible_ones():
 def test_a_scene_without_objects_has_no_keypoints(scene):
     empty = Scene((), scene.cameras, WORKSPACE)
     assert select_keypoints(empty, _look(empty)).labels == ()
+
+
+MODELS = object_library()
+
+
+def air_mm(model: ObjectModel, points: np.ndarray) -> np.ndarray:
+    """How far each point (4, 3) of a body is outside of what is seen of it, towards its centre line, in millimetres."""
+    scene = Scene((SceneObject(model, upright_pose([0.5, 0.0, 1.0])),), default_cameras(), WORKSPACE)
+    visible = build_model(scene, (), visuals=True)
+    data = mujoco.MjData(visible)
+    mujoco.mj_forward(visible, data)
+    groups = np.zeros(6, np.uint8)
+    groups[VISUAL_GROUP] = 1
+    found = []
+    for point, end in zip(points, model.control_keypoints_m(), strict=True):
+        outward = end / np.linalg.norm(end)
+        start = np.array([0.5, 0.0, 1.0]) + point + 0.2 * outward
+        found.append(mujoco.mj_ray(visible, data, start, -outward, groups, 1, -1, np.zeros(1, np.int32)) - 0.2)
+    return 1000 * np.array(found)
+
+
+@pytest.mark.parametrize("name", [name for name, model in MODELS.items() if model.mass_kg > 0])
+def test_marks_lie_on_what_is_marked(name):
+    """Toe and heel within 2 mm; the sides of a shoe stand beside its waist; pages lie 5 mm within their covers."""
+    model = MODELS[name]
+    air = air_mm(model, marked_points(model))
+    limits = [2, 2, 13, 13] if model.shape == "shoe" else [5.1] * 4
+    assert np.all(np.abs(air) <= limits), air
+    if model.shape == "shoe":
+        assert air_mm(model, model.control_keypoints_m())[0] > 15, "at half its height there is no toe"
+    control = model.control_keypoints_m()
+    assert np.linalg.norm(np.diff(marked_points(model), axis=0), axis=-1) == pytest.approx(
+        np.linalg.norm(np.diff(control, axis=0), axis=-1)
+    ), "lengths and widths that a program computes are the same"
+
+
+@pytest.mark.parametrize("yaw_rad", [-2.4, -0.8, 0.0, 0.3, 0.8, 1.6, 3.1])
+def test_the_marks_of_toe_and_heel_are_on_the_shoe_in_the_picture(yaw_rad):
+    shoe = ObjectModel("shoe", "shoe", np.array([0.28, 0.10, 0.09]), 0.3, side="left")
+    scene = Scene((SceneObject(shoe, upright_pose([0.42, 0.1, 0.045], yaw_rad)),), default_cameras(), WORKSPACE)
+    view = _look(scene)
+    rows, columns = np.nonzero(view.image.segmentation == 0)
+    seen = np.stack([columns, rows], axis=-1) + 0.5
+    for pixel in select_keypoints(scene, view).pixels[:2]:
+        assert np.linalg.norm(seen - pixel, axis=-1).min() <= 2.0
+
+
+def test_the_grid_of_furniture_lies_on_its_top():
+    for model in (model for model in MODELS.values() if model.mass_kg == 0):
+        scene = Scene((SceneObject(model, upright_pose([0.5, 0.0, 1.0]), False),), default_cameras(), WORKSPACE)
+        visible = build_model(scene, (), visuals=True)
+        data = mujoco.MjData(visible)
+        mujoco.mj_forward(visible, data)
+        for point in top_grid(model.size_m):
+            start = np.array([0.5, 0.0, 1.2]) + point
+            depth = mujoco.mj_ray(visible, data, start, np.array([0, 0, -1.0]), None, 1, -1, np.zeros(1, np.int32))
+            assert depth == pytest.approx(0.2, abs=0.002), (model.name, point)

@@ -122,6 +122,7 @@ def test_closed_sockets_are_noticed_and_a_new_connection_works(lab, arm):
 def test_a_reboot_forgets_everything(lab, arm):
     arm.set_tcp_offset([0, 0, 100, 0, 0, 0])
     lab.order("reboot", lab_s=4.0)
+    lab.order("reboot", lab_s=1.0)  # an impatient person
     assert wait_for(lambda: not arm.connected)
     assert not _answers(lab)
     assert wait_for(lambda: _answers(lab))

@@ -12,7 +12,8 @@ import torch
 from iker_agent.learning.agent import make_agent
 from iker_agent.learning.evaluate import evaluate, wilson
 from iker_agent.learning.forecast import Forecast
-from iker_agent.learning.network import ActorCritic, NetworkPolicy, Normaliser, feature_dim
+from iker_agent.learning.network import ActorCritic, NetworkPolicy, Normaliser
+from iker_agent.learning.plain_network import feature_dim
 from iker_agent.learning.policy_files import load_policy
 from iker_agent.learning.ppo import PPOLearner
 from iker_agent.learning.ppo_config import PPOConfig

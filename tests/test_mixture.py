@@ -6,9 +6,9 @@ import pytest
 from typer.testing import CliRunner
 
 from iker_agent.cli import app
-from iker_agent.learning.distributed import seed_for
 from iker_agent.learning.mixture import make_mixture, mixture_judge
 from iker_agent.learning.policy_files import load_policy
+from iker_agent.learning.seeds import seed_for
 from iker_agent.learning.shipped import FAMILIES, family_of, stages_of
 from iker_envs.spec import spec_of
 from iker_envs.task import load_task

@@ -166,7 +166,7 @@ def test_numbers_that_are_not_drawn_are_told(seen):
 
 def test_coordinates_are_a_table_for_who_wants_one(seen):
     told = texts(build(seen, "multi_stage", shown=PromptSettings(coordinates=True)))
-    assert "- 5 (left_shoe): 0.475, 0.170, 0.045" in told
+    assert "- 5 (left_shoe): 0.475, 0.170, 0.013" in told
     assert "- 5 (left_shoe)" not in texts(build(seen, "poses", shown=PromptSettings(coordinates=True)))
 
 

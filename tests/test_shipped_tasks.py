@@ -1,15 +1,11 @@
 """Every configuration of every shipped task can begin, end and be solved, and its programs do what they should."""
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import numpy as np
 import pytest
-from warm_child import WarmChild
 
 import iker_envs
 from iker_agent.authoring.check import check_task
-from iker_agent.program import run_program, runner
+from iker_agent.program import run_program
 from iker_envs.planning.collision import deepest_overlap, object_boxes, scene_boxes
 from iker_envs.planning.grasps import propose_grasps
 from iker_envs.planning.push import push_start
@@ -21,16 +17,6 @@ CASES = [(name, index) for name, task in TASKS.items() for index in range(len(ta
 every_configuration = pytest.mark.parametrize(("name", "index"), CASES)
 _TOUCH_M = 0.001  # what objects may overlap
 _DRAWS = 4
-
-
-@pytest.fixture(scope="module")
-def warm_programs() -> Iterator[None]:
-    """Programs run in the real child, forked from one interpreter: this file runs hundreds of them."""
-    warm = WarmChild(Path(runner.__file__).with_name("child.py"))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(runner, "_run_child", lambda job, timeout_s: runner._Ending(*warm.run(job), expired=False))
-        yield
-    warm.close()
 
 
 def _stage_scenes(task: Task, index: int, scene: Scene) -> list[tuple[Scene, Goal]]:

@@ -15,7 +15,8 @@ import pytest
 import torch
 
 from iker_agent.learning.checkpoint import read_checkpoint, write_checkpoint
-from iker_agent.learning.network import ActorCritic, NetworkPolicy, Normaliser, feature_dim
+from iker_agent.learning.network import ActorCritic, NetworkPolicy, Normaliser
+from iker_agent.learning.plain_network import feature_dim
 from iker_agent.learning.policy_files import load_policy
 from iker_agent.learning.ppo_config import PPOConfig
 from iker_agent.learning.progress import read_metrics

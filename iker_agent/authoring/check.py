@@ -22,7 +22,7 @@ from iker_agent.learning.policy import Policy, PolicyFault
 from iker_agent.learning.waypoint import WaypointLearner
 from iker_agent.program import ProgramResult, run_program
 from iker_agent.program.signatures import CONTRACTS, signature_named
-from iker_agent.seeing.keypoints import MIN_DRAWN_PER_OBJECT, Keypoints, select_keypoints
+from iker_agent.seeing.keypoints import MIN_DRAWN_PER_OBJECT, Keypoints, marked_points, select_keypoints
 from iker_envs.geometry import fit_rigid, pose_apply, pose_inverse, rotation_angle, tilt_angle
 from iker_envs.measure import STRICT_M, keypoint_error
 from iker_envs.physics.transfer import SceneNotAtRest, scene_from_poses, settle
@@ -292,8 +292,10 @@ class _Trial:
         again = run_program(self.code, {**result.targets}, self.contract, check_targets=False)
         drift = _drift_m(again, result, self.scene, self.goal)
         drifts = f"moves its own result by {1000 * drift:.1f} mm; it is not idempotent" if drift > REPRODUCE_M else ""
-        if _largest_m(placed, _targets(self.scene, self.goal)) > REPRODUCE_M:
-            yield f"{who} puts {_misplaced(placed, self.scene, self.goal, reference)}{drifts and f', and it {drifts}'}"
+        wanted = pose_apply(self.goal.target_pose, _compared(result, self.scene, self.goal))
+        if _largest_m(placed, wanted) > REPRODUCE_M:
+            where = _misplaced(placed, wanted, self.scene, self.goal, reference)
+            yield f"{who} puts {where}{drifts and f', and it {drifts}'}"
             return
         if drifts:
             yield f"{who} {drifts}"
@@ -308,21 +310,17 @@ def _largest_m(points: np.ndarray, others: np.ndarray) -> float:
     return float(np.linalg.norm(points - others, axis=-1).max())
 
 
-def _misplaced(placed: np.ndarray, scene: Scene, goal: Goal, reference: str) -> str:
-    """How far from its goal control keypoints (4, 3) are placed, and where both are, in words.
-
-    The keypoints lie around the centre of the object, which is the origin of its body frame.
-    """
-    targets = _targets(scene, goal)
-    motion, _ = fit_rigid(targets, placed)
+def _misplaced(placed: np.ndarray, wanted: np.ndarray, scene: Scene, goal: Goal, reference: str) -> str:
+    """How far from where its points are wanted (4, 3) they are placed (4, 3), and where both put the object."""
+    motion, _ = fit_rigid(wanted, placed)
     turn_deg = float(np.rad2deg(rotation_angle(motion[3:], _NO_TURN)))
     turned = f" and turned by {turn_deg:.0f} degrees" if turn_deg >= _TOLD_TURN_DEG else ""
-    centres = np.stack([placed.mean(axis=0), goal.target_pose[:3]])
+    centres = np.stack([pose_apply(motion, goal.target_pose[None, :3])[0], goal.target_pose[:3]])
     to_reference = pose_inverse(scene.object(reference).pose)
     here, there = (_metres(centre) for centre in centres)
     here_too, there_too = (_metres(centre) for centre in pose_apply(to_reference, centres))
     return (
-        f"{goal.object} {1000 * _largest_m(placed, targets):.1f} mm from the annotated goal{turned}: its centre is at "
+        f"{goal.object} {1000 * _largest_m(placed, wanted):.1f} mm from the annotated goal{turned}: its centre is at "
         f"{here} instead of {there} in the robot's base frame, "
         f"which is {here_too} instead of {there_too} in the frame of {reference}"
     )
@@ -333,8 +331,14 @@ def _metres(point: np.ndarray) -> str:
     return f"x {x:.3f}, y {y:.3f}, z {z:.3f} m"
 
 
+def _compared(result: ProgramResult, scene: Scene, goal: Goal) -> np.ndarray:
+    """The points (4, 3) of the goal's object, in its body frame, that `_placed` tells the places of."""
+    model = scene.object(goal.object).model
+    return marked_points(model) if result.indices else model.control_keypoints_m()
+
+
 def _placed(result: ProgramResult, scene: Scene, goal: Goal, keypoints: Keypoints) -> np.ndarray:
-    """Where a program puts the goal object's control keypoints (4, 3)."""
+    """Where a program puts the goal object's marked points (4, 3), or its control keypoints under the pose contract."""
     if result.indices:
         return np.array([result.targets[label] for label in keypoints.of_object(goal.object)])
     return _points_of_six(result.targets[goal.object], scene, goal)

@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image as PillowImage
 from PIL import ImageDraw, ImageFont
 
-from iker_agent.seeing.keypoints import select_keypoints
+from iker_agent.seeing.keypoints import marked_points, select_keypoints
 from iker_agent.seeing.marks import draw_marks
 from iker_envs.geometry import pose_apply
 from iker_envs.optics import project
@@ -79,6 +79,6 @@ def configuration_picture(task: Task, index: int) -> PillowImage.Image:
 
 def _target_pixels(task: Task, scene: Scene, index: int, image) -> np.ndarray:
     goal = task.goal(0, scene, index)
-    points = pose_apply(goal.target_pose, scene.object(goal.object).model.control_keypoints_m())
+    points = pose_apply(goal.target_pose, marked_points(scene.object(goal.object).model))
     pixels, _ = project(points, image.K, image.T_world_cam)
     return pixels[np.isfinite(pixels).all(axis=1)]

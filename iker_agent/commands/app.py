@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from iker_agent.commands.calibrate import board, calibrate
 from iker_agent.commands.ending import DONE, NOT_DONE, USAGE
-from iker_agent.commands.lab import lab
-from iker_agent.commands.options import ModelOptions, Out, QueryOptions, RunFolder, RunOptions, spread
+from iker_agent.commands.lab import doctor, lab
+from iker_agent.commands.options import ModelOptions, Out, QueryOptions, RunFolder, RunOptions, named_path, spread
+from iker_agent.commands.scan import scan
 from iker_agent.commands.settings import RunCommand, TrainCommand
 from iker_agent.commands.talk import talk
 from iker_agent.commands.tasks import envs, tasks
@@ -87,6 +90,10 @@ def bench(context: typer.Context) -> None:
 app.command()(tasks)
 app.command()(envs)
 app.command()(lab)
+app.command()(doctor)
+app.command()(board)
+app.command()(calibrate)
+app.command()(scan)
 
 
 @app.command(cls=RunCommand)
@@ -117,6 +124,37 @@ def query(options: QueryOptions, out: Out = None) -> None:
         result = ask_once(options.config(), out)
     show(result, make_console())
     raise typer.Exit(DONE if result.answer else NOT_DONE)
+
+
+@app.command("look", cls=RunCommand)
+@spread
+def look_around(
+    options: QueryOptions,
+    save_scene: Annotated[
+        Path | None,
+        typer.Option(parser=named_path, metavar="FILE", help="Write the scene as YAML, and FILE.png beside it."),
+    ] = None,
+) -> None:
+    """Look once with the depth cameras: where objects are, and the furniture that they rest on, as it is seen.
+
+    Nothing in a picture tells a lying book from a board: what is not an object of the task becomes furniture. Look at
+    the picture before you use the scene. For example:
+
+        iker look --task shoe_rack --save-scene seen.yaml perception.source=rgbd
+    """
+    from iker_agent.commands.look import look_once
+    from iker_agent.commands.look import save_scene as save
+
+    seen = look_once(options.config())
+    for obj in seen.scene.objects:
+        x, y, z = (f"{100 * v:.1f}" for v in obj.pose[:3])
+        size = " x ".join(f"{100 * s:.1f}" for s in obj.model.size_m)
+        echo(f"{obj.name}: {'object' if obj.movable else 'furniture'}, {size} cm, at x {x}, y {y}, z {z} cm")
+    for note in seen.notes:
+        echo(f"note: {note}")
+    if save_scene is not None:
+        echo(f"saved: {save_scene}, picture: {save(seen, save_scene)}")
+    raise typer.Exit(DONE if seen.is_at_rest else NOT_DONE)
 
 
 app.command(cls=RunCommand)(spread(talk))

@@ -30,6 +30,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "
 EXTRAS = {
     "mesh": ("trimesh", "coacd"),
     "vlm": ("openai",),
+    "real": ("xarm", "mink", "daqp", "pyrealsense2"),
     "agent": (
         "torch",
         "skrl",
@@ -70,9 +71,17 @@ def explained(error: BaseException) -> Ending | None:
         return _system_error(error)
     if isinstance(error, Unusable):
         return Ending(NOT_DONE, str(error))
+    if isinstance(error, RuntimeError) and _is_of_a_robot(error):
+        return Ending(NOT_DONE, str(error))
     if isinstance(error, ValueError):
         return Ending(USAGE, " ".join(line.strip() for line in str(error).splitlines()))
     return None
+
+
+def _is_of_a_robot(error: RuntimeError) -> bool:
+    from iker_envs.world import WorldFault  # an error of that kind has loaded it; help and `tasks` go without
+
+    return isinstance(error, WorldFault)
 
 
 def stopped(number: int) -> Ending:

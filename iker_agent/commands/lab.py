@@ -1,7 +1,7 @@
-"""`iker lab`: an emulated laboratory until Ctrl-C.
+"""`iker lab`: an emulated laboratory until Ctrl-C. `iker doctor`: is a robot's cell fit to be used?
 
-The agent reaches a laboratory only over its wire, so the command becomes the laboratory's own process: signals, output
-and exit code are the laboratory's.
+The agent reaches laboratory and robot only by the ids of their environments, so either command becomes a process of
+their own package: signals, output and exit code are that one's.
 """
 
 from __future__ import annotations
@@ -13,10 +13,12 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from iker_agent.commands.ending import need
 from iker_agent.commands.options import named_path
 from iker_envs.task import find_task
 
-_PROGRAM = "real_env.lab"
+_LAB = "real_env.lab"
+_DOCTOR = "real_env.doctor"
 _EMPTY = "none"  # the arm in empty space
 
 
@@ -43,9 +45,19 @@ def lab(
         arguments.append("--no-cameras")
     if out is not None:
         arguments += ["--out", str(out)]
-    _become(arguments)
+    _become(_LAB, arguments)
 
 
-def _become(arguments: list[str]) -> NoReturn:
+def doctor(
+    real: Annotated[Path, typer.Option(parser=named_path, metavar="FILE", help="The robot.yaml of the cell.")] = Path(
+        "robot.yaml"
+    ),
+) -> None:
+    """Check a robot's cell: libraries, control box, firmware, gripper, cameras, calibration. Nothing moves."""
+    need("xarm", "mink", "daqp")
+    _become(_DOCTOR, [str(real)])
+
+
+def _become(program: str, arguments: list[str]) -> NoReturn:
     sys.stdout.flush()
-    os.execv(sys.executable, [sys.executable, "-m", _PROGRAM, *arguments])
+    os.execv(sys.executable, [sys.executable, "-m", program, *arguments])

@@ -65,7 +65,11 @@ class ModelOptions:
     ] = None
     cassette: Annotated[
         Path | None,
-        typer.Option(parser=named_path, metavar="FOLDER", help="Run folder that the backend replay answers from."),
+        typer.Option(
+            parser=named_path,
+            metavar="FOLDER",
+            help="Run folder that replay answers from, or the name of a shipped record.",
+        ),
     ] = None
     box: Annotated[
         Path | None,
@@ -104,6 +108,11 @@ class RunOptions(QueryOptions):
         ),
     ] = None
     learner: Annotated[str | None, typer.Option(help="ppo (trains) or waypoint (a fixed rule).")] = None
+    world: Annotated[
+        str | None, typer.Option(help="sim, lab (an emulated robot, started and stopped by itself) or real.")
+    ] = None
+    real: Annotated[str | None, typer.Option(metavar="FILE", help="The robot.yaml of --world real.")] = None
+    clock: Annotated[float | None, typer.Option(help="Of --world lab: its seconds in a second, such as 0.5.")] = None
     disturb: Annotated[
         str | None, typer.Option(help="Something happens: snatch, gap, too_wide or new_instruction.")
     ] = None

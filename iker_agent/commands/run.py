@@ -18,6 +18,7 @@ from rich.markup import escape
 from iker_agent.backends import asking, make_vlm, told
 from iker_agent.commands.display import Screen
 from iker_agent.commands.ending import need
+from iker_agent.commands.operator import ask_person
 from iker_agent.commands.terminal import notes
 from iker_agent.config import RunConfig, make_config, prompt_by_name
 from iker_agent.learners import make_learner
@@ -31,10 +32,12 @@ from iker_agent.records.report import write_report
 from iker_agent.records.run_folder import Folder, claimed_folder
 from iker_agent.vlm.replay import Replay
 from iker_agent.vlm.types import VLM
+from iker_agent.worlds import make_world
 from iker_envs.documents import RECORD_LIMITS, read_document
 from iker_envs.randomisation import as_randomisation
 from iker_envs.scene import Goal, Scene
 from iker_envs.spec import spec_of
+from iker_envs.world import World
 
 
 def start_run(config: RunConfig, out: Path | None) -> bool:
@@ -45,18 +48,27 @@ def start_run(config: RunConfig, out: Path | None) -> bool:
     need(*(("imageio_ffmpeg",) if config.run.video else ()))
     vlm = make_vlm(config, plan.task)  # wrong settings leave no folder behind
     with asking(vlm), claimed_folder(out, plan.task.name) as folder:
-        result = _carry_out(plan, folder, vlm)
+        result = _carry_out(plan, folder, vlm, world=_robot(plan))
         return result.done if result.success is None else result.success
 
 
-def _carry_out(plan: Plan, folder: Folder, vlm: VLM, learner: Learner | None = None) -> RunResult:
+def _robot(plan: Plan) -> World | None:
+    """The world of a run on a robot or in a laboratory, a person at the terminal its operator; None: a simulation."""
+    if plan.config.world == "sim":
+        return None
+    return make_world(plan.config, plan.task, ask_person if plan.config.world == "real" else None)
+
+
+def _carry_out(
+    plan: Plan, folder: Folder, vlm: VLM, learner: Learner | None = None, world: World | None = None
+) -> RunResult:
     """Run and report; a run that is interrupted or breaks off leaves its report before the exception goes on."""
     with Screen(plan.config.learn.budget_s) as screen, notes(screen.console):
         try:
             screen.console.print(f"[bold]{escape(plan.instruction)}[/bold]")
             for line in told(vlm):
                 screen.note(line)
-            result = carry_out(plan, folder, screen, vlm, learner)
+            result = carry_out(plan, folder, screen, vlm, learner, world)
             screen.closing(result, str(write_report(folder.path)))
         except BaseException as end:  # is raised again; Ctrl-C is no Exception
             if _left_readable(folder) and not isinstance(end, BrokenPipeError):

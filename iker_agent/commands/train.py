@@ -181,22 +181,42 @@ def evaluate(
     seed: Annotated[int, typer.Option(help="Seed of the worlds.")] = 0,
     randomisation: Annotated[str, typer.Option(help="on, off, shifted, or a YAML file of ranges.")] = "on",
     observation: Annotated[str, typer.Option(help="Of the shipped policy: keypoints or pose.")] = "keypoints",
+    world: Annotated[str, typer.Option(help="sim, lab (an emulated robot) or real; both act one by one.")] = "sim",
+    real: Annotated[str, typer.Option(metavar="FILE", help="The robot.yaml of --world real.")] = "",
+    clock: Annotated[float, typer.Option(help="Of --world lab: its seconds in a second, such as 0.5.")] = 1.0,
     json_path: JsonFile = None,
 ) -> None:
     """Measure a policy: deterministic episodes, both measures of success, 95 % intervals."""
+    from iker_agent.commands.operator import ask_person
     from iker_agent.commands.terminal import make_console
     from iker_agent.learning.task_evaluation import EvalSettings, measure, write_record
 
     settings = EvalSettings(
-        policy, task, configurations, stage_index, num_envs, episodes, seed, randomisation, observation
+        policy,
+        task,
+        configurations,
+        stage_index,
+        num_envs,
+        episodes,
+        seed,
+        randomisation,
+        observation,
+        world,
+        real,
+        clock,
     )
     if json_path is not None:
         _check_writable(json_path)
     stderr = make_console(stderr=True)
     measured = measure(
-        settings, lambda index, part: stderr.print(f"configuration {index}: {100 * part.success_rate:.1f} %")
+        settings,
+        lambda index, part: stderr.print(f"configuration {index}: {100 * part.success_rate:.1f} %"),
+        ask_person if world == "real" else None,
     )
     _show(measured.result, measured.title)
+    if faults := measured.record.get("faults"):
+        told = ", ".join(f"{kind} {count}" for kind, count in sorted(faults.items()))
+        make_console().print(f"cut short by faults: {told}", soft_wrap=True)
     if json_path is not None:
         write_record(json_path, measured.record)
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from iker_agent.learning.distributed import seed_for
+from iker_agent.learning.seeds import seed_for
 from iker_envs.randomisation import Randomisation, as_randomisation
 
 SHIFT = 1.5  # factor on the width of all ranges

@@ -13,7 +13,6 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import numpy as np
 import torch
 from torch import distributed, nn
 
@@ -71,11 +70,6 @@ def threads_per_process() -> int:
     """Physics threads of each process of this machine; 0, all cores, for a process that is alone."""
     local = int(os.environ.get("LOCAL_WORLD_SIZE", "1")) if num_processes() > 1 else 1
     return max(1, (os.cpu_count() or 1) // local) if local > 1 else 0
-
-
-def seed_for(seed: int, *path: int) -> int:
-    """The seed itself for a first start in process 0 (all of `path` zero), else one derived from both."""
-    return int(np.random.SeedSequence([seed, *path]).generate_state(1)[0] >> 1) if any(path) else seed
 
 
 def agreed(flag: bool) -> bool:

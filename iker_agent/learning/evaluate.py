@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from iker_agent.learning.distributed import seed_for
 from iker_agent.learning.policy import Policy
+from iker_agent.learning.seeds import seed_for
 from iker_agent.learning.training_worlds import make_worlds
 from iker_envs.measure import Errors
 from iker_envs.vector_env import StageVectorEnv
@@ -67,7 +67,7 @@ def evaluate(
     """One deterministic episode in each of `num_envs` fresh copies; `make` are arguments of the vector environment."""
     env = make_copies(num_envs, **make)
     try:
-        return _summary(run_episodes(env, policy, seed, configuration))
+        return summary(run_episodes(env, policy, seed, configuration))
     finally:
         env.close()
 
@@ -102,13 +102,13 @@ def evaluate_task(
         for index in configurations:
             policy = policy_of(index)
             runs = [run_episodes(env, policy, seed_for(seed, index, k), index) for k in range(episodes)]
-            parts[index] = _summary(np.concatenate(runs))
+            parts[index] = summary(np.concatenate(runs))
             every += runs
             if report:
                 report(index, parts[index])
     finally:
         env.close()
-    return TaskEvaluation(_summary(np.concatenate(every)), parts)
+    return TaskEvaluation(summary(np.concatenate(every)), parts)
 
 
 def make_copies(num_envs: int, **make: Any) -> StageVectorEnv:
@@ -133,7 +133,7 @@ def run_episodes(env: StageVectorEnv, policy: Policy, seed: int, configuration: 
     return np.stack([errors.success & ~lost, errors.strict & ~lost, errors.goal_m], axis=-1).astype(float)
 
 
-def _summary(rows: np.ndarray) -> Evaluation:
+def summary(rows: np.ndarray) -> Evaluation:
     """The Evaluation of episodes (E, 3) as `run_episodes` gives them."""
     count = len(rows)
     (success, strict) = (int(total) for total in rows[:, :2].sum(axis=0))

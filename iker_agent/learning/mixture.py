@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from gymnasium.vector.utils import batch_space
 
-from iker_agent.learning.distributed import seed_for
 from iker_agent.learning.evaluate import strict_success
 from iker_agent.learning.network import NetworkPolicy
+from iker_agent.learning.seeds import seed_for
 from iker_agent.learning.shipped import Stages
 from iker_agent.learning.training import Judge
 from iker_agent.learning.training_worlds import TrainingWorlds, make_worlds

@@ -16,39 +16,13 @@ import numpy as np
 import torch
 from torch import nn
 
+from iker_agent.learning.plain_network import CLIP, STD_FLOOR, feature_dim, features, hidden_widths
 from iker_agent.learning.policy import save_policy
-from iker_agent.learning.stored import shown
-from iker_envs.spec import NUM_KEYPOINTS, ObservedKeypoints, Spec, unpack_observation
+from iker_envs.spec import Spec
 
 HIDDEN = (256, 128, 64)  # paper, Section III-D
-_FINE_M = 0.03  # scale of the saturating copy of the error: the last centimetres stay visible
-_STD_FLOOR = 0.05  # components that hardly vary in training (a fixed target) are not blown up
-_CLIP = 5.0  # standard deviations
 _START_LOG_STD = -0.5  # a standard deviation of 0.61
 _MEAN_GAIN = 0.01  # of the first mean actions: near zero, so that exploration is the noise alone
-_MAX_LAYERS = 8  # of a network in a file, and their width: what is made before its tensors are compared
-_MAX_WIDTH = 1024
-
-
-def features(observation: torch.Tensor, spec: Spec) -> torch.Tensor:
-    """The observation (N, obs) and the relative vectors in it, (N, feature_dim)."""
-    seen = unpack_observation(spec, observation)
-    gripper = seen.gripper_pose[:, :3]
-    if isinstance(seen, ObservedKeypoints):
-        keypoints = seen.keypoints_m.flatten(1)
-        targets = seen.targets_m.flatten(1)
-        near = keypoints - gripper.repeat(1, NUM_KEYPOINTS)
-    else:
-        keypoints = seen.object_pose[:, :3]
-        targets = seen.target_pose[:, :3]
-        near = keypoints - gripper
-    error = targets - keypoints
-    return torch.cat([observation, error, torch.tanh(error / _FINE_M), near], dim=-1)
-
-
-def feature_dim(spec: Spec) -> int:
-    """Width of `features`."""
-    return features(torch.zeros(1, spec.observation_dim), spec).shape[-1]
 
 
 class Normaliser(nn.Module):
@@ -75,8 +49,8 @@ class Normaliser(nn.Module):
             x = features(observation, self.spec)
             if train and not self.frozen:
                 self._update(x.double())
-            std = self.variance.sqrt().clamp(min=_STD_FLOOR).float()
-            return ((x - self.mean.float()) / std).clamp(-_CLIP, _CLIP)
+            std = self.variance.sqrt().clamp(min=STD_FLOOR).float()
+            return ((x - self.mean.float()) / std).clamp(-CLIP, CLIP)
 
     def _update(self, x: torch.Tensor) -> None:
         count = x.shape[0]
@@ -132,7 +106,7 @@ class NetworkPolicy:
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, np.ndarray], header: dict[str, Any], spec: Spec) -> NetworkPolicy:
         """The policy that `save` wrote; ValueError names a field or tensor that is missing or does not fit."""
-        network = ActorCritic(feature_dim(spec), spec.action_dim, _hidden(header))
+        network = ActorCritic(feature_dim(spec), spec.action_dim, hidden_widths(header))
         normaliser = Normaliser(spec)
         modules = {"network.": network, "normaliser.": normaliser}
         expected = {prefix + k: v for prefix, module in modules.items() for k, v in module.state_dict().items()}
@@ -151,18 +125,3 @@ class NetworkPolicy:
         if (normaliser.variance < 0).any() or normaliser.count <= 0:
             raise ValueError("the tensors 'normaliser.variance' and 'normaliser.count' are at least 0")
         return cls(network, normaliser, header)
-
-
-def _hidden(header: Mapping[str, Any]) -> tuple[int, ...]:
-    """The widths of the hidden layers in a policy's header."""
-    if "hidden" not in header:
-        raise ValueError("the field 'hidden' is missing")
-    widths = header["hidden"]
-    if not isinstance(widths, list) or not 1 <= len(widths) <= _MAX_LAYERS or not all(map(_is_width, widths)):
-        limits = f"1 to {_MAX_LAYERS} whole numbers from 1 to {_MAX_WIDTH}"
-        raise ValueError(f"the field 'hidden' is {limits}, not {shown(widths)}")
-    return tuple(widths)
-
-
-def _is_width(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= _MAX_WIDTH

@@ -6,11 +6,13 @@ path, spec  ->  load_policy  ->  Policy, or one sentence that names the file and
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from iker_agent.learning.plain_network import PlainNetworkPolicy
 from iker_agent.learning.policy import FORMAT, Policy, read_policy
 from iker_agent.learning.stored import shown, stored_fields
 from iker_agent.limits import Unusable
@@ -68,6 +70,8 @@ def _policy(header: dict[str, Any], arrays: Mapping[str, np.ndarray], spec: Spec
         from iker_agent.learning.waypoint import WaypointPolicy
 
         return WaypointPolicy.from_header(header, spec)
+    if find_spec("torch") is None:  # a robot's computer
+        return PlainNetworkPolicy.from_arrays(arrays, header, spec)
     from iker_agent.learning.network import NetworkPolicy  # torch loads only for networks
 
     return NetworkPolicy.from_arrays(arrays, header, spec)

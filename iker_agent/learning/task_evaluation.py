@@ -19,13 +19,16 @@ from iker_agent.learning.policy_files import load_policy
 from iker_agent.learning.provenance import fingerprint, task_facts
 from iker_agent.learning.shipped import family_of, shipped_names, shipped_policy
 from iker_agent.learning.waypoint import WaypointLearner
-from iker_agent.limits import check_seed
+from iker_agent.learning.world_evaluation import evaluate_in_world
+from iker_agent.limits import check_choice, check_seed
+from iker_agent.robots import Operator, robot_world
 from iker_envs.randomisation import Randomisation
 from iker_envs.scene import Goal, Scene
 from iker_envs.spec import Spec, spec_of
 from iker_envs.stage.starts import TaskStart
 from iker_envs.task import Task, load_task
 
+Report = Callable[[int, Evaluation], None]
 WAYPOINT = "waypoint"  # in the place of a policy file
 
 
@@ -42,8 +45,12 @@ class EvalSettings:
     seed: int = 0
     randomisation: str = "on"  # off, shifted or a file of ranges
     observation: str = "keypoints"  # of the shipped policy
+    world: str = "sim"  # or lab, an emulated laboratory, or real, a robot: one episode after the other
+    real: str = ""  # robot.yaml of a robot
+    clock: float = 1.0  # of a laboratory
 
     def __post_init__(self) -> None:
+        self._check_world()
         check_seed(self.seed)
         if self.num_envs < 1 or self.episodes < 1:
             raise ValueError(f"--num-envs and --episodes are at least 1, not {self.num_envs}, {self.episodes}")
@@ -51,6 +58,13 @@ class EvalSettings:
             raise ValueError(f"waypoint reads keypoints, not {self.observation!r}; leave --observation out")
         if self.policy and self.policy != WAYPOINT and not Path(self.policy).is_file():
             raise ValueError(f"there is no policy file {self.policy!r}; give a .safetensors file, waypoint, or nothing")
+
+    def _check_world(self) -> None:
+        check_choice("--world", self.world, ("sim", "lab", "real"))
+        if (self.world == "real") != bool(self.real):
+            raise ValueError(f"--world real and --real FILE belong together, not --world {self.world}")
+        if self.world != "sim" and (self.stage_index or self.randomisation != "on"):
+            raise ValueError(f"--stage-index and --randomisation are for --world sim, not {self.world}")
 
 
 @dataclass(frozen=True)
@@ -71,12 +85,17 @@ class _Chosen:
     source: dict[str, str]
 
 
-def measure(settings: EvalSettings, report: Callable[[int, Evaluation], None] | None = None) -> Measured:
-    """Evaluate; `report` hears of each configuration when it is done. ValueError for a policy that there is not."""
+def measure(settings: EvalSettings, report: Report | None = None, operator: Operator | None = None) -> Measured:
+    """Evaluate; `report` hears of each configuration when it is done. ValueError for a policy that there is not.
+
+    `operator` arranges a robot's table when it is asked to.
+    """
     task = load_task(settings.task)
     indices = parse_configurations(settings.configurations, len(task.configurations))
-    ranges, world_seed = _conditions(settings)
     chosen = _chosen(settings, task)
+    if settings.world != "sim":
+        return _measure_robot(settings, task, indices, chosen, report, operator)
+    ranges, world_seed = _conditions(settings)
     result = evaluate_task(
         chosen.policy_of,
         indices,
@@ -89,8 +108,7 @@ def measure(settings: EvalSettings, report: Callable[[int, Evaluation], None] | 
         observation=chosen.spec.observation,
         randomisation=ranges,
     )
-    policy = chosen.source["policy"]
-    title = f"{task.name}, {policy}, randomisation {settings.randomisation}, seed {settings.seed}"
+    title = f"{task.name}, {chosen.source['policy']}, randomisation {settings.randomisation}, seed {settings.seed}"
     record = {
         **result.to_dict(),
         **task_facts(task, chosen.spec.observation),
@@ -100,6 +118,40 @@ def measure(settings: EvalSettings, report: Callable[[int, Evaluation], None] | 
         "randomisation": settings.randomisation,
         "ranges": {name: [float(x) for x in limits] for name, limits in ranges.ranges.items()},
         "num_envs": settings.num_envs,
+        "episodes": settings.episodes,
+    }
+    return Measured(title, result, record)
+
+
+def _measure_robot(
+    settings: EvalSettings,
+    task: Task,
+    indices: list[int],
+    chosen: _Chosen,
+    report: Report | None,
+    operator: Operator | None,
+) -> Measured:
+    """As `measure`, in a world in which an episode takes its time."""
+    where = settings.world, settings.real, settings.clock, settings.seed, operator
+    world = robot_world(settings.task, *where, observation=chosen.spec.observation)
+    try:
+        result, faults = evaluate_in_world(
+            world, chosen.policy_of, indices, episodes=settings.episodes, seed=settings.seed, report=report
+        )
+        judged_by = "truth" if world.has_truth else "estimate"
+    finally:
+        world.close()
+    name = "emulated laboratory" if settings.world == "lab" else "robot"
+    title = f"{task.name}, {chosen.source['policy']}, {name}, success by {judged_by}, seed {settings.seed}"
+    record = {
+        **result.to_dict(),
+        **task_facts(task, chosen.spec.observation),
+        **chosen.source,
+        "seed": settings.seed,
+        "world": settings.world,
+        "clock": settings.clock,
+        "judged_by": judged_by,
+        "faults": faults,
         "episodes": settings.episodes,
     }
     return Measured(title, result, record)

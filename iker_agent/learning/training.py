@@ -17,9 +17,11 @@ import torch
 
 from iker_agent.learning import distributed
 from iker_agent.learning.agent import make_agent
-from iker_agent.learning.network import ActorCritic, NetworkPolicy, Normaliser, feature_dim
+from iker_agent.learning.network import ActorCritic, NetworkPolicy, Normaliser
+from iker_agent.learning.plain_network import feature_dim
 from iker_agent.learning.ppo_config import PPOConfig
 from iker_agent.learning.progress import Progress, Report, TrainingRow
+from iker_agent.learning.seeds import seed_for
 from iker_agent.learning.sequential import SequentialTest
 from iker_agent.learning.training_worlds import TrainingWorlds
 from iker_envs.scene import Goal
@@ -76,11 +78,11 @@ class Training:
         if fresh and self.start:
             self.adopt(self.start)
         process = distributed.rank()
-        observation = self.begin(distributed.seed_for(self.seed, process, self.progress.steps))
+        observation = self.begin(seed_for(self.seed, process, self.progress.steps))
         if fresh and not self.start:
             self._warm_up_normaliser(observation)
         if fresh and process:
-            torch.manual_seed(distributed.seed_for(self.seed, process))  # explore otherwise than process 0
+            torch.manual_seed(seed_for(self.seed, process))  # explore otherwise than process 0
         while not distributed.agreed(self.progress.spent() or self.stopping):
             observation, row = self.rollout_and_update(observation)
             self.good = distributed.agreed(bool(self._worth_a_look(row) and self._good_enough()))
@@ -210,7 +212,7 @@ class Training:
                 reason = (str(error).splitlines() or [type(error).__name__])[0]
                 raise ValueError(f"its part {part!r} does not fit ({reason.rstrip(':')})") from None
         if distributed.rank():
-            torch.manual_seed(distributed.seed_for(self.seed, distributed.rank(), self.progress.steps))
+            torch.manual_seed(seed_for(self.seed, distributed.rank(), self.progress.steps))
 
     def _restore_network(self, state: Mapping[str, torch.Tensor]) -> None:
         self.policy.network.load_state_dict(state)

@@ -14,13 +14,14 @@ from iker_envs.spec import Spec
 _NOTHING_MOVED = "so there is no goal and nothing moved."
 # Failure -> what the badge says.
 _STATUS = {
-    Failure.SCENE: "Scene not at rest",
+    Failure.SCENE: "No scene",
     Failure.BACKEND: "No answer",
     Failure.ANSWER: "No usable answer",
     Failure.LEARNING: "No policy",
     Failure.GRASP: "Grasp failed",
     Failure.LOST: "Object lost",
     Failure.TARGET: "Missed",
+    Failure.ROBOT: "Robot stopped",
     Failure.INTERRUPTED: "Interrupted",
     Failure.ERROR: "Broken off",
 }
@@ -74,7 +75,7 @@ def _consequence(what: Failure, stage: RecordedStage) -> str:
     """One or two sentences on what follows; empty where the failure says it all."""
     match what:
         case Failure.SCENE:
-            return "The scene could not be rebuilt in simulation, so no program was asked for and nothing moved."
+            return "No scene could be made of what was seen, so no program was asked for and nothing moved."
         case Failure.BACKEND:
             return f"Nobody answered, {_NOTHING_MOVED}"
         case Failure.ANSWER:
@@ -91,6 +92,8 @@ def _consequence(what: Failure, stage: RecordedStage) -> str:
             stopped = f"The policy was stopped there, after {seconds:.1f} s."
             return stopped if _is_explained(stage) else f"{stopped} {sentence(stage.outcome.reason)}"
         case Failure.INTERRUPTED | Failure.ERROR:
+            return _how_far(stage)
+        case Failure.ROBOT if stage.outcome is None:
             return _how_far(stage)
     return ""
 

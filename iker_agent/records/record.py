@@ -34,6 +34,7 @@ class Failure(StrEnum):
     GRASP = "grasp"  # the hand did not hold the object when the policy began
     LOST = "lost"  # the object was dropped, tipped over or fell while the policy acted
     TARGET = "target"  # the object is not where it should be
+    ROBOT = "robot"  # the robot was stopped by a fault
     INTERRUPTED = "interrupted"  # somebody stopped the run
     ERROR = "error"  # the program failed
 

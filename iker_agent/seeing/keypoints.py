@@ -17,12 +17,13 @@ import numpy as np
 from iker_envs.contract import Contract
 from iker_envs.geometry import pose_apply, quaternion_conjugate, quaternion_rotate
 from iker_envs.optics import project
-from iker_envs.scene import Image, Scene, SceneObject, View
+from iker_envs.scene import Image, ObjectModel, Scene, SceneObject, View
 
 MIN_DISTANCE_PX = 24.0  # two marks closer than this cannot be told apart
 MIN_DRAWN_PER_OBJECT = 3  # fewer do not fix a pose
 _HIDDEN_M = 0.02  # an occluder known by depth alone is at least so much nearer to the camera
 _HIDDEN_KNOWN_M = 0.005  # one that the segmentation shows as well
+_SOLE_HEIGHT = 0.15  # of a shoe's height: the middle of the rim of the sole, which is its whole outline
 _GRID_SPACING_M = 0.3
 _GRID_INSET_M = 0.03
 
@@ -80,7 +81,19 @@ def select_keypoints(scene: Scene, view: View, min_distance_px: float = MIN_DIST
 
 
 def _local_keypoints(obj: SceneObject) -> np.ndarray:
-    return obj.model.control_keypoints_m() if obj.movable else top_grid(obj.model.size_m)
+    return marked_points(obj.model) if obj.movable else top_grid(obj.model.size_m)
+
+
+def marked_points(model: ObjectModel) -> np.ndarray:
+    """The points (4, 3) of a movable object that are marked and that programs move, in its body frame.
+
+    Its control keypoints (what policies observe), brought to the object's surface where those lie beside it: a shoe's
+    front at half its height is in the air above the toe, so its points lie on the rim of the sole.
+    """
+    points = model.control_keypoints_m()
+    if model.shape == "shoe":
+        points[:, 2] = (_SOLE_HEIGHT - 0.5) * model.size_m[2]
+    return points
 
 
 def top_grid(size_m: np.ndarray) -> np.ndarray:

@@ -47,6 +47,7 @@ class Recorder:
     def complete(self, request: Request) -> Reply:
         """Pass on a request and write down what came of it."""
         row = {"number": self._number + 1, "settings": self.settings, **describe(request)}
+        row["instruction"] = str(request.attachments.get("instruction", ""))
         self._number += 1
         self._save_images(request)
         try:

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 BACKENDS = ("annotated", "openai", "replay", "files")
 OPENAI_ADDRESS = "https://api.openai.com/v1"
 TOKEN_PARAMETERS = ("auto", "max_tokens", "max_completion_tokens")
-MATCHES = ("exact", "text", "order")
+MATCHES = ("exact", "text", "instruction", "order")
 _MAX_TIMEOUT_S = 86_400  # clocks of the system take no more than some years
 _ENDPOINT = "/chat/completions"
 
@@ -33,11 +33,11 @@ class AskSettings:
     max_usd: float = 0.0  # budget of the run; 0 for no limit
     usd_per_mtok_in: float = 0.0  # price of a million prompt tokens
     usd_per_mtok_out: float = 0.0  # price of a million completion tokens
-    cassette: str = ""  # the record that the backend `replay` answers from: a run folder
+    cassette: str = ""  # the record that the backend `replay` answers from: a run folder, or a shipped one's name
     box: str = ""  # the folder in which the backend `files` asks and is answered
     wait_s: float = 3600.0  # files: how long an answer is waited for
     settle_s: float = 1.0  # files: a reply is whole when it did not change for so long; 0 if all who answer rename
-    match: str = "text"  # replay: exact (pixels too), text (images may differ), order (anything goes)
+    match: str = "text"  # replay: exact (pixels too), text (images may differ), instruction, order (anything goes)
 
     def __post_init__(self) -> None:
         for name, known in (("token_param", TOKEN_PARAMETERS), ("match", MATCHES)):

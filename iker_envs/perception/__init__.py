@@ -4,14 +4,19 @@ make_estimator(source, noise, rng)  ->  Estimator.estimate(view, models)  ->  {o
 """
 
 from iker_envs.perception.estimator import Estimate, EstimateRefused, Estimator, Segmenter
-from iker_envs.perception.making import SOURCES, make_estimator
+from iker_envs.perception.fusing import FusedEstimate, FusingEstimator
+from iker_envs.perception.making import RGBD_NOISE, SERVER, SOURCES, make_estimator
 from iker_envs.perception.truth import PoseNoise, TruthEstimator
 
 __all__ = [
+    "RGBD_NOISE",
+    "SERVER",
     "SOURCES",
     "Estimate",
     "EstimateRefused",
     "Estimator",
+    "FusedEstimate",
+    "FusingEstimator",
     "PoseNoise",
     "Segmenter",
     "TruthEstimator",

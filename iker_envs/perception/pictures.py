@@ -19,7 +19,8 @@ _DARK = 0.10  # mean brightness, of 1
 _BRIGHT = 0.985  # all three colours above: the pixel is burnt out
 _BURNT_SHARE = 0.35
 _FREE_SHARE = 0.6  # of the pixels that should show the table or something on it
-_OFF_M = 0.012  # median height of the table; calibration and depth scale explain about 4 mm
+_LOW = 30  # percentile of heights: objects stand above the table, nothing is below
+_OFF_M = 0.012  # height of the table; calibration, noise and depth scale explain about 5 mm
 _TILTED_M = 0.020  # the same in a quarter of the picture
 _FEWEST = 300  # pixels of the table, in a thinned picture
 _MOMENT_S = 0.5  # pictures of one look are taken within this time
@@ -71,14 +72,15 @@ def _table_problem(shot: Shot, empty: np.ndarray, region: Region) -> str:
 
 
 def _place_problem(shot: Shot, is_table: np.ndarray, height_m: np.ndarray) -> str:
-    """Where does the camera see the table? Medians: objects cover less than half of it."""
+    """Where does the camera see the table? Low percentiles, in quarters of the picture: objects cover much of some."""
     if is_table.sum() < _FEWEST:
         return ""
     row, column = np.nonzero(is_table)
     heights = height_m[is_table]
-    off = abs(float(np.median(heights)))
     quarter = (row > np.median(row)) * 2 + (column > np.median(column))
-    tilted = max(abs(float(np.percentile(heights[quarter == k], 40))) for k in range(4) if (quarter == k).any())
+    lows = [abs(float(np.percentile(heights[quarter == k], _LOW))) for k in range(4) if (quarter == k).any()]
+    off = abs(float(np.percentile(heights, _LOW)))
+    tilted = sorted(lows)[-2:][0]  # a camera that was turned is wrong on a whole side, in two quarters
     if off > _OFF_M or tilted > _TILTED_M:
         worst = max(off, tilted)
         return f"camera {shot.name} sees the table {1000 * worst:.0f} mm from where it is; calibrate the camera again"

@@ -68,7 +68,7 @@ class RgbdEstimator:
         estimates = {n: _estimate(found, doubt(n, found, cameras, self._limits)) for n, found in findings.items()}
         matrices = {name: found.matrix for name, found in findings.items()}
         unowned = sight.cloud.part(owners(sight.models, matrices, sight.cloud) < 0)
-        problems = [e.why for e in estimates.values()] + [stranger(unowned)]
+        problems = [e.why for e in estimates.values()] + [stranger(unowned, sight.shots)]
         if any(problems):
             raise EstimateRefused("; ".join(filter(None, problems)), estimates)
         self._last = matrices

@@ -20,7 +20,7 @@ from iker_envs.planning.collision import OrientedBox
 from iker_envs.scene import Image
 
 WORKING_WIDTH_PX = 320  # larger pictures are thinned: more pixels cost time and give no better poses
-_STEP_M = 0.020  # neighbours that differ by more (and 2 % of depth) lie across an edge
+_STEP_M = 0.020  # neighbours that differ by more lie across an edge
 _IN_FRONT_M = 0.008  # of the empty scene: less is noise, or furniture that stands elsewhere by a little
 _CALIBRATION_PX = 5  # window in which the empty scene may be off, at the working width
 _REFERENCE_STD_M = 0.0012
@@ -136,7 +136,7 @@ def is_smooth(depth: np.ndarray) -> np.ndarray:
     """Which pixels (H, W) have neighbours of about their depth: at an edge, depths are in-between or wrong."""
     far = maximum_filter(depth, 3)
     near = minimum_filter(np.where(depth > 0, depth, np.inf), 3)
-    return (depth > 0) & (far - near < _STEP_M * (1 + depth))
+    return (depth > 0) & (far - near < _STEP_M)
 
 
 def in_camera(shot: Shot, matrices: np.ndarray) -> np.ndarray:

@@ -141,6 +141,12 @@ def _thinned(points, normals, colours, from_where) -> SurfaceModel:
     return SurfaceModel(points, normals, colours, seen_from)
 
 
+def triangles_of(geoms: tuple[Geom, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """Corners (T, 3, 3) in the body frame and colours (T, 3) in [0, 1] of the triangles that geoms show."""
+    corners, colours, _ = _triangles(geoms)
+    return corners, colours
+
+
 def _triangles(geoms: tuple[Geom, ...]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Corners (T, 3, 3) in the body frame, colours (T, 3), and which belong to a solid whose back is never seen."""
     corners, colours, closed = [], [], []

@@ -15,12 +15,15 @@ from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
 from iker_envs.perception.cloud import Cloud
+from iker_envs.perception.rigid import apply, inverse
 from iker_envs.perception.scoring import Agreement
+from iker_envs.perception.shots import Shot, depth_std_m
 
 _NEIGHBOUR_M = 0.015
 _SEES = 0.1  # of an object, the share from which a camera counts as seeing it
 _STRANGER_POINTS = 40  # in cells of 4 mm: 6 square centimetres
 _STRANGER_M = 0.03
+_BEHIND_M = 0.02
 
 
 @dataclass(frozen=True)
@@ -116,8 +119,13 @@ def _confusion(name: str, found: Finding, limits: TrustLimits) -> str:
     return ""
 
 
-def stranger(unowned: Cloud) -> str:
-    """One sentence on the largest thing among the points that no model explains; empty if there is none."""
+def stranger(unowned: Cloud, shots: Sequence[Shot]) -> str:
+    """One sentence on the largest thing among the points that no model explains; empty if there is none.
+
+    Points that another camera sees through are no thing: depths at an edge lie between two surfaces.
+    """
+    if len(unowned):
+        unowned = unowned.part(~_seen_through(unowned.points, shots))
     if len(unowned) < _STRANGER_POINTS:
         return ""
     tree = cKDTree(unowned.points)
@@ -131,3 +139,14 @@ def stranger(unowned: Cloud) -> str:
         f"something unknown of {100 * size[0]:.0f} x {100 * size[1]:.0f} x {100 * size[2]:.0f} cm is at x {x:.2f}, "
         f"y {y:.2f}, z {z:.2f} m; take it (a hand, perhaps) out of the cameras' sight, or add it to the scene"
     )
+
+
+def _seen_through(points: np.ndarray, shots: Sequence[Shot]) -> np.ndarray:
+    """At which points (P, 3) some camera sees something that lies clearly behind."""
+    through = np.zeros(len(points), dtype=bool)
+    for shot in shots:
+        local = apply(inverse(shot.T), points)
+        row, column, is_inside = shot.project(local)
+        measured = shot.depth[row, column]
+        through |= is_inside & (measured > local[:, 2] + _BEHIND_M + 3 * depth_std_m(local[:, 2]))
+    return through

@@ -37,7 +37,7 @@ class DepthCameraWorld:
 
     def view(self) -> View:
         """What the query camera and the depth cameras see, the hand out of sight."""
-        view = still_view(self._world.scene, self._cameras)
+        view = still_view(self._world.scene, cameras=self._cameras)
         return view if self._sensor is None else self._sensor.photograph(view)
 
     def __getattr__(self, name: str) -> Any:

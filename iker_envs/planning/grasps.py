@@ -1,4 +1,4 @@
-"""Grasps that a parallel gripper can try: antipodal faces of an object's collision parts.
+"""Grasps that a parallel gripper can try: antipodal faces of an object's collision parts, or of a mesh's surface.
 
     Scene, object name [, target pose]  ->  GraspProposals(grasps best first, reason when there are none)
 
@@ -25,6 +25,7 @@ from iker_envs.planning.collision import (
     scene_boxes,
 )
 from iker_envs.planning.hand import FINGER_HALF_SIZE_M, FINGERTIP_M, MAX_OPENING_M
+from iker_envs.planning.mesh_grasps import mesh_candidates
 from iker_envs.reach import reach_margin, reach_range_m
 from iker_envs.scene import Grasp, Scene
 
@@ -33,6 +34,7 @@ DEPTH_M = 0.025  # how far the tool centre goes below the top of the part
 _MIN_DEPTH_M = DEPTH_M + FINGERTIP_M  # of a part, for the fingers to hold it
 _EDGE_M = 0.015  # fingers stay this far inside the part's edge
 _TOLERANCE_M = 0.002
+_WAY_M = (0.06, 0.12)  # behind a mesh's grasp, where the hand passes on its straight way to it
 _PLACES = 5  # tried along a part
 _ROUND = 1e-6  # millimetres in a sentence are whole where they are but for rounding
 _LEVER_M = 0.1  # a grasp so far from the object's centre scores 1/e of one at the centre
@@ -93,14 +95,44 @@ class ObjectGrasps:
         if not self._object.movable:
             return GraspProposals((), "it is furniture")
         directions = [a for a in (_DOWN, _FORWARD) if _within_cone(self._scene, a)]
-        candidates = [g for a in directions for g in _candidates(self._boxes, self._object.pose, a)]
+        candidates, misfit = self._candidates(directions)
         if not candidates:
-            return GraspProposals((), _misfit(self._boxes, directions))
+            return GraspProposals((), misfit)
         kept = self._kept(tuple(candidates), [g.tcp_pose for g in candidates], self._boxes, "start")
+        if self._is_mesh:
+            return self._with_free_way(kept)
         outside = tuple(g for g in kept.grasps if not self._enters(g))
         if kept.grasps and not outside:
             return GraspProposals((), "the hand would enter the object")
         return GraspProposals(outside, kept.reason, kept.cause)
+
+    @property
+    def _is_mesh(self) -> bool:
+        return self._object.model.shape == "mesh"
+
+    def _candidates(self, directions: list[np.ndarray]) -> tuple[list[Grasp], str]:
+        """Grasps that the object itself leaves room for, or why there are none."""
+        if self._is_mesh:
+            return mesh_candidates(self._object.model, self._object.pose, directions)
+        found = [g for a in directions for g in _candidates(self._boxes, self._object.pose, a)]
+        return found, "" if found else _misfit(self._boxes, directions)
+
+    def _with_free_way(self, kept: GraspProposals) -> GraspProposals:
+        """Those whose open hand hits nothing as it comes straight along its approach."""
+        hit = [self._on_the_way(grasp) for grasp in kept.grasps]
+        free = tuple(g for g, whom in zip(kept.grasps, hit, strict=True) if not whom)
+        if kept.grasps and not free:
+            return GraspProposals((), f"{hit[0]} is in the hand's way to the grasp", "room")
+        return GraspProposals(free, kept.reason, kept.cause)
+
+    def _on_the_way(self, grasp: Grasp) -> str:
+        for back_m in _WAY_M:
+            pose = np.array(grasp.tcp_pose)
+            pose[:3] -= back_m * body_axis(pose[3:], 2)
+            depth, whom = deepest_overlap(gripper_boxes(pose, MAX_OPENING_M), self._others)
+            if depth > _TOLERANCE_M:
+                return whom
+        return ""
 
     def _enters(self, grasp: Grasp) -> bool:
         hand, *_ = gripper_boxes(grasp.tcp_pose, MAX_OPENING_M)

@@ -17,9 +17,9 @@ from typing import Any
 
 import numpy as np
 
-from iker_envs.geometry import norm, pose_apply, tilt_angle
+from iker_envs.geometry import norm, pose_apply
 from iker_envs.judging.trace import Trace
-from iker_envs.measure import Errors, measure
+from iker_envs.measure import NEAR_TILT_RAD, Errors, lost, measure
 from iker_envs.physics.engines import DEFAULT_ENGINE, make_sim
 from iker_envs.randomisation import Randomisation
 from iker_envs.rewards import State, compute_rewards
@@ -36,10 +36,6 @@ from iker_envs.stage.starts import StartSource
 from iker_envs.stage.subroutines import object_in_hand
 from iker_envs.stage.variants import make_variants
 
-_DROPPED_M = 0.05  # the object slipped this far in the hand
-_FALLEN_M = 0.05  # below both its start and its target
-_TIPPED_RAD = np.deg2rad(60.0)
-_NEAR_TILT_RAD = np.deg2rad(15.0)  # an object that leans further does not count as near its target
 _POSE_ERROR_M_PER_RAD = 0.1  # of the alignment row under the pose observation
 _STATE_VERSION = 3  # of what `get_state` gives; another one is refused
 
@@ -219,7 +215,7 @@ class Worlds:
         errors = self.errors()
         error_before_m = episode.error_m
         episode.error_m = self._error(errors).copy()  # a copy, since `begin` writes into it
-        is_near = (episode.error_m <= self.config.rewards.success_m) & (errors.tilt_rad <= _NEAR_TILT_RAD)
+        is_near = (episode.error_m <= self.config.rewards.success_m) & (errors.tilt_rad <= NEAR_TILT_RAD)
         episode.success_steps = np.where(is_near, episode.success_steps + 1, 0)
         lost = self.lost(errors)
         reward_state = State(
@@ -266,14 +262,10 @@ class Worlds:
         episode = self.episode
         pose = self._object_pose()
         start = episode.start_pose[self._everyone, episode.object_index]
-        lowest = np.minimum(start[:, 2], episode.target_pose[:, 2])
-        start_tilt = tilt_angle(start[:, 3:], episode.target_pose[:, 3:])
-        tipped = errors.tilt_rad > np.maximum(_TIPPED_RAD, start_tilt + _TIPPED_RAD / 2)
-        slipped = norm(object_in_hand(self.state, episode.object_index) - episode.held_offset_m) > _DROPPED_M
+        slipped_m = norm(object_in_hand(self.state, episode.object_index) - episode.held_offset_m)
         outside = np.abs(pose[:, :3]).max(axis=-1) > POSITION_BOUND_M
-        fallen = pose[:, 2] < lowest - _FALLEN_M
-        there = errors.success & (errors.tilt_rad <= _NEAR_TILT_RAD)
-        return fallen | tipped | (slipped & ~there & self.goal.grasp) | outside | self.state.unstable
+        gone = lost(pose, start, episode.target_pose, errors, slipped_m, grasp=self.goal.grasp)
+        return gone | outside | self.state.unstable
 
     # -- all of it -----------------------------------------------------------------------------------------------
 

@@ -24,11 +24,16 @@ from typing import IO, Any
 READY_S = 60.0  # compiling a scene on a busy machine
 STOP_S = 5.0  # after which a lab that was asked to end is killed
 _ORDER_S = 30.0
+_LAST_WORDS_S = 2.0  # for a lab that is ending when it stops answering
 _CHUNK = 1 << 16
 
 
 class LabError(RuntimeError):
     """A lab did not start, does not answer, or refuses an order; one sentence."""
+
+
+class LabSilent(LabError):
+    """A lab does not answer an order."""
 
 
 class LabOrders:
@@ -51,7 +56,7 @@ class LabOrders:
             self._socket.sendall(line)
             answer = json.loads(self._line())
         except OSError as error:
-            raise LabError(f"the lab at {self._where} did not answer {do!r} ({error})") from error
+            raise LabSilent(f"the lab at {self._where} did not answer {do!r} ({error})") from error
         if not answer["ok"]:
             raise LabError(answer["error"])
         return answer["result"]
@@ -128,10 +133,15 @@ class LabProcess:
         return True
 
     def order(self, do: str, **arguments: Any) -> Any:
-        """See `LabOrders.order`."""
+        """See `LabOrders.order`; LabError with the lab's last words if it has ended."""
         if self._orders is None:
             self._orders = LabOrders(self.card["ip"], self.card["control_port"], self.card["token"])
-        return self._orders.order(do, **arguments)
+        try:
+            return self._orders.order(do, **arguments)
+        except LabSilent:
+            if not self.wait(_LAST_WORDS_S):
+                raise
+            raise LabError(f"the lab has ended: {self._complaint()}") from None
 
     def robot_yaml(self) -> str:
         """The robot.yaml that reaches this lab."""
@@ -194,6 +204,7 @@ def robot_yaml(card: dict[str, Any], calibration_path: str = "") -> str:
     lines += [
         f"clock: {card['clock']:g}",
         "poses: lab",
+        "watch_cameras: false  # their pictures take half of a processor; true for what a real cell does",
         "lab:",
         f"  host: {card['ip']}",
         f"  control_port: {card['control_port']}",

@@ -36,6 +36,7 @@ class Link:
         self._servers: list[asyncio.Server] = []
         self._connections: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task] = set()
+        self._num_cuts = 0
         self._passing = asyncio.Event()
         self._passing.set()
         self.silent = False
@@ -82,14 +83,19 @@ class Link:
 
     async def cut(self, wall_s: float) -> None:
         """Let nothing pass for some seconds of the wall."""
+        self._num_cuts += 1
         self._passing.clear()
         try:
             await asyncio.sleep(wall_s)
         finally:
-            self._passing.set()
+            self._num_cuts -= 1
+            if not self._num_cuts:  # another cut may last longer
+                self._passing.set()
 
     async def unplug(self, wall_s: float) -> None:
         """Close all connections and refuse others for some seconds of the wall; OSError if a port is taken by then."""
+        if not self._servers:
+            return  # it is unplugged already
         await self._stop_listening()
         await asyncio.sleep(wall_s)
         await self._listen()

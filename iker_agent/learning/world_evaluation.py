@@ -1,0 +1,68 @@
+"""How good is a policy on a robot, or in an emulated laboratory? The same rates, from one episode after the other.
+
+policy of each configuration, World, seed  ->  evaluate_in_world  ->  TaskEvaluation, and how often which fault came
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from iker_agent.learning.evaluate import Evaluation, TaskEvaluation, summary
+from iker_agent.learning.policy import Policy
+from iker_agent.learning.seeds import seed_for
+from iker_envs.world import World
+
+
+def evaluate_in_world(
+    world: World,
+    policy_of: Callable[[int], Policy],
+    configurations: Sequence[int],
+    *,
+    episodes: int = 1,
+    seed: int = 0,
+    report: Callable[[int, Evaluation], None] | None = None,
+) -> tuple[TaskEvaluation, dict[str, int]]:
+    """`episodes` deterministic episodes in every configuration; kind -> number of the faults that cut one short.
+
+    An episode that a fault cut short has failed. WorldFault if the robot cannot go on.
+    """
+    parts = {}
+    every = []
+    faults: Counter[str] = Counter()
+    for index in configurations:
+        policy = policy_of(index)
+        rows = [run_episode(world, policy, seed_for(seed, index, k), index, faults) for k in range(episodes)]
+        parts[index] = summary(np.array(rows))
+        every += rows
+        if report:
+            report(index, parts[index])
+    return TaskEvaluation(summary(np.array(every)), parts), dict(faults)
+
+
+def run_episode(
+    world: World, policy: Policy, seed: int, configuration: int, faults: Counter[str]
+) -> tuple[float, float, float]:
+    """One episode, `finish()` included: success, strict success, keypoint error in metres.
+
+    A policy that gives an action that is not finite has failed; that action is not carried out.
+    """
+    observation, _ = world.reset(seed=seed, options={"configuration": configuration})
+    failed = False
+    over = False
+    while not over:
+        action = policy.act(observation[None])[0].astype(np.float64)
+        if not np.isfinite(action).all():
+            failed = True
+            break
+        observation, _, lost, over, info = world.step(action)
+        failed = lost
+        over = over or lost
+        if fault := info.get("fault"):
+            faults[fault.kind] += 1
+            failed = True
+    outcome = world.finish()
+    held = outcome.grasped and not failed
+    return float(outcome.success and held), float(outcome.success_strict and held), outcome.goal_error_m

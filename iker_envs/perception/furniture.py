@@ -1,0 +1,225 @@
+"""Furniture from pictures: upright boxes that objects can rest on in simulation, found in what cameras see of a table.
+
+    View, objects that stand there (poses) or none  ->  fit_furniture  ->  Furniture(boxes as SceneObjects, notes)
+    Furniture + models of known furniture           ->  place_known    ->  the models at fitted poses
+
+A level surface above the table becomes the top of a box: the tightest rectangle gives its outline, side faces move its
+edges to where they are, what is seen below it says whether it is solid, a board on legs, or stands on another box.
+Surfaces of one height whose gap is hidden by a removed object are one board. Nothing in a picture tells a lying book
+from a board: whatever is not named as an object becomes furniture, so the result is shown to the user before use.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from iker_envs.geometry import rotation_matrix
+from iker_envs.perception.box_fit import Slab, box_of, fit_slab, legs_under, rest_on, split
+from iker_envs.perception.cloud import Cloud, fuse
+from iker_envs.perception.height_map import HeightMap, Patch, height_map, level_patches, levelled, points_of
+from iker_envs.perception.shots import Region, Shot, shot_of
+from iker_envs.planning.collision import OrientedBox
+from iker_envs.scene import ObjectModel, Scene, SceneObject, View, upright_pose
+
+WORKING_WIDTH_PX = 640  # a bookend's top is 2 cm wide
+_LOWEST_M = 0.015  # lower things are no furniture: a sheet, a cable, noise of the table
+_ABOVE_TABLE_M = 0.006
+_TABLE_M = 0.008
+MARGIN_M = 0.006
+_HIDDEN_M = 0.012  # around an object nothing is known of what lies under it
+_UNDER_M = 0.002
+_SAME_HEIGHT_M = 0.007
+_LOWER_M = 0.012  # a cell so far below a board is a gap in it
+_GAP_SHARE = 0.08  # of a board may be seen lower than the board
+_SEEN_SHARE = 0.5  # of what no removed object hides of a board must be seen of it
+_FILL_SHARE = 0.55  # of its outline that a box's top covers
+_LEAST_AREA_M2 = 6e-4
+_LEAST_WIDTH_M = 0.012
+_SIZE_M = 0.03  # a known piece differs by less from what is seen of it
+_GREY = np.array([0.6, 0.6, 0.6, 1.0])
+
+
+@dataclass(frozen=True, eq=False)
+class Furniture:
+    """Boxes that never move, the largest first, and sentences on what was left out."""
+
+    objects: tuple[SceneObject, ...]
+    notes: tuple[str, ...] = ()
+
+
+def furniture_region(scene: Scene) -> Region:
+    """Where furniture is looked for: the workspace seen from above with a hand's breadth around it."""
+    low, high = scene.workspace_m
+    return Region(np.array([low[0] - 0.05, low[1] - 0.10, -0.05]), np.array([high[0] + 0.25, high[1] + 0.10, 0.45]))
+
+
+def fit_furniture(
+    view: View, region: Region, objects: Iterable[SceneObject] = (), margin_m: float = MARGIN_M
+) -> Furniture:
+    """Boxes for what stands on the table in a view, without the given objects, which are where their poses say.
+
+    What is seen within `margin_m` of an object is the object's: poses and cameras are wrong by less.
+    ValueError names a camera that stands elsewhere than it is thought to.
+    """
+    shots = levelled([shot_of(name, image, WORKING_WIDTH_PX) for name, image in view.cameras.items()], region)
+    cloud, table = _seen(shots, region)
+    taken = [_bounding_box(obj) for obj in objects]
+    cloud = cloud.part(~_near_boxes(cloud.points, taken, margin_m))
+    heights = height_map(cloud.points, table, region)
+    heights = _hidden(heights, taken)
+    slabs: list[Slab] = []
+    notes: list[str] = []
+    boards = _joined(level_patches(heights, _LOWEST_M), heights)
+    patches = [patch for board in boards for patch in split(board, heights)]
+    for patch in sorted(patches, key=lambda patch: patch.height_m):  # what stands on something comes after it
+        slab = fit_slab(cloud, heights, patch, slabs)
+        if why := _refusal(slab, heights, patch):
+            notes.append(why)
+        else:
+            slabs.append(slab)
+    slabs = sorted(slabs, key=lambda slab: -slab.area_m2)
+    return Furniture(tuple(_objects(rest_on(slabs, cloud, table), cloud)), tuple(notes))
+
+
+def _seen(shots: Sequence[Shot], region: Region) -> tuple[Cloud, np.ndarray]:
+    """The cloud of what is above the table, and points (T, 3) of the table itself."""
+    masks = [points_of(shot, region) for shot in shots]
+    tables = []
+    for shot, mask in zip(shots, masks, strict=True):
+        points = shot.points(mask)
+        tables.append(points[np.abs(points[:, 2]) < _TABLE_M])
+        mask[mask] = points[:, 2] > _ABOVE_TABLE_M
+    return fuse(shots, masks), np.concatenate(tables)
+
+
+def _bounding_box(obj: SceneObject) -> OrientedBox:
+    """The box around an object's look, which its collision parts may not fill."""
+    return OrientedBox(obj.pose[:3], rotation_matrix(obj.pose[3:]), obj.model.size_m / 2)
+
+
+def _near_boxes(points: np.ndarray, boxes: Sequence[OrientedBox], margin_m: float) -> np.ndarray:
+    near = np.zeros(len(points), dtype=bool)
+    for box in boxes:
+        near |= (np.abs((points - box.centre) @ box.axes) < box.half + margin_m).all(axis=1)
+    return near
+
+
+def _hidden(heights: HeightMap, boxes: Sequence[OrientedBox]) -> HeightMap:
+    """The map without what it says of the ground under boxes that were removed: seen under a board, not through it."""
+    known = np.array(heights.height_m)
+    hidden = np.zeros(known.shape, dtype=bool)
+    for box in boxes:
+        corners = box.corners()
+        outline = box_of(corners[:, :2], trim=0.0)
+        under = replace(outline, half=outline.half + _HIDDEN_M).holds_cells(heights)
+        known[under & (known < corners[:, 2].min() - _UNDER_M)] = np.nan
+        hidden |= under
+    return replace(heights, height_m=known, hidden=hidden)
+
+
+def _joined(patches: Sequence[Patch], heights: HeightMap) -> list[Patch]:
+    """Patches of one height between which nothing lower is seen, as one."""
+    joined: list[Patch] = []
+    waiting = list(patches)
+    while waiting:
+        board = waiting.pop(0)
+        for other in waiting:
+            both = Patch(board.mask | other.mask, (board.height_m + other.height_m) / 2)
+            if abs(board.height_m - other.height_m) < _SAME_HEIGHT_M and _is_one_board(both, heights):
+                waiting = [both, *(patch for patch in waiting if patch is not other)]
+                break
+        else:
+            joined.append(board)
+    return joined
+
+
+def _is_one_board(patch: Patch, heights: HeightMap) -> bool:
+    outline = box_of(heights.centres(patch.mask))
+    inside = outline.holds_cells(heights)
+    lower = inside & (heights.height_m < patch.height_m - _LOWER_M)
+    open_to_view = (inside & ~heights.hidden).sum()
+    return bool(lower.sum() <= _GAP_SHARE * inside.sum() and patch.mask.sum() >= _SEEN_SHARE * open_to_view)
+
+
+def _refusal(slab: Slab, heights: HeightMap, patch: Patch) -> str:
+    """Why a patch is no box; empty when it is one."""
+    x, y = slab.centre
+    where = f"at x {x:.2f}, y {y:.2f} m, {100 * slab.top_m:.1f} cm high,"
+    if slab.area_m2 < _LEAST_AREA_M2 or slab.half.min() < _LEAST_WIDTH_M / 2:
+        return f"what stands {where} is too small to rest anything on and was left out"
+    inside = slab.holds_cells(heights)
+    lower = inside & (heights.height_m < patch.height_m - _LOWER_M)
+    covered = 1 - lower.sum() / max(int(inside.sum()), 1)
+    if covered < _FILL_SHARE:
+        return f"the surface {where} fills {100 * covered:.0f} % of its rectangle only and was left out; it is no box"
+    return ""
+
+
+def _objects(slabs: Sequence[Slab], cloud: Cloud) -> list[SceneObject]:
+    """A box for every slab, and boxes for the legs of those that stand on legs."""
+    found: list[SceneObject] = []
+    for number, slab in enumerate(slabs, 1):
+        name = f"furniture_{number}"
+        found.append(_box(name, slab, slab.bottom_m, slab.top_m, _colour(cloud, slab)))
+        if slab.is_open:
+            for leg_number, leg in enumerate(legs_under(slab, cloud), 1):
+                found.append(_box(f"{name}_leg_{leg_number}", leg, leg.bottom_m, leg.top_m, _colour(cloud, slab)))
+    return found
+
+
+def _box(name: str, slab: Slab, low_m: float, high_m: float, rgba: np.ndarray) -> SceneObject:
+    size = np.array([*(2 * slab.half), high_m - low_m])
+    model = ObjectModel(name, "box", size, rgba=rgba, source="seen by the cameras")
+    return SceneObject(model, upright_pose(np.array([*slab.centre, (low_m + high_m) / 2]), slab.yaw_rad), movable=False)
+
+
+def _colour(cloud: Cloud, slab: Slab) -> np.ndarray:
+    on_top = (np.abs(cloud.points[:, 2] - slab.top_m) < 0.006) & slab.holds(cloud.points)
+    if not on_top.any():
+        return _GREY
+    return np.array([*np.clip(np.median(cloud.colours[on_top], axis=0), 0, 1), 1.0])
+
+
+def place_known(furniture: Furniture, known: Iterable[ObjectModel]) -> tuple[dict[str, np.ndarray], Furniture]:
+    """Poses (7,) of known pieces of furniture that were seen, and the furniture that is none of them.
+
+    A piece stands upright on the table and is recognised by the size of its top, to 3 cm, its height too; of the two
+    headings that look alike it gets the one nearer to the base frame's. ValueError names a piece that was not seen.
+    """
+    rest = list(furniture.objects)
+    poses: dict[str, np.ndarray] = {}
+    for model in known:
+        fits = [(_misfit_m(obj, model), obj) for obj in rest if "_leg_" not in obj.name]
+        misfit, best = min(fits, key=lambda pair: pair[0], default=(np.inf, None))
+        if best is None or misfit > _SIZE_M:
+            nearest = f"the nearest differs by {100 * misfit:.0f} cm" if fits else "no furniture was seen"
+            raise ValueError(f"{model.name} was not seen: {nearest}; is it in the cameras' sight?")
+        poses[model.name] = _pose_of_known(best, model)
+        rest = [o for o in rest if o is not best and not o.name.startswith(f"{best.name}_leg_")]
+    return poses, replace(furniture, objects=tuple(rest))
+
+
+def _top_m(obj: SceneObject) -> float:
+    return float(obj.pose[2] + obj.model.size_m[2] / 2)
+
+
+def _misfit_m(seen: SceneObject, model: ObjectModel) -> float:
+    size = np.sort(seen.model.size_m[:2]) - np.sort(model.size_m[:2])
+    return float(max(np.abs(size).max(), abs(_top_m(seen) - model.size_m[2])))
+
+
+def _pose_of_known(seen: SceneObject, model: ObjectModel) -> np.ndarray:
+    yaw = 2 * np.arctan2(seen.pose[6], seen.pose[3])
+    if (seen.model.size_m[0] > seen.model.size_m[1]) != (model.size_m[0] > model.size_m[1]):
+        yaw += np.pi / 2
+    yaw = (yaw + np.pi / 2) % np.pi - np.pi / 2
+    return upright_pose(np.array([*seen.pose[:2], model.size_m[2] / 2]), float(yaw))
+
+
+def furnished(template: Scene, poses: Mapping[str, np.ndarray], furniture: Furniture) -> Scene:
+    """The template's movable objects at poses (7,), standing among the furniture that was seen."""
+    objects = [replace(o, pose=poses.get(o.name, o.pose)) for o in template.objects if o.movable]
+    return replace(template, objects=(*furniture.objects, *objects))

@@ -1,0 +1,207 @@
+"""Arm, kinematics, set points and their guards put together: what an environment asks of a robot, and what stops it.
+
+    Robot.arrive(joints | pose)  ->  checked free move     Robot.tick(pose)  ->  one tick of a policy
+    Robot.pick_up, release       ->  scripted motions      Robot.recover(fault)  ->  the fault, recovered or not
+
+All motion is joint set points in servo mode; a free move is a path that was checked before. Any method may raise a
+RobotFault, after which no set point is sent until `recover` has made the arm ready.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+
+import numpy as np
+
+from iker_envs.geometry import body_axis
+from iker_envs.planning.hand import FINGER_STIFFNESS, GRIP_FORCE_N, MAX_OPENING_M
+from iker_envs.scene import Scene
+from iker_envs.spec import Spec
+from real_env.arm import Arm
+from real_env.config import RealConfig
+from real_env.faults import Kind, Recovery, RobotFault
+from real_env.ik import HostIK, tool_pose
+from real_env.planned import Planner
+from real_env.safety import Guard, Surfaces
+from real_env.stream import PERIOD_S, Line, Path, Stream, StreamStatistics
+
+RETREAT_M = 0.12  # as in simulation: how far the hand backs off along its approach axis
+POINTS_PER_TICK = round(1.0 / Spec.control_hz / PERIOD_S)
+_APPROACH_TICKS = 8
+_CLOSE_TICKS = 8
+_GRIP_TICKS = 2
+_WITHDRAW_TICKS = 6
+_OPEN_TICKS = 6
+_ASTRAY_RAD = 0.35  # a joint so far from its set point is not lagging (3 set points at full speed), it is held
+_RECONNECT_S = 12.0  # of the wall at least: one attempt of the SDK takes up to 5 s
+_BACK_POINTS = 100  # of a retreat along the travelled path, 1 s at most
+_BACK_M = 0.06
+_PRESSED_M = 0.003  # set points so near to where the arm was stopped may press on what stopped it
+
+
+class Robot:
+    """One arm; connects when it is made. `usable` is False while only a person can help."""
+
+    def __init__(self, config: RealConfig) -> None:
+        self.config = config
+        self.arm = Arm(config)
+        self.ik = HostIK(PERIOD_S)
+        self.home_rad = np.array(config.home_joints_rad)
+        self.look_rad = np.array(config.look_joints_rad)
+        self.ik.set_posture(self.home_rad)
+        self.guard = Guard()
+        self.stream = Stream(self.arm, self.ik, config)
+        self._planner = Planner(self.ik, self.home_rad)
+        self._line_end: np.ndarray | None = None  # where the last line of a policy got to
+        self.opening_m = 0.0  # last asked of the fingers
+        self.usable = False
+
+    # -- beginning and ending motion -----------------------------------------------------------------------------
+
+    def wake(self) -> None:
+        """Be in servo mode with set points flowing from where the arm is."""
+        if self.stream.running:
+            return
+        self.arm.ready()
+        self.usable = True
+        self.stream.start(self.arm.joints())
+        self._line_end = None
+
+    def hold(self) -> None:
+        """No more set points; the arm holds its position."""
+        self.stream.halt()
+
+    def close(self) -> None:
+        """Hold, and hang up. May be called again."""
+        self.stream.halt()
+        self.arm.close()
+
+    def measured_pose(self) -> np.ndarray:
+        """The end effector's pose (7,) by the measured joints."""
+        return tool_pose(self.arm.joints())
+
+    def statistics(self) -> StreamStatistics:
+        """How punctual the set points were."""
+        return self.stream.statistics()
+
+    # -- free moves ----------------------------------------------------------------------------------------------
+
+    def arrive(self, goal: np.ndarray, scene: Scene, opening_m: float, *, is_pose: bool) -> None:
+        """Move the empty hand to a pose (7,) or to joints (7,), along a way that is free in this scene."""
+        self.hold()
+        self.arm.check_error()
+        path = self._planner.plan(self.arm.joints(), goal, scene, opening_m, is_pose=is_pose)
+        self.wake()
+        self.grip(opening_m)
+        self.stream.carry_out(Path(path))
+        self.guard.surfaces = Surfaces(scene)
+        self.guard.lift_m = 0.0
+        self._line_end = tool_pose(self.stream.joints_rad)
+        self.check()
+
+    # -- ticks ---------------------------------------------------------------------------------------------------
+
+    def tick(self, pose: np.ndarray) -> None:
+        """Go straight to a pose (7,) within a tick, the tips guarded; returns when its last set point is sent."""
+        start = self._line_end if self._line_end is not None else tool_pose(self.stream.joints_rad)
+        line = Line(self.ik, self.guard, start, pose, self.opening_m, POINTS_PER_TICK)
+        self.stream.carry_out(line)
+        self._line_end = line.reached
+
+    def check(self, *, gripper: bool = False) -> np.ndarray:
+        """The measured joints (7,); RobotFault if the arm has an error, is not ours, or is not where it was sent."""
+        self.arm.check_ours()
+        if gripper:
+            self.arm.check_gripper()
+        joints = self.arm.joints()
+        astray = np.abs(joints - self.stream.joints_rad)
+        if astray.max() > _ASTRAY_RAD:
+            joint = int(np.argmax(astray)) + 1
+            raise RobotFault(Kind.TRACKING, f"joint {joint} is {astray.max():.2f} rad from its set point")
+        return joints
+
+    def grip(self, opening_m: float) -> None:
+        """Send the fingers to a distance from each other."""
+        self.arm.move_gripper(opening_m)
+        self.opening_m = opening_m
+
+    # -- scripted motions ----------------------------------------------------------------------------------------
+
+    def approach_and_close(self, tcp: np.ndarray, width_m: float) -> None:
+        """From behind a grasp's pose (7,), where the open hand is: go there in a line and close on a width."""
+        for back in np.linspace(RETREAT_M, 0.0, _APPROACH_TICKS + 1)[1:]:
+            self.tick(moved_back(tcp, back))
+        self.tick(tcp)
+        squeezed_m = max(width_m - 2 * GRIP_FORCE_N / FINGER_STIFFNESS, 0.0)
+        for opening_m in np.linspace(MAX_OPENING_M, squeezed_m, _CLOSE_TICKS + 1)[1:]:
+            self.grip(float(opening_m))
+            self.tick(tcp)
+        for _ in range(_GRIP_TICKS):
+            self.tick(tcp)
+
+    def withdraw(self, pose: np.ndarray) -> None:
+        """Back off by 12 cm along the approach axis from a pose (7,)."""
+        for back in (*np.linspace(0.0, RETREAT_M, _WITHDRAW_TICKS + 1)[1:], RETREAT_M):
+            self.tick(moved_back(pose, back))
+        self.check()
+
+    def release(self, pose: np.ndarray) -> None:
+        """Open the fingers where the hand is, at a pose (7,)."""
+        for opening_m in np.linspace(self.opening_m, MAX_OPENING_M, _OPEN_TICKS + 1)[1:]:
+            self.grip(float(opening_m))
+            self.tick(pose)
+
+    def wait(self, seconds: float) -> None:
+        """Let time of the robot's clock pass."""
+        time.sleep(seconds / self.config.clock)
+
+    # -- faults --------------------------------------------------------------------------------------------------
+
+    def recover(self, fault: RobotFault) -> RobotFault:
+        """Try what the fault's rule allows, once; the fault, with `recovered` if the arm is ready again."""
+        self.stream.halt()
+        travelled = [*self.stream.travelled, self.stream.joints_rad]
+        rule = fault.rule
+        if rule.recovery in (Recovery.PERSON, Recovery.HOLD):
+            self.usable = rule.recovery is Recovery.HOLD and fault.kind not in (Kind.FOREIGN, Kind.TRACKING)
+            return fault.after_recovery() if fault.kind in (Kind.SILENT_POLICY, Kind.UNREACHABLE) else fault
+        self.usable = False
+        try:
+            if rule.recovery is Recovery.RECONNECT:
+                self.arm.reconnect(_RECONNECT_S / min(1.0, self.config.clock))
+            self.arm.ready()
+            if rule.recovery is Recovery.RETREAT:
+                self._go_back(travelled)
+        except RobotFault as second:
+            self.stream.halt()
+            told = ", ".join(part for part in (fault.detail, f"and recovery failed: {second.fault.message}") if part)
+            return RobotFault(fault.kind, told, code=fault.code)
+        self.usable = True
+        return fault.after_recovery()
+
+    def _go_back(self, travelled: list[np.ndarray]) -> None:
+        """Along what was travelled, from the point nearest to where the arm is, until the tool is 6 cm away."""
+        joints = self.arm.joints()
+        nearest = int(np.argmin([np.abs(point - joints).max() for point in travelled]))
+        back = travelled[: nearest + 1][::-1][:_BACK_POINTS]
+        here = tool_pose(joints)[:3]
+        away_m = [float(np.linalg.norm(tool_pose(point)[:3] - here)) for point in back]
+        first = next((i for i, distance_m in enumerate(away_m) if distance_m > _PRESSED_M), len(back) - 1)
+        last = next((i for i, distance_m in enumerate(away_m) if distance_m > _BACK_M), len(back) - 1)
+        self.stream.start(joints)
+        self.stream.carry_out(Path(np.array(back[first : last + 1])))
+        self.stream.halt()
+        self.arm.check_error()
+
+    def stop_for_good(self) -> None:
+        """Whatever happens, halt the stream and stop the arm; a box that does not answer is left alone."""
+        self.stream.halt()
+        with contextlib.suppress(RobotFault):
+            self.arm.stop()
+        self.usable = False
+
+
+def moved_back(pose: np.ndarray, distance_m: float) -> np.ndarray:
+    """An end-effector pose (7,) moved back along its approach axis."""
+    return np.concatenate([pose[:3] - distance_m * body_axis(pose[3:], 2), pose[3:]])
