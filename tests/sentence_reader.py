@@ -170,6 +170,12 @@ def _shifts(text: str) -> Iterator[tuple[float, str]]:
     yield from sorted(((-m if sign == "-" else m, axis) for sign, axis, m in found), key=lambda move: -abs(move[0]))
 
 
+def _better_target(reason: str, step: Step) -> str:
+    """ "with the target 3.0 cm towards +y it succeeds"."""
+    told = re.search(r"with the target (.*?) it succeeds", reason)
+    return next((step.move(axis, metres) for metres, axis in _shifts(told[1])), "") if told else ""
+
+
 def _nearest_accepted(reason: str, step: Step) -> str:
     """ "the nearest accepted ... is x .., y .., z .. (1.5 cm towards +y)": the longest of these moves."""
     told = re.search(r"nearest accepted [^(]*\(([^)]*)\)", reason)
@@ -226,6 +232,7 @@ def _fulfilled(reason: str, step: Step) -> str:
 
 _RULES: tuple[Callable[[str, Step], str], ...] = (
     _better_push,
+    _better_target,
     _nearest_accepted,
     _other_mode,
     _turn,
