@@ -43,6 +43,7 @@ class Step:
     place: dict[str, float] = field(default_factory=dict)
     carried_out: bool = False
     compromised: bool = False  # a number is not what was wanted, but what is accepted
+    doubted: bool = False  # it was in the way of another object, and whether it is right was asked
 
     def program(self) -> str:
         """The program with the numbers as they are."""
@@ -113,6 +114,7 @@ class SentenceReader:
     def _unmet(self, clauses: Sequence[str]) -> tuple[str, bool]:
         """Correct the first object that a clause speaks of; numbers of objects that wait for their turn are kept."""
         changed = ""
+        noted = []
         for clause in clauses:
             step = next((s for s in self.plan if re.search(rf"\b{s.name}\b", clause)), None)
             if step is None:
@@ -123,6 +125,8 @@ class SentenceReader:
             if told and not changed:
                 self.current = step
                 changed = told
+            elif told:
+                noted.append(f"{step.name} {told}")
         if not changed:
             waiting = [s for s in self.plan if not s.carried_out]
             if not waiting:
@@ -130,11 +134,13 @@ class SentenceReader:
                 return "", True
             self.current = waiting[0]
             changed = "next of the plan"
-        return changed, False
+        return changed + (f" (for later: {', '.join(noted)})" if noted else ""), False
 
     # -- refusals and forecasts ----------------------------------------------------------------------------------
 
     def _corrected(self, reason: str) -> str:
+        if self._put_in_the_way(reason):
+            return DONE
         rules = (_other_mode, *_RULES) if self.current.carried_out else _RULES  # what is nearly there may be pushed
         for rule in rules:
             if changed := rule(reason, self.current):
@@ -142,6 +148,15 @@ class SentenceReader:
                 return changed
         self.unread.append(reason)
         return "nothing"
+
+    def _put_in_the_way(self, reason: str) -> bool:
+        """Is an object in the way that the plan put there? Then it is asked, once, whether that one is right."""
+        told = re.search(r" cm inside (\w+)", reason)
+        step = next((s for s in self.plan if told and s.name == told[1] and s.carried_out), None)
+        if step is None or step.doubted:
+            return False
+        step.doubted = True
+        return True
 
 
 def _from_condition(clause: str, step: Step) -> str:
