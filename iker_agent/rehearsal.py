@@ -111,8 +111,8 @@ def advice(ready: Rehearsal, scene: Scene, goal: Goal, settings: ForecastSetting
     """What happens in simulation, and what would be better where copies show it; one sentence without a full stop."""
     told = ready.forecast.sentence if ready.forecast else ""
     if goal.grasp:
-        better = _target_beside(ready, scene, goal, settings, seed)
-        return f"{told}; with the target {better} it succeeds" if better else told
+        beside = _target_beside(ready, scene, goal, settings, seed)
+        return f"{told}; with the target {beside} it succeeds" if beside else told
     limit = support_limit(scene, goal)
     if limit is not None:
         told += (
