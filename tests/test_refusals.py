@@ -192,6 +192,7 @@ def test_room_for_the_fingers_is_told_with_side_need_and_gap(shelf):
     assert "no room for the fingers beside neighbour at the target" in reason
     assert "they need 3.8 cm there, on the -y side, and have 2.5 cm" in reason
     assert "(1.3 cm towards +y)" in reason
+    assert "a push (grasp_mode False) to the same target is accepted" in reason
     assert isinstance(question.follow(reason).answer(), Goal)
 
 

@@ -179,7 +179,7 @@ def _way_out(placement: Placement, pose: np.ndarray, fault: Fault, keypoints: Ke
 
 def _other_mode(placement: Placement, pose: np.ndarray, fault: Fault) -> str:
     """Says so where the same target is accepted for the other way of moving the object, and only that was wrong."""
-    if fault.kind not in ("grasp now", "tilt", "step"):
+    if fault.kind not in ("grasp now", "grasp", "tilt", "step"):
         return ""
     other = not placement.grasp
     if Placement(placement.scene, placement.object, other).fault(pose) is not None:

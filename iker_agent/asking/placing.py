@@ -8,7 +8,7 @@ the hand.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -45,6 +45,8 @@ MAX_STEP_M = 0.03  # up or down by a push: more is another surface, and what is 
 MAX_BELOW_TABLE_M = 0.02
 MAX_OVERLAP_M = 0.01
 _CLEAR_M = 0.002
+_BESIDE_M = 0.01
+_ASIDE = np.array([[1.0, 0.0, 0.0], [-1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, -1.0, 0.0]])
 _FOOT = 0.6  # what stands has a surface under so much of its length and width
 _INTO_SUPPORT_M = 0.03  # a target so far inside what is under it still stands on it
 
@@ -116,11 +118,15 @@ class Placement:
     def stands(self, pose: np.ndarray) -> bool:
         """Is a target (7,) clear of the others, with one surface of table or furniture under its middle and around it?
 
-        Checks of a target look at the middle alone and let it touch; this is what an advice looks at as well.
+        Checks of a target look at the middle alone and let it touch; this is what an advice looks at as well. What is
+        set down keeps off what stands beside it, since estimates are off.
         """
         boxes = object_boxes(self.object.model, pose)
-        if deepest_overlap(boxes, self.others)[0] > _CLEAR_M:
-            return False
+        shifts = _BESIDE_M * _ASIDE if self.grasp else np.zeros((1, 3))
+        for shift in shifts:
+            moved = [replace(box, centre=box.centre + shift) for box in boxes]
+            if deepest_overlap(moved, self.others)[0] > _CLEAR_M:
+                return False
         corners = np.concatenate([box.corners() for box in boxes])
         half = _FOOT * (corners.max(axis=0) - corners.min(axis=0))[:2] / 2
         places = pose[:2] + half * np.array([[0, 0], [1, 1], [1, -1], [-1, 1], [-1, -1]])

@@ -48,19 +48,12 @@ class WaypointParameters:
 def waypoint_parameters(scene: Scene, goal: Goal) -> WaypointParameters:
     """The lengths that a WaypointPolicy needs, from the scene's geometry."""
     obj = scene.object(goal.object)
-    passed = objects_near_motion(scene, goal, margin_m=_CLEARANCE_M)
-    boxes = [b for o in scene.objects if o.name in passed for b in object_boxes(o.model, o.pose)]
-    highest = max(0.0, highest_m(boxes)) if boxes else 0.0
-    below = max(_half_height(obj.model, pose) for pose in (obj.pose, goal.target_pose))
-    over_m = max(highest + below, goal.target_pose[2])
     push_m = push_height(object_boxes(obj.model, obj.pose)) - obj.pose[2]
     half_height = _half_height(obj.model, obj.pose)
     leans = topples(obj.model, obj.pose, push_m + half_height)
     return WaypointParameters(
         grasp=goal.grasp,
-        carry_height_m=float(
-            np.clip(_reached_height(obj.model, goal), over_m + _LEAST_CLEARANCE_M, over_m + _CLEARANCE_M)
-        ),
+        carry_height_m=_carry_height(scene, goal),
         push_height_m=float(_LEANING_TCP_M - half_height if leans else push_m),
         over_height_m=float(half_height + _OVER_TOP_M),
         third_half_m=float(np.min(obj.model.size_m) / 2),
@@ -70,16 +63,35 @@ def waypoint_parameters(scene: Scene, goal: Goal) -> WaypointParameters:
     )
 
 
-def _reached_height(model: ObjectModel, goal: Goal) -> float:
+def _carry_height(scene: Scene, goal: Goal) -> float:
+    """Height in metres of a carried object's centre that clears everything on the way and beside it.
+
+    What only stands beside the way is not cleared where the arm does not reach that high.
+    """
+    model = scene.object(goal.object).model
+    reached_m = _reached_height(scene, goal)
+    below = max(_half_height(model, pose) for pose in (scene.object(goal.object).pose, goal.target_pose))
+    over_m = 0.0
+    for beside_m in (_CLEARANCE_M, 0.0):
+        passed = objects_near_motion(scene, goal, margin_m=beside_m)
+        boxes = [b for o in scene.objects if o.name in passed for b in object_boxes(o.model, o.pose)]
+        highest = max(0.0, highest_m(boxes)) if boxes else 0.0
+        over_m = max(highest + below, float(goal.target_pose[2]))
+        if over_m + _LEAST_CLEARANCE_M <= reached_m:
+            break
+    return float(np.clip(reached_m, over_m + _LEAST_CLEARANCE_M, over_m + _CLEARANCE_M))
+
+
+def _reached_height(scene: Scene, goal: Goal) -> float:
     """The greatest height in metres of a carried object's centre at which the arm still reaches above its target.
 
     For a hand that holds it from above; at least the target's own height.
     """
-    hold_m = _half_height(model, goal.target_pose) - _HOLD_DEPTH_M
+    hold_m = _half_height(scene.object(goal.object).model, goal.target_pose) - _HOLD_DEPTH_M
     heights = goal.target_pose[2] + np.arange(0.0, _MAX_RISE_M, _HEIGHT_STEP_M)
     hands = np.tile([*goal.target_pose[:2], 0.0, *HOME_GRIPPER_QUATERNION], (len(heights), 1))
     hands[:, 2] = heights + hold_m
-    reached = reach_margin(hands) > _REACH_LEFT_M
+    reached = (reach_margin(hands) > _REACH_LEFT_M) & (hands[:, 2] < scene.workspace_m[1][2])
     return float(heights[reached].max()) if reached.any() else np.inf
 
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from iker_envs.events import By, Event, EventKind, Phase
 from iker_envs.geometry import quaternion_rotate, rotation_angle
-from iker_envs.judging.directions import side_of, too_far, way
+from iker_envs.judging.directions import centimetres, side_of, too_far, way
 from iker_envs.judging.rows import Question, Rows
 from iker_envs.judging.trace import Trace
 from iker_envs.measure import STRICT_M, STRICT_OTHERS_M, STRICT_TILT_RAD, SUCCESS_M
@@ -118,7 +118,10 @@ def _dropped(rows: Rows) -> Iterator[Event]:
     fell = float(rows.lowest_m[left] - rows.lowest_m[after - 1])
     if fell > _FELL_M:
         phase = Phase.RELEASED if slip is None else Phase.ACTING
-        yield Event(EventKind.DROPPED, rows.name, distance_m=fell, phase=phase)
+        short = float(rows.error_m[left])
+        late = f"time ran out {centimetres(short)} before the target"
+        is_late = trace.out_of_time and slip is None and short > STRICT_M
+        yield Event(EventKind.DROPPED, rows.name, distance_m=fell, phase=phase, detail=late if is_late else "")
 
 
 # -- falling and turning over ----------------------------------------------------------------------------------------
@@ -203,7 +206,7 @@ def _stopped(rows: Rows) -> Iterator[Event]:
     if still:
         yield Event(EventKind.NOT_MOVED, rows.name)
         return
-    if not trace.out_of_time:
+    if not trace.out_of_time or rows.answer(_dropped):
         return
     before = max(trace.begun, trace.released - _LATE_ROWS)
     progress = rows.error_m[before] - rows.error_m[trace.released]

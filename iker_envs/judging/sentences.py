@@ -81,6 +81,11 @@ def _slipped(event: Event, found: Found) -> str:
     return f"{event.object} slipped out of the fingers {event.detail}{held}{more}"
 
 
+def _dropped(event: Event, _: Found) -> str:
+    late = f"{event.detail}: " if event.detail else ""
+    return f"{late}{event.object} was let go in the air and fell {centimetres(event.distance_m)}"
+
+
 def _pushed_off(event: Event, found: Found) -> str:
     fell = f"fell {centimetres(event.distance_m)}"
     tipped = found.get(EventKind.TIPPED_OVER)
@@ -126,7 +131,7 @@ _TEXTS: dict[EventKind, Callable[[Event, Found], str]] = {
     EventKind.GRASP_MISSED: _grasp_missed,
     EventKind.TAKEN_AWAY: lambda e, _: f"somebody moved {e.object} by {_far(e)} while the hand worked on it",
     EventKind.SLIPPED: _slipped,
-    EventKind.DROPPED: lambda e, _: f"{e.object} was let go in the air and fell {centimetres(e.distance_m)}",
+    EventKind.DROPPED: _dropped,
     EventKind.PUSHED_OFF: _pushed_off,
     EventKind.TIPPED_OVER: lambda e, _: f"{e.object} tipped over {e.direction}{_late(e)}",
     EventKind.NOT_TOUCHED: _not_touched,
