@@ -51,7 +51,7 @@ FLOORS = {
         ("planned", "operators", "poses", "sight"),
         ("stream",),
         ("arm", "cameras", "episode", "requests"),
-        ("ik", "safety", "self_filter"),
+        ("ik", "recorder", "safety", "self_filter"),
         ("calibration", "config"),
         ("faults",),
         ("lab",),
