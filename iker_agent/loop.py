@@ -179,7 +179,7 @@ class _Run:
             if retries_left < 0:
                 reason = record.outcome.reason if record.outcome else record.problem
                 raise GaveUp(f"no retries left after stage {number}: {reason}")
-        raise GaveUp(f"not done after {limits.max_stages} stages")
+        raise GaveUp(f"all {limits.max_stages} stages of the run are used (run.max_stages)")
 
     def _recorded_stage(self, record: StageRecord) -> bool:
         """A stage, with whatever ends it written down; True when nothing is left to do."""

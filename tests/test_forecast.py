@@ -102,4 +102,7 @@ def test_the_sentence_counts_what_happens_most_often():
     assert Forecast(16, 16).sentence == "in simulation 16 of 16 copies succeed"
     bad = Forecast(24, 2, 0, "shoe_box tips over", 20)
     assert bad.sentence == "in simulation, in 20 of 24 copies, shoe_box tips over; 2 succeed"
+    assert Forecast(16, 14, 0, "cup tips over", 1).sentence == (
+        "in simulation 14 of 16 copies succeed; in 1 copy cup tips over"
+    )
     assert bad.to_dict()["sentence"] == bad.sentence and bad.rate == pytest.approx(1 / 12)

@@ -117,6 +117,8 @@ LIMITS = (
     "within 20 degrees",
     "6 stages after this one; no missed stage may be tried again; 4 corrections",
     "off by up to 1.0 cm along each axis",
+    "changes z by their difference",
+    "is tried in simulation first",
 )
 
 
@@ -152,7 +154,7 @@ def test_a_grasp_from_the_front_has_a_reach_of_its_own(seen):
         seen.scene, approach_axis=np.array([0.5**0.5, 0.0, -(0.5**0.5)]), approach_cone_rad=float(np.deg2rad(60))
     )
     told = texts(build(replace(seen, scene=slanted), "multi_stage"))
-    assert "over rack with the tool pointing down; " in told and "with the tool pointing forward" in told
+    assert "over rack with the hand pointing down; " in told and "with the hand pointing forward" in told
 
 
 def test_numbers_that_are_not_drawn_are_told(seen):
@@ -221,7 +223,7 @@ TOLD = {
     "a side effect that is too large": (
         (False, 0.01),
         (Event(EventKind.MOVED_OTHER, "cup", "mug", 0.04, direction="to the left"),),
-        "This stage failed: reached its target, but mug was moved by 4 cm to the left.",
+        "This stage failed: cup reached its target, but mug was moved by 4 cm to the left.",
     ),
 }
 

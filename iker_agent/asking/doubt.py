@@ -13,7 +13,7 @@ from iker_agent.vlm.types import Request
 
 _DOUBT = (
     "You say that the task is done, but it is not. Not fulfilled: {unmet}. Answer with the program of the next stage, "
-    "in one Python code block; if you are sure that the instruction is fulfilled as it is, say done again."
+    "in one Python code block; if you are sure that the instruction is fulfilled as it is, return None again."
 )
 
 

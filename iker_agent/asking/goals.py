@@ -101,7 +101,7 @@ def _from_keypoints(result: ProgramResult, scene: Scene, keypoints: Keypoints, p
         )
     obj = scene.object(owners[0])
     if not obj.movable:
-        movable = f"{', '.join(scene.movable)} ({', '.join(_numbers(keypoints, name) for name in scene.movable)})"
+        movable = ", ".join(f"{name} ({_numbers(keypoints, name)})" for name in scene.movable)
         raise _Refused(f"{obj.name} is furniture and cannot be moved; movable: {movable}")
     listed = [k for k in now if k in result.indices]
     source, target = (np.array([where[k] for k in listed]) for where in (now, result.targets))

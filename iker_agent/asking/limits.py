@@ -30,7 +30,7 @@ from iker_envs.planning.collision import object_boxes
 from iker_envs.planning.grasps import DEPTH_M, MAX_WIDTH_M, free_width_m, propose_grasps, tool_directions
 from iker_envs.planning.hand import HAND_CENTRE_M, HAND_HALF_SIZE_M
 from iker_envs.reach import reach_range_m
-from iker_envs.scene import Scene
+from iker_envs.scene import Grasp, Scene
 
 _MIN_SURFACE_M = 0.08  # both ways: something can stand on it
 _GRASP_HEIGHT_M = 0.05  # of the tool above what an object stands on, where its reach is told
@@ -47,6 +47,7 @@ class Standing:
     stages_left: int | None = None
     retries_left: int | None = None
     repairs: int | None = None  # corrections of an answer in this stage
+    rehearses: bool = False  # a stage is tried in simulation before it is carried out
     accuracy_m: float | None = None  # 95 % of the positions are off by less, per axis
 
 
@@ -55,7 +56,7 @@ def standing_of(config: RunConfig, number: int, missed: int) -> Standing:
     noise = config.perception.noise.position_m if config.perception.source == "truth" else None
     accuracy = None if noise is None else _SIGMAS * noise
     run = config.run
-    return Standing(run.max_stages - number, run.retries - missed, run.repairs, accuracy)
+    return Standing(run.max_stages - number, run.retries - missed, run.repairs, run.act_above > 0, accuracy)
 
 
 def limits_text(seen: Look, contract: str, standing: Standing) -> str:
@@ -94,13 +95,14 @@ def _span(labels: Sequence[str]) -> str:
 def _places(scene: Scene) -> Iterator[str]:
     low, high = scene.workspace_m
     yield (
-        f"An object's middle may end at x {low[0]:.2f} to {high[0]:.2f}, y {low[1]:.2f} to {high[1]:.2f} where the arm "
-        f"reaches it; from its base, x 0, y 0, it reaches {'; '.join(_reaches(scene))}."
+        f"An object's middle may end at x {low[0]:.2f} to {high[0]:.2f}, y {low[1]:.2f} to {high[1]:.2f}, as far as "
+        f"the arm reaches: from x 0, y 0 that is {'; '.join(_reaches(scene))}."
     )
-    surfaces = [f"table z 0.000, {', '.join(_surfaces(scene))}" if any(_surfaces(scene)) else "table z 0.000"]
+    tops = _surfaces(scene)
     yield (
-        f"Surfaces: {surfaces[0]}. What is set down stands on one: z of its bottom is that of the surface, at most "
-        f"{100 * MAX_SUPPORT_GAP_M:.0f} cm above it."
+        f"Surfaces: {', '.join(['table z 0.000', *tops])}. What is set down stands on one: z of its bottom is that of "
+        f"the surface, at most {100 * MAX_SUPPORT_GAP_M:.0f} cm above it."
+        + (" What is carried from one to another without being tilted changes z by their difference." if tops else "")
     )
 
 
@@ -133,27 +135,34 @@ def _reaches(scene: Scene) -> Iterator[str]:
         for name, height in surfaces:
             near, far = reach_range_m(np.array([1.0, 0.0, height + _GRASP_HEIGHT_M, *orientation]))
             told.append(f"{near:.2f} to {far:.2f} m over {name}")
-        yield ", ".join(told) + (f" with the tool pointing {direction}" if len(directions) > 1 else "")
+        yield ", ".join(told) + (f" with the hand pointing {direction}" if len(directions) > 1 else "")
 
 
 def _grasping(scene: Scene) -> Iterator[str]:
-    rooms = "; ".join(_room(scene, name) for name in scene.movable)
-    yield (
-        f"Grasping: the fingers hold at most {100 * MAX_WIDTH_M:.0f} cm. Open, they need free room on both sides of "
-        f"what they hold, where it is now and at its target: {rooms}. "
-        f"The hand above them is {200 * HAND_HALF_SIZE_M[1]:.0f} cm wide and begins {100 * _HAND_ABOVE_M:.0f} cm above "
-        "the top of what it holds."
-    )
+    """What can be grasped, with the room that it needs, and why the rest cannot."""
+    rooms = []
+    reasons = []
+    for name in scene.movable:
+        found = propose_grasps(scene, name)
+        if found.grasps:
+            rooms.append(f"{name} {_room_cm(scene, name, found.grasps[0]):.1f} cm")
+        else:
+            reasons.append(f"{name} cannot be grasped as it is ({found.reason})")
+    told = [f"the fingers hold at most {100 * MAX_WIDTH_M:.0f} cm", *reasons]
+    if rooms:
+        told.append(
+            "the open fingers need room on both sides of what they hold, where it is now and at its target: "
+            f"{', '.join(rooms)} on each side; the hand above them is {200 * HAND_HALF_SIZE_M[1]:.0f} cm wide and "
+            f"begins {100 * _HAND_ABOVE_M:.0f} cm above the top of what it holds"
+        )
+    yield f"Grasping: {'; '.join(told)}."
 
 
-def _room(scene: Scene, name: str) -> str:
-    found = propose_grasps(scene, name)
-    if not found.grasps:
-        return f"{name} cannot be grasped as it is ({found.reason})"
+def _room_cm(scene: Scene, name: str, grasp: Grasp) -> float:
+    """The room in centimetres beside an object for one open finger, rounded up to a millimetre."""
     obj = scene.object(name)
-    best = found.grasps[0]
-    room = free_width_m(best, object_boxes(obj.model, obj.pose))
-    return f"{name} {np.ceil(1000 * room - _ROUND) / 10:.1f} cm"
+    room_m = free_width_m(grasp, object_boxes(obj.model, obj.pose))
+    return float(np.ceil(1000 * room_m - _ROUND) / 10)
 
 
 def _motion(contract: str) -> Iterator[str]:
@@ -164,17 +173,20 @@ def _motion(contract: str) -> Iterator[str]:
     rigid = (
         ""
         if signature_named(contract).rows is POSE_ROWS
-        else (f" Targets that are more than {100 * RIGID_REFUSE_M:.0f} cm off a rigid motion are refused.")
+        else (f" Targets of keypoints are at most {100 * RIGID_REFUSE_M:.0f} cm off a rigid motion.")
     )
     yield (
         f"A stage moves its object by at least {100 * MIN_TRAVEL_M:.1f} cm or {np.rad2deg(MIN_TURN_RAD):.0f} degrees, "
-        f"at most {MAX_TRAVEL_M:.1f} m, and not more than {100 * MAX_OVERLAP_M:.0f} cm into another object.{rigid}"
+        f"and at most {MAX_TRAVEL_M:.1f} m; its target is at most {100 * MAX_OVERLAP_M:.0f} cm inside another "
+        f"object.{rigid}"
     )
 
 
 def _exactness(standing: Standing) -> Iterator[str]:
     if standing.accuracy_m is not None:
         yield f"Positions are estimates: off by up to {100 * standing.accuracy_m:.1f} cm along each axis."
+    if standing.rehearses and standing.repairs:
+        yield "An answer is tried in simulation first; where that fails you are told how, and answer again."
     left = []
     if standing.stages_left is not None:
         left.append(f"{_count(standing.stages_left, 'stage')} after this one")

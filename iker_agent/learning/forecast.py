@@ -51,7 +51,10 @@ class Forecast:
         """What happens in simulation, for the model and for the user alike; without a full stop."""
         if self.num_success == self.num_copies or not self.failure:
             return f"in simulation {self.num_success} of {self.num_copies} copies succeed"
-        only = f"; {self.num_success} succeed" if self.num_success else "; none succeeds"
+        if self.num_success > self.num_copies / 2:
+            copies = "1 copy" if self.num_failure == 1 else f"{self.num_failure} copies"
+            return f"in simulation {self.num_success} of {self.num_copies} copies succeed; in {copies} {self.failure}"
+        only = f"; {self.num_success or 'none'} succeed{'s' if self.num_success < 2 else ''}"
         return f"in simulation, in {self.num_failure} of {self.num_copies} copies, {self.failure}{only}"
 
     def to_dict(self) -> dict[str, Any]:
@@ -149,6 +152,4 @@ def _most_frequent(failures: Sequence[tuple[Event, ...]]) -> tuple[str, int]:
         return "", 0
     largest = max(groups.values(), key=len)
     ordered = sorted(largest, key=lambda events: events[0].distance_m)
-    told = sentence(ordered[len(ordered) // 2])
-    only_others = told.startswith("reached ")  # the sentence leaves out the object that it is about
-    return f"it {told}" if only_others else told, len(largest)
+    return sentence(ordered[len(ordered) // 2]), len(largest)

@@ -15,10 +15,11 @@ _NEAR_M = 0.10  # an object that ended so near its target, and nothing else happ
 
 def sentence(events: Sequence[Event]) -> str:
     """One sentence without full stop; empty if there are no events."""
-    main, _ = _split(events)
+    main, others = _split(events)
     effects = side_effects(events)
     if not main:
-        return f"reached its target, but {effects}" if effects else ""
+        name = next((e.object for e in others if e.kind is EventKind.MOVED_OTHER), "it")
+        return f"{name} reached its target, but {effects}" if effects else ""
     return f"{_cause(main)}; {effects}" if effects else _cause(main)
 
 
