@@ -70,7 +70,7 @@ class WaypointPolicy:
         action = np.concatenate([position / self.spec.position_step_m, rotvec / self.spec.rotation_step_rad], axis=-1)
         scale = np.abs(action).max(axis=-1, keepdims=True)
         action = action / np.maximum(scale, 1.0)
-        if self.parameters.grasp:
+        if self.parameters.grasp or self.parameters.lean_rad:
             action = self._within_reach(action, seen.gripper_pose)
         return action.astype(np.float32)
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from iker_agent.learning.waypoint_parameters import WaypointParameters
+from iker_agent.learning.waypoint_parameters import LEANING_TCP_M, WaypointParameters
 from iker_agent.learning.waypoint_push import (
     ABOVE_M,
     BRAKE,
@@ -35,7 +35,11 @@ from iker_envs.scene import HOME_GRIPPER_QUATERNION
 from iker_envs.spec import ObservedKeypoints, Spec
 
 _LANE_M = 0.04  # the fingers count as behind the contact within this lateral distance
-_STEP_M = 0.015  # per tick: what stands tall is pushed no faster
+_STEP_M = 0.015  # per tick: what stands tall is pushed no faster,
+# and what is thin no faster than so many half depths over the root of its half height: when it stops, its foot stops
+# first. A block of half depth d and half height h falls over its edge from about 3.6 d / sqrt(h) m/s on (energy to lift
+# its centre over the edge); this is 0.4 of that, per tick of 0.1 s.
+_GENTLE = 0.15
 _RUN_UP_M = 0.06  # a push begins so far behind the contact: an upright hand finds room there
 _LEANING_RAD = 0.25  # the hand counts as leaning when it is so near to the wanted pose
 _ROOM_M = 0.05  # so far from the object the hand turns freely
@@ -59,7 +63,9 @@ def push_tall(seen: ObservedKeypoints, parameters: WaypointParameters, spec: Spe
     turn = turn_to(leaning, seen.gripper_pose[:, 3:])
     leans = norm(turn) < _LEANING_RAD
     lane = leans & (behind > -PAST_M) & (norm(aside) < _LANE_M) & (gripper[:, 2] < low + LOW_M)
-    step = np.minimum(_STEP_M, np.maximum(BRAKE * contact.left_m, SLOWEST_M) + np.maximum(behind, 0.0))
+    depth = shape.half[np.arange(len(contact.face)), contact.face]
+    fastest = np.clip(_GENTLE * depth / np.sqrt(LEANING_TCP_M - parameters.push_height_m), SLOWEST_M, _STEP_M)
+    step = np.minimum(fastest, np.maximum(BRAKE * contact.left_m, SLOWEST_M) + np.maximum(behind, 0.0))
     pushing = np.concatenate(
         [step[:, None] * contact.direction - CENTRE * aside, (low - gripper[:, 2])[:, None]], axis=-1
     )
