@@ -54,7 +54,6 @@ class WaypointPolicy:
         later = (
             "third_half_m",
             "lean_rad",
-            "steady_half_m",
             "around",
         )  # files written before these were known hold low, wide objects
         values = stored_fields(WaypointParameters, header["parameters"], "parameters.", optional=later)

@@ -22,7 +22,6 @@ _OVER_TOP_M = 0.07  # of the tool centre above the top of an object that the han
 _OVER_TALL_M = 0.045  # the same for a tall one: higher up the arm does not reach as far
 _TOPPLES = 1.2  # an object slides while friction x height of the push stays below so many of its half sizes
 _LEAN_RAD = float(np.deg2rad(30.0))  # from 28 degrees on the fingers touch a tall object before the hand does
-_HAND_TOUCH_M = 0.1  # above what a tall object stands on, where the upright hand touches it
 _HOLD_DEPTH_M = 0.025  # the tool centre is so far below the top of an object that is held from above
 _MAX_RISE_M = 0.4  # heights that are looked at above a target,
 _HEIGHT_STEP_M = 0.01  # so far apart
@@ -42,7 +41,6 @@ class WaypointParameters:
     over_height_m: float  # of the tool centre above the object's centre when the hand passes over it
     third_half_m: float = 0.0  # half length of the object along the axis that has no control keypoints
     lean_rad: float = 0.0  # how far the hand leans back when it pushes, so that it stays clear of a tall object's top
-    steady_half_m: float = 1.0  # faces that are thicker than twice this slide also when the upright hand pushes them
     around: bool = False  # nothing stands around a tall object: the hand may go round it instead of over it
 
 
@@ -66,7 +64,6 @@ def waypoint_parameters(scene: Scene, goal: Goal) -> WaypointParameters:
         over_height_m=float(half_height + (_OVER_TALL_M if leans else _OVER_TOP_M)),
         third_half_m=float(np.min(obj.model.size_m) / 2),
         lean_rad=min(_LEAN_RAD, float(scene.approach_cone_rad)) if leans else 0.0,
-        steady_half_m=float(obj.model.friction * _HAND_TOUCH_M),
         around=leans and _is_free(scene, goal),
     )
 
