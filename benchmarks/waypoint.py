@@ -109,6 +109,10 @@ def book_cases() -> Iterator[Case]:
             yield Case("books", f"{book} {100 * shift_m:+.0f} cm", scene, moved(scene, "book", (0.0, shift_m)))
         scene = shelf(book, -0.09)
         beside_m = -0.20 + 0.01 + sum(scene.object(o).model.size_m[1] for o in ("book", "other_book")) / 2
+        for gap_m in (0.10, 0.05):
+            beside = shelf(book, beside_m + gap_m - 0.01)
+            goal = moved(beside, "book", (0.0, 0.06))
+            yield Case("books", f"{book} away from its neighbour, gap {100 * gap_m:.0f} cm", beside, goal)
         yield Case("books", f"{book} to its neighbour", scene, moved(scene, "book", (0.0, beside_m + 0.09)))
 
 
@@ -203,7 +207,7 @@ def main() -> None:
             rows.append(measure(case, options.copies, options.seed))
             row = rows[-1]
             told = f"  {row.told}" if row.told else ""
-            print(f"{row.case:34} {row.num_success:3}/{row.num_copies} {row.seconds:5.1f} s{told}", flush=True)
+            print(f"{row.case:46} {row.num_success:3}/{row.num_copies} {row.seconds:5.1f} s{told}", flush=True)
         of_suite = [row for row in rows if row.suite == suite]
         print(summary(suite, of_suite), flush=True)
     if options.out:

@@ -43,7 +43,7 @@ _GENTLE = 0.22
 _RUN_UP_M = 0.06  # a push begins so far behind the contact: an upright hand finds room there
 _LEANING_RAD = 0.25  # the hand counts as leaning when it is so near to the wanted pose
 _ROOM_M = 0.05  # so far from the object the hand turns freely
-_REACH_M = 0.01  # left before a pose is out of reach
+REACH_M = 0.01  # left before a pose is out of reach
 
 
 def push_tall(seen: ObservedKeypoints, parameters: WaypointParameters, spec: Spec) -> tuple[np.ndarray, np.ndarray]:
@@ -54,7 +54,7 @@ def push_tall(seen: ObservedKeypoints, parameters: WaypointParameters, spec: Spe
     lean_rad = parameters.lean_rad
 
     def reached(place: np.ndarray, normal: np.ndarray) -> np.ndarray:
-        return reach_margin(leaning_hand(place, normal, low, lean_rad, seen.gripper_pose[:, 3:])) > _REACH_M
+        return reach_margin(leaning_hand(place, normal, low, lean_rad, seen.gripper_pose[:, 3:])) > REACH_M
 
     contact = next_contact(seen, shape, touch_m(lean_rad), low, reached)
     offset = gripper[:, :2] - contact.point
