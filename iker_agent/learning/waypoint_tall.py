@@ -86,7 +86,8 @@ def push_tall(seen: ObservedKeypoints, parameters: WaypointParameters, spec: Spe
         height = np.where(near | (leans & ~above), low, high)
     approach = np.concatenate([np.where(across[:, None], way, 0.0), (height - gripper[:, 2])[:, None]], axis=-1)
     move = np.where(lane[:, None], pushing, approach)
-    reachable = reached(contact.point, contact.normal)
+    # a hand that leans back where the arm does not reach so far waits with it until it is behind the object
+    reachable = reached(contact.point, contact.normal) & (lane | near | reached(point, contact.normal))
     home = turn_to(np.array(HOME_GRIPPER_QUATERNION), seen.gripper_pose[:, 3:])
     turn = np.where(free[:, None], np.where(reachable[:, None], turn, home), 0.0)
     done = norm(seen.keypoints_m - seen.targets_m).mean(axis=-1) < np.where(lane, DONE_M, GOOD_M)
