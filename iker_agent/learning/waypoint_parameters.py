@@ -19,16 +19,16 @@ from iker_envs.scene import HOME_GRIPPER_QUATERNION, Goal, ObjectModel, Scene
 _CLEARANCE_M = 0.03  # between a carried object and what it passes over
 _LEAST_CLEARANCE_M = 0.015  # the same where the arm does not reach that high
 _OVER_TOP_M = 0.07  # of the tool centre above the top of an object that the hand passes over
+_OVER_TALL_M = 0.045  # the same for a tall one: higher up the arm does not reach as far
 _TOPPLES = 1.2  # an object slides while friction x height of the push stays below so many of its half sizes
 _LEAN_RAD = float(np.deg2rad(30.0))  # from 28 degrees on the fingers touch a tall object before the hand does
-_HAND_TOUCH_M = 0.1  # above what a tall object stands on, where the upright hand touches it
 _HOLD_DEPTH_M = 0.025  # the tool centre is so far below the top of an object that is held from above
 _MAX_RISE_M = 0.4  # heights that are looked at above a target,
 _HEIGHT_STEP_M = 0.01  # so far apart
 _REACH_LEFT_M = 0.02  # of the arm, above a target: grasps are not quite upright
 _AROUND_M = 0.25  # a hand that goes round an object needs so much room
 _LEVEL_M = 0.01
-_LEANING_TCP_M = 0.021  # above what the object stands on: the lower edge of leaning fingers is 1.6 cm below
+LEANING_TCP_M = 0.021  # above what the object stands on: the lower edge of leaning fingers is 1.6 cm below
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,6 @@ class WaypointParameters:
     over_height_m: float  # of the tool centre above the object's centre when the hand passes over it
     third_half_m: float = 0.0  # half length of the object along the axis that has no control keypoints
     lean_rad: float = 0.0  # how far the hand leans back when it pushes, so that it stays clear of a tall object's top
-    steady_half_m: float = 1.0  # faces that are thicker than twice this slide also when the upright hand pushes them
     around: bool = False  # nothing stands around a tall object: the hand may go round it instead of over it
 
 
@@ -54,11 +53,10 @@ def waypoint_parameters(scene: Scene, goal: Goal) -> WaypointParameters:
     return WaypointParameters(
         grasp=goal.grasp,
         carry_height_m=_carry_height(scene, goal),
-        push_height_m=float(_LEANING_TCP_M - half_height if leans else push_m),
-        over_height_m=float(half_height + _OVER_TOP_M),
+        push_height_m=float(LEANING_TCP_M - half_height if leans else push_m),
+        over_height_m=float(half_height + (_OVER_TALL_M if leans else _OVER_TOP_M)),
         third_half_m=float(np.min(obj.model.size_m) / 2),
         lean_rad=min(_LEAN_RAD, float(scene.approach_cone_rad)) if leans else 0.0,
-        steady_half_m=float(obj.model.friction * _HAND_TOUCH_M),
         around=leans and _is_free(scene, goal),
     )
 
