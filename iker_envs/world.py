@@ -8,12 +8,20 @@ Poses are (x, y, z, qw, qx, qy, qz) in the robot base frame, metres. Where there
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
 from iker_envs.scene import Outcome, Scene, View
+
+
+class DrawnLater(Protocol):
+    """What a World may have beside its own: pictures of the present that are drawn when there is time for them."""
+
+    def render_later(self) -> Callable[[], np.ndarray] | None:
+        """A function that draws what `render` shows now, (H, W, 3) uint8, later and in any thread; None as there."""
+        ...
 
 
 @runtime_checkable
