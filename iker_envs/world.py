@@ -20,7 +20,7 @@ class DrawnLater(Protocol):
     """What a World may have beside its own: pictures of the present that are drawn when there is time for them."""
 
     def render_later(self) -> Callable[[], np.ndarray] | None:
-        """A function that draws what `render` shows now, (H, W, 3) uint8, later and in any thread; None as there."""
+        """A function that draws what `render` shows now, or None; it can be pickled for another process."""
         ...
 
 

@@ -1,6 +1,8 @@
 """Videos are drawn beside a run: the pictures are those of the moment, nothing waits for them, nothing is lost."""
 
-import threading
+import pickle
+import time
+from functools import partial
 from pathlib import Path
 
 import gymnasium as gym
@@ -9,7 +11,7 @@ import numpy as np
 import pytest
 
 from iker_agent.execute import execute
-from iker_agent.records.film import Films
+from iker_agent.records.film import FilmFault, Films
 from iker_agent.records.run_folder import Folder
 
 GUARD_S = 60
@@ -17,7 +19,36 @@ GUARD_S = 60
 
 def colours(count: int) -> list[np.ndarray]:
     """Plain pictures of different brightness."""
-    return [np.full((24, 32, 3), 40 + 30 * k, np.uint8) for k in range(count)]
+    return [colour(k) for k in range(count)]
+
+
+def colour(k: int) -> np.ndarray:
+    return np.full((24, 32, 3), 40 + 30 * k, np.uint8)
+
+
+def once(path: Path, k: int) -> np.ndarray:
+    """Picture `k`, with a mark that it was drawn."""
+    with path.open("a") as file:
+        file.write(f"{k} ")
+    return colour(k)
+
+
+def after(path: Path, marks: Path) -> np.ndarray:
+    """A picture that is ready when a file is there."""
+    marks.touch()
+    wait_until(path.exists)
+    return colour(0)
+
+
+def fail(error: Exception) -> np.ndarray:
+    raise error
+
+
+def wait_until(is_so) -> None:
+    give_up_s = time.monotonic() + GUARD_S
+    while not is_so():
+        assert time.monotonic() < give_up_s
+        time.sleep(0.02)
 
 
 def brightness(video: Path) -> list[int]:
@@ -31,7 +62,7 @@ def world():
     env.close()
 
 
-def test_a_picture_that_is_drawn_later_in_a_thread_is_the_one_of_the_moment(world):
+def test_a_picture_that_is_drawn_later_is_the_one_of_the_moment(world):
     world.reset(seed=3)
     expected = []
     later = []
@@ -41,13 +72,10 @@ def test_a_picture_that_is_drawn_later_in_a_thread_is_the_one_of_the_moment(worl
         for _ in range(3):
             world.step(np.array([0.8, -0.5, -0.2, 0.1, 0.1, 0.3 * k], np.float32))
     world.reset(seed=4, options={"configuration": 7})  # other shoes now stand there
-    drawn: list[np.ndarray] = []
-    thread = threading.Thread(target=lambda: drawn.extend(draw() for draw in later))
-    thread.start()
-    world.step(np.zeros(6, np.float32))
-    thread.join()
-    assert all(np.array_equal(a, b) for a, b in zip(expected, drawn, strict=True))
-    assert not np.array_equal(drawn[0], drawn[2])
+    for moments in (later, pickle.loads(pickle.dumps(later))):
+        drawn = [draw() for draw in moments]
+        assert all(np.array_equal(a, b) for a, b in zip(expected, drawn, strict=True))
+        assert not np.array_equal(drawn[0], drawn[2])
 
 
 class Still:
@@ -91,55 +119,43 @@ def test_without_a_video_no_moment_is_kept(world, monkeypatch):
 
 def test_videos_hold_pictures_drawn_or_not_in_order(tmp_path):
     pictures = colours(5)
-    drawn = []
-
-    def draw(k):
-        drawn.append(k)
-        return pictures[k]
-
+    late = [partial(once, tmp_path / "drawn", k) for k in range(5)]
     films = Films()
-    late = [lambda k=k: draw(k) for k in range(5)]
     films.add(Folder(tmp_path / "a"), [*late, late[-1], late[-1]], 5)
     films.add(Folder(tmp_path / "b"), pictures[::-1], 5)
+    films.add(Folder(tmp_path / "c"), pictures[:2], 5)
     films.wait(lambda text: None)
     films.close()
     assert brightness(tmp_path / "a/rollout.mp4") == [4, 7, 10, 13, 16, 16, 16]
     assert brightness(tmp_path / "b/rollout.mp4") == [16, 13, 10, 7, 4]
-    assert drawn == [0, 1, 2, 3, 4], "a frame that is repeated is drawn once"
+    assert brightness(tmp_path / "c/rollout.mp4") == [4, 7]
+    assert (tmp_path / "drawn").read_text() == "0 1 2 3 4 ", "a frame that is repeated is drawn once"
 
 
-def test_videos_that_are_given_up_leave_those_that_are_done(tmp_path):
-    begun = threading.Event()
-    wanted = threading.Event()
-
-    def slow():
-        begun.set()
-        wanted.wait(GUARD_S)
-        return colours(1)[0]
-
+def test_videos_that_are_given_up_leave_those_that_are_done_and_nothing_half_written(tmp_path):
     films = Films()
+    begun = tmp_path / "begun"
     films.add(Folder(tmp_path / "done"), colours(2), 5)
-    films.add(Folder(tmp_path / "cut"), [slow, *colours(2)], 5)
-    films.add(Folder(tmp_path / "never"), colours(2), 5)
-    assert begun.wait(GUARD_S)
-    wanted.set()
+    films.add(Folder(tmp_path / "cut"), [colour(0), partial(after, tmp_path / "never comes", begun)], 5)
+    films.add(Folder(tmp_path / "waiting"), colours(2), 5)
+    wait_until((tmp_path / "done/rollout.mp4").exists)
+    wait_until(begun.exists)
     films.close()
     assert brightness(tmp_path / "done/rollout.mp4") == [4, 7]
-    left = [p.name for p in tmp_path.rglob("*") if p.is_file()]
-    assert [name for name in left if ".part" in name] == []
+    assert [p.name for folder in ("cut", "waiting") for p in (tmp_path / folder).iterdir()] == []
 
 
-@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), ValueError("no picture")])
-def test_what_went_wrong_with_a_video_is_raised_in_the_end_and_the_others_are_there(tmp_path, error):
-    def fail():
-        raise error
-
+@pytest.mark.parametrize(
+    ("error", "kind"), [(OSError(28, "No space left on device"), OSError), (ValueError("no picture"), FilmFault)]
+)
+def test_what_went_wrong_with_a_video_is_raised_in_the_end_and_the_others_are_there(tmp_path, error, kind):
     films = Films()
-    films.add(Folder(tmp_path / "bad"), [fail], 5)
+    films.add(Folder(tmp_path / "bad"), [partial(fail, error)], 5)
     films.add(Folder(tmp_path / "good"), colours(2), 5)
-    with pytest.raises(type(error), match=str(error.args[-1])):
+    with pytest.raises(kind, match=f"{error.args[-1]}.*") as raised:
         films.wait(lambda text: None)
     films.close()
+    assert str(tmp_path / "bad/rollout.mp4") in str(raised.value)
     assert brightness(tmp_path / "good/rollout.mp4") == [4, 7]
     assert not (tmp_path / "bad/rollout.mp4").exists()
 
@@ -147,17 +163,13 @@ def test_what_went_wrong_with_a_video_is_raised_in_the_end_and_the_others_are_th
 def test_progress_is_told_while_pictures_are_drawn(tmp_path, monkeypatch):
     monkeypatch.setattr("iker_agent.records.film._TELL_S", 0.01)
     told: list[str] = []
-    go_on = threading.Event()
-
-    def slow():
-        go_on.wait(GUARD_S)
-        return colours(1)[0]
 
     def tell(text):
         told.append(text)
-        go_on.set()
+        if "2 of 3" in text:
+            (tmp_path / "go").touch()
 
     films = Films()
-    films.add(Folder(tmp_path), [*colours(2), slow], 5)
+    films.add(Folder(tmp_path), [*colours(2), partial(after, tmp_path / "go", tmp_path / "begun")], 5)
     films.wait(tell)
-    assert told[0].endswith(" of 3 pictures are done")
+    assert "drawing the videos: 2 of 3 pictures are done" in told

@@ -2,15 +2,15 @@
 
     Painter(model, scene, camera).sketch(data)  ->  Sketch      Sketch()  ->  rgb (H, W, 3) uint8
 
-Keeping a moment costs microseconds and drawing it a few tenths of a second, nearly all of them without Python's global
-lock: a thread can draw while the world goes on.
+Keeping a moment costs microseconds, drawing it a few tenths of a second. Sketches of one painter that are pickled
+together share its model, so that another process can draw them.
 """
 
 from __future__ import annotations
 
 from copy import copy
 from dataclasses import dataclass
-from threading import Lock
+from typing import Any
 
 import mujoco
 import numpy as np
@@ -20,14 +20,16 @@ from iker_envs.scene import Camera, Scene
 
 
 class Painter:
-    """Draws moments of one world from one camera, with a model of its own, in whichever thread asks."""
+    """Draws moments of one world from one camera, with a model of its own."""
 
     def __init__(self, model: mujoco.MjModel, scene: Scene, camera: Camera) -> None:
         self._model = copy(model)
         self._data = mujoco.MjData(self._model)
         self._scene = scene
         self._camera = camera
-        self._lock = Lock()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Painter, (self._model, self._scene, self._camera)
 
     def sketch(self, data: mujoco.MjData) -> Sketch:
         """Keep the moment that data of the painter's model show, wherever they have moved furniture to."""
@@ -36,13 +38,12 @@ class Painter:
 
     def draw(self, moment: Sketch) -> np.ndarray:
         """The picture (H, W, 3) uint8 of a moment, gripper included."""
-        with self._lock:
-            self._data.time = moment.time_s
-            self._data.qpos[:] = moment.qpos
-            self._model.body_pos[:] = moment.body_pos
-            self._model.body_quat[:] = moment.body_quat
-            mujoco.mj_kinematics(self._model, self._data)
-            return np.array(render(self._model, self._data, self._scene, self._camera, gripper=True).rgb)
+        self._data.time = moment.time_s
+        self._data.qpos[:] = moment.qpos
+        self._model.body_pos[:] = moment.body_pos
+        self._model.body_quat[:] = moment.body_quat
+        mujoco.mj_kinematics(self._model, self._data)
+        return np.array(render(self._model, self._data, self._scene, self._camera, gripper=True).rgb)
 
 
 @dataclass(frozen=True, eq=False)
