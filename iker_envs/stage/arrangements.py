@@ -10,7 +10,6 @@ every episode.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from copy import copy
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -181,8 +180,7 @@ def _scaled_goal(goal: Goal, model: ObjectModel, scale: float) -> Goal:
 def _moved_goal(goal: Goal, target_pose: np.ndarray) -> Goal:
     """A goal of a source with another target pose (7,); nothing is checked again, there are thousands of them."""
     target_pose.setflags(write=False)
-    moved = copy(goal)
-    object.__setattr__(moved, "target_pose", target_pose)
-    if goal.annotated_pose is not None:
-        object.__setattr__(moved, "annotated_pose", target_pose)
+    moved = object.__new__(Goal)
+    annotated = None if goal.annotated_pose is None else target_pose
+    moved.__dict__.update(vars(goal) | {"target_pose": target_pose, "annotated_pose": annotated})
     return moved
