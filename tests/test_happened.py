@@ -219,7 +219,7 @@ CARRIES = {
     "drag_along_the_rack": Case(
         drag_along_the_rack,
         (K.SLIPPED, K.DROPPED, K.OFF_TARGET),
-        ("book slipped out of the fingers", "held back by rack"),
+        ("book turned in the fingers", "held back by rack"),
     ),
     "set_it_down_on_its_toe": Case(
         set_it_down_on_its_toe,

@@ -138,12 +138,12 @@ class Placement:
 
     def _turned(self, pose: np.ndarray) -> Fault | None:
         name = self.object.name
-        tilt = float(tilt_angle(pose[3:], self.object.pose[3:]))
+        tilt = tilt_between_rad(pose[3:], self.object.pose[3:])
         degrees = f"{np.rad2deg(tilt):.0f} degrees"
         if tilt > FLIP_RAD:
             limit = f"{np.rad2deg(FLIP_RAD):.0f}"
             advice = "if its ends change places, move its sides with them"
-            return Fault("flip", f"{name} would end upside down (tilted by {degrees}, at most {limit}); {advice}")
+            return Fault("flip", f"{name} would be turned over (tilted by {degrees}, at most {limit}); {advice}")
         if self.grasp or tilt <= PUSH_TILT_RAD:
             return None
         limit = f"at most {np.rad2deg(PUSH_TILT_RAD):.0f}"
@@ -189,6 +189,8 @@ class Placement:
         support = support_height(self.others, pose[:2], bottom + _INTO_SUPPORT_M)
         gap = bottom - support
         if gap > MAX_SUPPORT_GAP_M:
+            if sunk := self._sunk(boxes, bottom):
+                return sunk
             hint = "nothing there would hold it" if self.grasp else "a push keeps it on its surface"
             right = f"z of its bottom is {bottom:z.3f}, should be {support:z.3f}"
             return Fault("support", f"{name} would end {100 * gap:.0f} cm above what is under it ({right}); {hint}")
@@ -203,6 +205,16 @@ class Placement:
                 "step", f"a push keeps {name} on its surface and cannot {way} {100 * abs(change):.0f} cm: {now}"
             )
         return None
+
+    def _sunk(self, boxes: list[OrientedBox], bottom: float) -> Fault | None:
+        """Is it in what it should stand on, rather than above what is below that?"""
+        depth, whom = deepest_overlap(boxes, self.furniture)
+        if depth <= MAX_OVERLAP_M:
+            return None
+        top = max(float(box.corners()[:, 2].max()) for box in self.furniture[whom])
+        inside = f"the target of {self.object.name} is {np.ceil(1000 * depth) / 10:.1f} cm inside {whom}"
+        heights = f"z of its bottom is {bottom:z.3f}, the highest point of {whom} at {top:z.3f}"
+        return Fault("sunk", f"{inside} (at most {100 * MAX_OVERLAP_M:.1f}): {heights}")
 
     def _out_of_reach(self, pose: np.ndarray, boxes: list[OrientedBox]) -> Fault | None:
         if self.grasp:  # the grasps know where the tool has to be
@@ -230,6 +242,12 @@ class Placement:
             return None
         kind = "cone" if found.cause == "cone" else "grasp"
         return Fault(kind, f"{self.object.name} cannot be grasped for this: {found.reason}")
+
+
+def tilt_between_rad(one: np.ndarray, other: np.ndarray) -> float:
+    """The angle out of the vertical of the turn between two orientations (4,): 0 for turns about the vertical."""
+    turn = quaternion_multiply(one, quaternion_conjugate(other))
+    return float(tilt_angle(turn, np.array([1.0, 0.0, 0.0, 0.0])))
 
 
 def leaning_rad(pose: np.ndarray) -> float:
