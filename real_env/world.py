@@ -292,10 +292,11 @@ class RealWorld(gym.Env):
             grasp = proposals.grasps[0]
         tcp = np.array(grasp.tcp_pose)
         self._robot.arrive(moved_back(tcp, RETREAT_M), self._obstacles(), MAX_OPENING_M, is_pose=True)
-        self._robot.approach_and_close(tcp, grasp.width_m)
+        tcp = self._robot.approach_and_close(tcp, grasp.width_m)
         self._hand = self._robot.measured_pose()
         before = in_hand(self._track(holds=False)[goal.object], self._hand)
         self._robot.withdraw(tcp)
+        self._robot.tare()
         self._hand = tool_pose(self._robot.check(gripper=True))
         after = in_hand(self._track(holds=True)[goal.object], self._hand)
         held = float(np.linalg.norm(after - before)) < _HELD_M
@@ -344,7 +345,7 @@ class RealWorld(gym.Env):
         episode.commanded_pose = decode_action(
             self._spec, action[None], episode.commanded_pose[None], self._hand[None], self._workspace()
         )[0]
-        self._robot.tick(episode.commanded_pose)
+        self._robot.tick(episode.commanded_pose, episode.most_travel_m(self._hand, self._found or {}))
         self._hand = tool_pose(self._robot.check(gripper=True))
 
     def _recovered(self, fault: RobotFault) -> RobotFault:
