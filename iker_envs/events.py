@@ -18,13 +18,13 @@ class EventKind(StrEnum):
     GRASP_MISSED = "grasp_missed"  # the fingers closed and did not lift it; they took `other`
     TAKEN_AWAY = "taken_away"  # somebody moved it while the hand worked on it
     SLIPPED = "slipped"  # held at first, lost or turned while it was carried; `other` held it back
-    DROPPED = "dropped"  # fell `distance_m` out of the hand; `detail` says so where time had run out
+    DROPPED = "dropped"  # fell `distance_m` out of the hand
     PUSHED_OFF = "pushed_off"  # fell `distance_m` off `other`, over its side `direction`
     TIPPED_OVER = "tipped_over"  # turned over by `angle_deg` towards `direction`
     NOT_TOUCHED = "not_touched"  # the hand came no nearer than `distance_m`, stopped by `other`
     BLOCKED = "blocked"  # stopped against `other`, `distance_m` short of its target
     NOT_MOVED = "not_moved"  # the hand pressed on it, and it stayed where it was
-    OUT_OF_TIME = "out_of_time"  # still moving towards its target, `distance_m` short of it
+    OUT_OF_TIME = "out_of_time"  # still moving towards its target, or in the hand, `distance_m` short of it
     LEANING = "leaning"  # left tilted by `angle_deg` towards `direction`, against `other` or (`detail`) over its side
     MOVED_AFTERWARDS = "moved_afterwards"  # by `distance_m` towards `direction`, after it was let go; `by` whom
     OFF_TARGET = "off_target"  # `distance_m` from its target; `direction` in words

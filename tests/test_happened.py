@@ -213,8 +213,8 @@ CARRIES = {
     "let_go_in_the_air": Case(let_go_in_the_air, (K.DROPPED, K.OFF_TARGET), ("let go in the air and fell 1",)),
     "hold_in_the_air_until_time_is_out": Case(
         hold_in_the_air_until_time_is_out,
-        (K.DROPPED, K.OFF_TARGET),
-        ("cm before the target: left was let go in the air and fell",),
+        (K.DROPPED, K.OUT_OF_TIME, K.OFF_TARGET),
+        ("time ran out before left was at its target: it was let go in the air and fell",),
     ),
     "drag_along_the_rack": Case(
         drag_along_the_rack,

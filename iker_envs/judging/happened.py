@@ -14,7 +14,7 @@ import numpy as np
 
 from iker_envs.events import By, Event, EventKind, Phase
 from iker_envs.geometry import quaternion_rotate, rotation_angle
-from iker_envs.judging.directions import centimetres, side_of, too_far, way
+from iker_envs.judging.directions import side_of, too_far, way
 from iker_envs.judging.rows import Question, Rows
 from iker_envs.judging.trace import Trace
 from iker_envs.measure import STRICT_M, STRICT_OTHERS_M, STRICT_TILT_RAD, SUCCESS_M
@@ -60,7 +60,7 @@ def _grasp(rows: Rows) -> Iterator[Event]:
     if trace.grasp_problem:
         yield Event(EventKind.NOT_GRASPABLE, rows.name, detail=trace.grasp_problem)
         return
-    moved = _offset(rows, 0, trace.begun)
+    moved = rows.offset_m(0, trace.begun)
     lifted = _lifted_instead(rows)
     yield Event(EventKind.GRASP_MISSED, rows.name, lifted, distance_m=_length(moved), direction=way(moved))
 
@@ -78,7 +78,7 @@ def _lifted_instead(rows: Rows) -> str:
 def _taken(rows: Rows) -> Iterator[Event]:
     row = _taken_row(rows)
     if row is not None:
-        moved = _offset(rows, row - 1, row)
+        moved = rows.offset_m(row - 1, row)
         yield Event(EventKind.TAKEN_AWAY, rows.name, distance_m=_length(moved), direction=way(moved))
 
 
@@ -138,10 +138,10 @@ def _dropped(rows: Rows) -> Iterator[Event]:
     fell = float(rows.lowest_m[left] - rows.lowest_m[after - 1])
     if fell > _FELL_M:
         phase = Phase.RELEASED if is_held else Phase.ACTING
+        yield Event(EventKind.DROPPED, rows.name, distance_m=fell, phase=phase)
         short = float(rows.error_m[left])
-        late = f"time ran out {centimetres(short)} before the target"
-        is_late = trace.out_of_time and is_held and short > STRICT_M
-        yield Event(EventKind.DROPPED, rows.name, distance_m=fell, phase=phase, detail=late if is_late else "")
+        if trace.out_of_time and is_held and short > STRICT_M:
+            yield Event(EventKind.OUT_OF_TIME, rows.name, distance_m=short)
 
 
 # -- falling and turning over ----------------------------------------------------------------------------------------
@@ -241,7 +241,7 @@ def _stopped(rows: Rows) -> Iterator[Event]:
 
 def _is_still(rows: Rows, first: int, last: int) -> bool:
     turned = np.rad2deg(rotation_angle(rows.pose[first, 3:], rows.pose[last, 3:]))
-    return _length(_offset(rows, first, last)) < _STILL_M and turned < _STILL_DEG
+    return _length(rows.offset_m(first, last)) < _STILL_M and turned < _STILL_DEG
 
 
 def _nearest_hand(rows: Rows) -> tuple[float, int]:
@@ -292,7 +292,7 @@ def _afterwards(rows: Rows) -> Iterator[Event]:
     trace = rows.trace
     hands = [row for row, name in trace.moved if name == rows.name and row > trace.released]
     if hands:
-        moved = _offset(rows, hands[0] - 1, hands[-1])
+        moved = rows.offset_m(hands[0] - 1, hands[-1])
         yield Event(
             EventKind.MOVED_AFTERWARDS,
             rows.name,
@@ -306,7 +306,7 @@ def _afterwards(rows: Rows) -> Iterator[Event]:
     is_lost = _taken_row(rows) is not None or _slip_row(rows) is not None
     if fell or is_lost or rows.answer(_leaning):
         return
-    moved = _offset(rows, trace.released, rows.end)
+    moved = rows.offset_m(trace.released, rows.end)
     if _length(moved) > STRICT_OTHERS_M:
         yield Event(
             EventKind.MOVED_AFTERWARDS,
@@ -378,11 +378,6 @@ def _others(rows: Rows) -> Iterator[Event]:
 
 def _moved_other(rows: Rows, name: str, moved: np.ndarray, by: By | None = None) -> Event:
     return Event(EventKind.MOVED_OTHER, rows.name, name, distance_m=_length(moved), direction=way(moved), by=by)
-
-
-def _offset(rows: Rows, first: int, last: int) -> np.ndarray:
-    """How far the object moved from one row to another (3,)."""
-    return rows.pose[last, :3] - rows.pose[first, :3]
 
 
 def _length(vector: np.ndarray) -> float:

@@ -125,6 +125,10 @@ class Rows:
         """All objects of the scene but the goal's."""
         return [o.name for o in self.trace.scene.objects if o.name != self.name]
 
+    def offset_m(self, first: int, last: int) -> np.ndarray:
+        """How far the object moved from one row to another (3,)."""
+        return self.pose[last, :3] - self.pose[first, :3]
+
     def support(self, row: int, name: str = "") -> str:
         """What an object (the goal's unless named) rested on in a row, TABLE[0] for the plane z = 0.
 

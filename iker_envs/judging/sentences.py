@@ -100,11 +100,6 @@ def _slipped(event: Event, found: Found) -> str:
     return f"{event.object} {event.detail}{held}{more}"
 
 
-def _dropped(event: Event, _: Found) -> str:
-    late = f"{event.detail}: " if event.detail else ""
-    return f"{late}{event.object} was let go in the air and fell {centimetres(event.distance_m)}"
-
-
 def _pushed_off(event: Event, found: Found) -> str:
     fell = f"fell {centimetres(event.distance_m)}"
     tipped = found.get(EventKind.TIPPED_OVER)
