@@ -22,7 +22,7 @@ _CORNERS = np.array([[x, y, z] for x in (-1, 1) for y in (-1, 1) for z in (-1, 1
 
 @dataclass(frozen=True, eq=False)
 class Boxes:
-    """K boxes in each of M worlds, base frame: centres (M, K, 3), axes (M, K, 3, 3) in columns, half sizes (M, K, 3)."""
+    """K boxes in each of M worlds, base frame: centre (M, K, 3), axes in columns (M, K, 3, 3), half sizes (M, K, 3)."""
 
     centre: np.ndarray
     axes: np.ndarray

@@ -86,7 +86,7 @@ class FixedStart:
         nominal = poses[:, self._index].copy()
         left = np.arange(len(rngs))  # worlds whose object has no free place yet
         for _ in range(_DRAWS):
-            drawn = np.array([self._numbers(rngs[w]) for w in left])
+            drawn = np.array([self._numbers(rngs[w]) for w in left.tolist()])
             moved = nominal[left]
             moved[:, :2] += drawn[:, :2]
             moved[:, 3:] = quaternion_multiply(quaternion_from_yaw(drawn[:, 2]), moved[:, 3:])
