@@ -143,9 +143,12 @@ class Speeds:
 
     def training(self, seconds: float) -> tuple[float, float]:
         """Rollouts, resets and updates of PPO; evaluations are no part of it."""
+        import torch
+
         from iker_agent.learning.ppo_config import PPOConfig
         from iker_agent.learning.training import Training
 
+        torch.set_num_threads(1)  # as `iker run` and `iker train` do
         config = PPOConfig(num_envs=self.env.num_envs)
         trained = Training(self.env, config, lambda policy, seed: np.zeros(1, dtype=bool))
         self.latest = trained.begin(0)
