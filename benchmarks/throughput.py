@@ -1,11 +1,13 @@
-"""How much of the bare engine's speed is left in the vector environment, and how it grows with the number of worlds.
+"""How much of the bare engine's speed is left in the vector environment and in training.
 
-    python benchmarks/throughput.py --worlds 64 512 2048 --ticks 30
+    python benchmarks/throughput.py --worlds 64 512 2048 --ids IKER-ShoePush-v0
 
-In one run and on the same models, states and controls: our vector environment with random actions and autoreset,
-`mujoco.batch.Batch.step` alone, and `mujoco.rollout` alone; for grasp tasks the physics of the grasps before the first
-episodes is left out on both sides. Speeds are in env steps (0.1 s of simulated time) per second; only ratios mean
-anything on a busy machine. `--fetch-python` adds FetchPush of Gymnasium-Robotics.
+In one run and on the same models, states and controls, each beside `mujoco.batch.Batch.step` alone in the same minute:
+our vector environment with random actions and autoreset; training, updates and resets included; the stage without
+physics, whose episodes go on as if nothing moved; and `mujoco.rollout` alone. The physics of the grasps before the
+first episodes is left out on all sides. Speeds are in env steps (0.1 s of simulated time) per second; only ratios mean
+anything on a busy machine. A row is printed when it is measured. `--fetch-python` adds FetchPush of
+Gymnasium-Robotics.
 """
 
 from __future__ import annotations
@@ -26,7 +28,7 @@ from mujoco import rollout
 import iker_envs
 from iker_envs.vector_env import StageVectorEnv
 
-ROUNDS = 6  # the two are measured in turn, so that a neighbour's load falls on both
+ROUNDS = 6  # at most: the two are measured in turn, so that a neighbour's load falls on both
 
 
 def memory_mb() -> float:
@@ -85,34 +87,94 @@ class Bare:
                 initial = states[:, -1]
 
 
-def compare(env_id: str, num_envs: int, ticks: int) -> dict[str, float]:
-    """Speeds in env steps per second, medians over rounds."""
-    begin_mb = memory_mb()
-    env = gym.make_vec(env_id, num_envs=num_envs, **iker_envs.TRAINING)
-    warm_up(env)
-    rng = np.random.default_rng(1)
-    actions = rng.uniform(-1, 1, (ticks, num_envs, 6))
-    ours = []
-    bare = []
-    for _ in range(ROUNDS):
-        ours.append(timed(lambda: [env.step(a) for a in actions]))
-        state = env.worlds.get_state()
-        engine = Bare(env)
-        bare.append(timed(lambda engine=engine: engine.batch(ticks, actions)))
-        env.worlds.set_state(state)
-    used_mb = memory_mb() - begin_mb
-    few = max(1, ticks // 4)
-    rolled = timed(lambda: Bare(env).rollout(few, actions, len(os.sched_getaffinity(0))))
-    env.close()
-    steps = ticks * num_envs
-    return {
-        "ours": steps / np.median(ours),
-        "batch": steps / np.median(bare),
-        "rollout": few * num_envs / rolled,
-        "ratio": float(np.median(bare) / np.median(ours)),
-        "simulated": 0.1 * steps / np.median(ours),
-        "memory_mb": used_mb,
-    }
+class Speeds:
+    """Measures one number of worlds of one id; every row is given so many seconds and at least one round."""
+
+    def __init__(self, env_id: str, num_envs: int, ticks: int) -> None:
+        self.begin_mb = memory_mb()
+        self.env = gym.make_vec(env_id, num_envs=num_envs, **iker_envs.TRAINING)
+        warm_up(self.env)
+        self.ticks = ticks
+        self.steps = ticks * num_envs
+        self.actions = np.random.default_rng(1).uniform(-1, 1, (ticks, num_envs, 6))
+
+    def beside_batch(self, work: Callable[[], None], steps: int, seconds: float) -> tuple[float, float]:
+        """Steps per second of some work, and their ratio to those of `Batch.step`; medians over rounds."""
+        end = time.perf_counter() + seconds
+        ours: list[float] = []
+        bare: list[float] = []
+        while not ours or (len(ours) < ROUNDS and time.perf_counter() < end):
+            ours.append(timed(work))
+            state = self.env.worlds.get_state()
+            engine = Bare(self.env)
+            bare.append(timed(lambda engine=engine: engine.batch(self.ticks, self.actions)))
+            self.env.worlds.set_state(state)
+        speed = steps / float(np.median(ours))
+        return speed, speed / (self.steps / float(np.median(bare)))
+
+    def environment(self, seconds: float) -> tuple[float, float]:
+        """The vector environment with random actions."""
+        return self.beside_batch(lambda: self._act(), self.steps, seconds)
+
+    def without_physics(self, seconds: float) -> tuple[float, float]:
+        """The same while nothing moves."""
+        sim = self.env.worlds.sim
+
+        def idle() -> None:
+            sim.step = lambda *_, **__: None
+            try:
+                self._act()
+            finally:
+                del sim.step
+
+        return self.beside_batch(idle, self.steps, seconds)
+
+    def rollout(self, seconds: float) -> tuple[float, float]:
+        """`mujoco.rollout`, a quarter of the ticks."""
+        few = max(1, self.ticks // 4)
+        threads = len(os.sched_getaffinity(0))
+        state = self.env.worlds.get_state()
+
+        def roll() -> None:
+            self.env.worlds.set_state(state)
+            Bare(self.env).rollout(few, self.actions, threads)
+
+        return self.beside_batch(roll, few * self.env.num_envs, seconds)
+
+    def training(self, seconds: float) -> tuple[float, float]:
+        """Rollouts, resets and updates of PPO; evaluations are no part of it."""
+        import torch
+
+        from iker_agent.learning.ppo_config import PPOConfig
+        from iker_agent.learning.training import Training
+
+        torch.set_num_threads(1)  # as `iker run` and `iker train` do
+        config = PPOConfig(num_envs=self.env.num_envs)
+        trained = Training(self.env, config, lambda policy, seed: np.zeros(1, dtype=bool))
+        self.latest = trained.begin(0)
+        warm_up(self.env)
+
+        def update() -> None:
+            self.latest, _ = trained.rollout_and_update(self.latest)
+
+        update()  # the first one compiles and allocates
+        return self.beside_batch(update, config.horizon * self.env.num_envs, seconds)
+
+    def _act(self) -> None:
+        for action in self.actions:
+            self.env.step(action)
+
+    def close(self) -> None:
+        """Free the worlds."""
+        self.env.close()
+
+
+ROWS: dict[str, Callable[[Speeds, float], tuple[float, float]]] = {
+    "environment": Speeds.environment,
+    "training": Speeds.training,
+    "stage without physics": Speeds.without_physics,
+    "mujoco.rollout": Speeds.rollout,
+}
 
 
 def fetch_push(python: str) -> float:
@@ -123,23 +185,35 @@ def fetch_push(python: str) -> float:
 
 
 def main() -> None:
-    """Print one row per id and number of worlds."""
+    """Print a row per id, number of worlds and kind of work, when it is measured; what no time is left for is named."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--worlds", type=int, nargs="+", default=[64, 512, 2048])
-    parser.add_argument("--ticks", type=int, default=30, help="per round, of six")
-    parser.add_argument("--ids", nargs="+", default=list(iker_envs.TASKS))
+    parser.add_argument("--worlds", type=int, nargs="+", default=[512])
+    parser.add_argument("--ticks", type=int, default=30, help="per round, of at most six")
+    parser.add_argument("--ids", nargs="+", default=["IKER-ShoePush-v0", "IKER-ShoePlace-v0"], choices=iker_envs.TASKS)
+    parser.add_argument("--rows", nargs="+", default=list(ROWS), choices=ROWS)
+    parser.add_argument("--minutes", type=float, default=3.0, help="after which nothing new is begun")
     parser.add_argument("--fetch-python", help="Python of an environment with Gymnasium-Robotics, to compare with")
     options = parser.parse_args()
+    end = time.perf_counter() + 60 * options.minutes
     if options.fetch_python:
         print(f"FetchPush, async x 8: {fetch_push(options.fetch_python):.0f} simulated s/s\n")
-    print("| id | worlds | ours | Batch.step | rollout | ours / Batch | simulated s/s | MB |")
+    print("| id | worlds | what | env steps/s | of Batch.step | simulated s/s | MB | seconds left |")
     print("|---|---|---|---|---|---|---|---|")
-    for env_id in options.ids:
-        for num_envs in options.worlds:
-            row = compare(env_id, num_envs, options.ticks)
-            numbers = " | ".join(f"{row[name]:.0f}" for name in ("ours", "batch", "rollout"))
-            rest = f"{row['ratio']:.2f} | {row['simulated']:.0f} | {row['memory_mb']:.0f}"
-            print(f"| {env_id} | {num_envs} | {numbers} | {rest} |", flush=True)
+    cases = [(env_id, num_envs) for env_id in options.ids for num_envs in options.worlds]
+    for number, (env_id, num_envs) in enumerate(cases):
+        left = end - time.perf_counter()
+        if left <= 0:
+            print(f"no time was left for {env_id} with {num_envs} worlds; --minutes gives more", flush=True)
+            continue
+        share = left / (len(cases) - number) / (len(options.rows) + 1)  # one more for making the worlds
+        speeds = Speeds(env_id, num_envs, options.ticks)
+        for name in options.rows:
+            speed, ratio = ROWS[name](speeds, share)
+            used_mb = memory_mb() - speeds.begin_mb
+            left = max(0.0, end - time.perf_counter())
+            row = f"{speed:.0f} | {ratio:.2f} | {0.1 * speed:.0f} | {used_mb:.0f} | {left:.0f}"
+            print(f"| {env_id} | {num_envs} | {name} | {row} |", flush=True)
+        speeds.close()
 
 
 if __name__ == "__main__":

@@ -228,7 +228,7 @@ class StageEnv(Snapshot, gym.Env):
         return draw() if draw else None
 
     def render_later(self) -> Callable[[], np.ndarray] | None:
-        """A function that draws what `render` shows now: later, in another process too (it can be pickled)."""
+        """A function that draws what `render` shows now: later, in any thread or process (it can be pickled)."""
         if self.render_mode != "rgb_array":
             return None
         model, data = self._mirror()

@@ -70,7 +70,7 @@ class ObjectModel(Contract):
 
     def half_height_m(self, quaternion: Array) -> Array:
         """Half of the vertical extent in metres (...) of the bounding box, turned by quaternions (..., 4)."""
-        return np.sum(np.abs(rotation_matrix(quaternion)[..., 2, :]) * self.size_m, axis=-1) / 2
+        return half_height_m(self.size_m, quaternion)
 
     def control_keypoints_m(self) -> np.ndarray:
         """The 4 control keypoints (4, 3) in the body frame: the ends of the two longest axes through the centre."""
@@ -273,6 +273,11 @@ class Outcome(Contract):
     object_poses: dict[str, np.ndarray] = field(default_factory=dict)
     grasped: bool = True  # False where the hand should have held the object when the policy began, and did not
     happened: tuple[Event, ...] = ()  # causes first; side effects of a success, too
+
+
+def half_height_m(size_m: Array, quaternion: Array) -> Array:
+    """Half of the vertical extents in metres (...) of boxes of sizes (..., 3), turned by quaternions (..., 4)."""
+    return np.sum(np.abs(rotation_matrix(quaternion)[..., 2, :]) * size_m, axis=-1) / 2
 
 
 def turned_pose(position_m: np.ndarray, roll_pitch_yaw_rad: Iterable[float]) -> np.ndarray:

@@ -24,7 +24,16 @@ from iker_envs.judging import success
 from iker_envs.judging.expression import Criterion, Verdict, parse
 from iker_envs.objects.library import OBJECTS_FILE, object_library
 from iker_envs.optics import default_cameras
-from iker_envs.scene import RESERVED_NAMES, Goal, ObjectModel, Scene, SceneObject, turned_pose, turned_poses
+from iker_envs.scene import (
+    RESERVED_NAMES,
+    Goal,
+    ObjectModel,
+    Scene,
+    SceneObject,
+    half_height_m,
+    turned_pose,
+    turned_poses,
+)
 from iker_envs.spec import Spec
 from iker_envs.task_file import SHARED, configurations_of
 
@@ -135,7 +144,8 @@ class Task(Contract):
         """A scene with start poses drawn from their ranges (their centres without a generator)."""
         placements = self.configuration(configuration).objects
         models = [replace(self.models[placement.model], name=name) for name, placement in placements.items()]
-        poses = self.start_poses([rng], configuration)[0]
+        table = StartTable([self.configuration(configuration)], self.models)
+        poses = table.poses([rng], np.zeros(1, dtype=int))[0]
         return Scene(
             tuple(map(SceneObject, models, poses, [placement.movable for placement in placements.values()])),
             default_cameras(),
@@ -143,19 +153,6 @@ class Task(Contract):
             approach_axis=self.approach_axis,
             approach_cone_rad=float(np.deg2rad(self.approach_cone_deg)),
         )
-
-    def start_poses(self, rngs: Sequence[np.random.Generator | None], configuration: int | None) -> np.ndarray:
-        """Start poses (M, O, 7) of a configuration's objects in M worlds, drawn as in `sample`."""
-        placements = self.configuration(configuration).objects
-        shape = (len(placements), 3)  # of each object x, y and heading, in this order
-        drawn = np.array([np.zeros(shape) if rng is None else rng.uniform(-1, 1, shape) for rng in rngs])
-        tops_m: dict[str, np.ndarray] = {}
-        poses = np.empty((len(rngs), len(placements), 7))
-        for k, (name, placement) in enumerate(placements.items()):
-            model = self.models[placement.model]
-            poses[:, k] = _place(name, placement, model, tops_m, drawn[:, k])
-            tops_m[name] = poses[:, k, 2] + model.half_height_m(poses[:, k, 3:])
-        return poses
 
     def goal(self, stage: int, scene: Scene, configuration: int | None = None) -> Goal:
         """The annotated goal of a stage in a scene."""
@@ -207,22 +204,50 @@ def check_episode_time(episode_s: Any) -> float:
     return float(episode_s)
 
 
-def _place(
-    name: str, placement: Placement, model: ObjectModel, tops_m: dict[str, np.ndarray], drawn: np.ndarray
-) -> np.ndarray:
-    """Poses (M, 7) of an object; numbers (M, 3) in [-1, 1] say where in its ranges of x, y and heading it stands."""
-    position = np.tile(np.array(placement.position_m, dtype=float), (len(drawn), 1))
-    position[:, :2] += drawn[:, :2] * placement.position_range_m
-    angles = np.tile([placement.roll_deg, placement.pitch_deg, placement.yaw_deg], (len(drawn), 1))
-    angles[:, 2] += drawn[:, 2] * placement.yaw_range_deg
-    poses = turned_poses(position, np.deg2rad(angles))
-    poses[:, 2] += model.half_height_m(poses[:, 3:])
-    if placement.stands_on:
-        if placement.stands_on not in tops_m:
-            known = listed(tops_m) or "nothing"
-            raise ValueError(f"{name!r} stands on {placement.stands_on!r}; listed before it: {known}")
-        poses[:, 2] += tops_m[placement.stands_on]
-    return poses
+class StartTable:
+    """Where the O objects of C configurations may start, as arrays; the configurations have the same objects by name.
+
+    ValueError if an object stands on one that is not listed before it.
+    """
+
+    def __init__(self, configurations: Sequence[Configuration], models: Mapping[str, ObjectModel]) -> None:
+        rows = [list(c.objects.values()) for c in configurations]
+        self._support = np.array([_supports(c) for c in configurations])  # (C, O) index of the furniture, -1: the table
+        self._position_m = np.array([[p.position_m for p in row] for row in rows])
+        self._angles_deg = np.array([[(p.roll_deg, p.pitch_deg, p.yaw_deg) for p in row] for row in rows])
+        self._ranges = np.array([[(*p.position_range_m, p.yaw_range_deg) for p in row] for row in rows])
+        self._size_m = np.array([[models[p.model].size_m for p in row] for row in rows])
+
+    def poses(self, rngs: Sequence[np.random.Generator | None], configuration: np.ndarray) -> np.ndarray:
+        """Start poses (M, O, 7) in M worlds of configurations (M,), each from its generator; None: no ranges."""
+        shape = self._ranges.shape[1:]
+        drawn = np.array([np.zeros(shape) if rng is None else rng.uniform(-1, 1, shape) for rng in rngs])
+        shift = drawn * self._ranges[configuration]
+        position = self._position_m[configuration]
+        position[..., :2] += shift[..., :2]
+        angles = self._angles_deg[configuration]
+        angles[..., 2] += shift[..., 2]
+        poses = turned_poses(position.reshape(-1, 3), np.deg2rad(angles).reshape(-1, 3)).reshape(*position.shape[:2], 7)
+        half_m = half_height_m(self._size_m[configuration], poses[..., 3:])
+        poses[..., 2] += half_m
+        tops_m = np.zeros((len(poses), poses.shape[1] + 1))  # of every object, and in the last place of the table
+        for k in range(poses.shape[1]):
+            poses[:, k, 2] += tops_m[np.arange(len(poses)), self._support[configuration, k]]
+            tops_m[:, k] = poses[:, k, 2] + half_m[:, k]
+        return poses
+
+
+def _supports(configuration: Configuration) -> list[int]:
+    """Index of what every object stands on, -1 for the table."""
+    names = list(configuration.objects)
+    supports = []
+    for k, (name, placement) in enumerate(configuration.objects.items()):
+        below = placement.stands_on
+        if below and below not in names[:k]:
+            known = listed(names[:k]) or "nothing"
+            raise ValueError(f"{name!r} stands on {below!r}; listed before it: {known}")
+        supports.append(names.index(below) if below else -1)
+    return supports
 
 
 def task_folders() -> list[Path]:

@@ -96,7 +96,7 @@ class _Film:
         with tempfile.TemporaryFile() as work:
             pickle.dump(job, work)
             work.seek(0)
-            # the same modules as here, and one core at most
+            # the same modules as here; linear algebra without threads, which a fork (the encoder) would break
             own = {"PYTHONPATH": os.pathsep.join(p or os.getcwd() for p in sys.path), "OPENBLAS_NUM_THREADS": "1"}
             self.process = subprocess.Popen(
                 [sys.executable, "-m", _CHILD],

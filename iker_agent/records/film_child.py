@@ -12,7 +12,8 @@ import os
 import pickle
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
@@ -21,6 +22,7 @@ from types import FrameType
 from typing import Any
 
 import imageio.v2 as imageio
+import numpy as np
 
 from iker_agent.atomic import replace_file
 from iker_agent.execute import Frame
@@ -60,16 +62,27 @@ def _tell(**facts: Any) -> None:
 
 
 def _write(job: Job, path: Path) -> None:
-    """An H.264 video; a frame that is repeated is drawn once."""
+    """An H.264 video."""
     writer: Any = imageio.get_writer(path, fps=job.fps, codec="libx264", quality=7, macro_block_size=2)
     with closing(writer) as video:  # its own `with` leaves the encoder running after an exception
-        last = picture = None
-        for number, frame in enumerate(job.frames, start=1):
-            if frame is not last:
-                last = frame
-                picture = frame() if callable(frame) else frame
+        for number, picture in enumerate(_pictures(job.frames), start=1):
             video.append_data(picture)
             _tell(drawn=number)
+
+
+def _pictures(frames: Sequence[Frame]) -> Iterator[np.ndarray]:
+    """The pictures in order, drawn by all cores, a few ahead of the encoder; one that is repeated is drawn once."""
+    cores = os.cpu_count() or 1
+    pool = ThreadPoolExecutor(cores)
+    begun: dict[int, Future[np.ndarray]] = {}  # by identity of what draws
+    try:
+        for number, frame in enumerate(frames):
+            for ahead in frames[number : number + cores]:
+                if callable(ahead) and id(ahead) not in begun:
+                    begun[id(ahead)] = pool.submit(ahead)
+            yield begun[id(frame)].result() if callable(frame) else frame
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 if __name__ == "__main__":

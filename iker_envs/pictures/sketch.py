@@ -20,11 +20,11 @@ from iker_envs.scene import Camera, Scene
 
 
 class Painter:
-    """Draws moments of one world from one camera, with a model of its own."""
+    """Draws moments of one world from one camera, with a model of its own, in as many threads as ask."""
 
     def __init__(self, model: mujoco.MjModel, scene: Scene, camera: Camera) -> None:
         self._model = copy(model)
-        self._data = mujoco.MjData(self._model)
+        self._spare: list[mujoco.MjData] = []  # with models of their own, one for every thread that draws
         self._scene = scene
         self._camera = camera
 
@@ -38,12 +38,15 @@ class Painter:
 
     def draw(self, moment: Sketch) -> np.ndarray:
         """The picture (H, W, 3) uint8 of a moment, gripper included."""
-        self._data.time = moment.time_s
-        self._data.qpos[:] = moment.qpos
-        self._model.body_pos[:] = moment.body_pos
-        self._model.body_quat[:] = moment.body_quat
-        mujoco.mj_kinematics(self._model, self._data)
-        return np.array(render(self._model, self._data, self._scene, self._camera, gripper=True).rgb)
+        data = self._spare.pop() if self._spare else mujoco.MjData(copy(self._model))
+        data.time = moment.time_s
+        data.qpos[:] = moment.qpos
+        data.model.body_pos[:] = moment.body_pos
+        data.model.body_quat[:] = moment.body_quat
+        mujoco.mj_kinematics(data.model, data)
+        picture = np.array(render(data.model, data, self._scene, self._camera, gripper=True).rgb)
+        self._spare.append(data)
+        return picture
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,12 +1,13 @@
-"""Collision boxes of many worlds at once: one scene's objects, standing elsewhere in every world.
+"""Collision boxes of many worlds at once: the same objects by name, standing elsewhere in every world.
 
-    Shapes.of(scene)  ->  at(poses (M, O, 7))  ->  Boxes of M worlds  ->  deepest_m  ->  penetrations (M,)
+    Shapes.of(scenes)  ->  at(scene (M,), poses (M, O, 7))  ->  Boxes of M worlds  ->  deepest_m  ->  depths (M,)
 
 What a single scene needs is in `collision`; here nothing is built per world.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,7 +22,7 @@ _CORNERS = np.array([[x, y, z] for x in (-1, 1) for y in (-1, 1) for z in (-1, 1
 
 @dataclass(frozen=True, eq=False)
 class Boxes:
-    """K boxes in each of M worlds: centres (M, K, 3), axes (M, K, 3, 3) as columns, half sizes (K, 3); base frame."""
+    """K boxes in each of M worlds, base frame: centre (M, K, 3), axes in columns (M, K, 3, 3), half sizes (M, K, 3)."""
 
     centre: np.ndarray
     axes: np.ndarray
@@ -29,20 +30,20 @@ class Boxes:
 
     def corners(self) -> np.ndarray:
         """All corners (M, 8 * K, 3)."""
-        offsets = np.sum(self.axes[:, :, None] * (_CORNERS * self.half[:, None])[None, :, :, None, :], axis=-1)
+        offsets = np.sum(self.axes[:, :, None] * (_CORNERS * self.half[:, :, None])[..., None, :], axis=-1)
         return (self.centre[:, :, None] + offsets).reshape(len(self.centre), -1, 3)
 
     def only(self, chosen: np.ndarray) -> Boxes:
         """Some of the K boxes, by (K,) bool."""
-        return Boxes(self.centre[:, chosen], self.axes[:, chosen], self.half[chosen])
+        return Boxes(self.centre[:, chosen], self.axes[:, chosen], self.half[:, chosen])
 
     def of(self, worlds: np.ndarray) -> Boxes:
         """The boxes of some of the worlds."""
-        return Boxes(self.centre[worlds], self.axes[worlds], self.half)
+        return Boxes(self.centre[worlds], self.axes[worlds], self.half[worlds])
 
 
 def boxes_at(poses: np.ndarray, half: np.ndarray) -> Boxes:
-    """Boxes of half sizes (K, 3) at poses (M, K, 7)."""
+    """Boxes of half sizes (M, K, 3) at poses (M, K, 7)."""
     return Boxes(poses[..., :3], rotation_matrix(poses[..., 3:]), half)
 
 
@@ -52,10 +53,10 @@ def deepest_m(boxes: Boxes, others: Boxes) -> np.ndarray:
     Pairs whose enclosing spheres are apart are not looked at: nearly all of them.
     """
     between = boxes.centre[:, :, None] - others.centre[:, None]
-    reach = norm(boxes.half)[:, None] + norm(others.half)
+    reach = norm(boxes.half)[:, :, None] + norm(others.half)[:, None]
     world, a, b = np.nonzero(np.sum(between**2, axis=-1) < reach**2)
-    one = (boxes.centre[world, a][:, None], boxes.axes[world, a][:, None], boxes.half[a][:, None])
-    other = (others.centre[world, b][:, None], others.axes[world, b][:, None], others.half[b][:, None])
+    one = (boxes.centre[world, a][:, None], boxes.axes[world, a][:, None], boxes.half[world, a][:, None])
+    other = (others.centre[world, b][:, None], others.axes[world, b][:, None], others.half[world, b][:, None])
     deepest = np.full(len(boxes.centre), -np.inf)
     np.maximum.at(deepest, world, box_overlaps_m(one, other)[:, 0, 0])
     return deepest
@@ -63,22 +64,29 @@ def deepest_m(boxes: Boxes, others: Boxes) -> np.ndarray:
 
 @dataclass(frozen=True, eq=False)
 class Shapes:
-    """The collision boxes of a scene's O objects in their body frames: poses (K, 7), half sizes and owners (K,)."""
+    """The collision boxes of O objects in their body frames in each of C scenes: poses (C, K, 7), half sizes (C, K, 3).
+
+    `owner` (K,) says of which object each box is.
+    """
 
     local: np.ndarray
     half: np.ndarray
     owner: np.ndarray
 
     @classmethod
-    def of(cls, scene: Scene) -> Shapes:
-        """Of all objects, in the scene's order."""
-        found = [collision_parts(o.model) for o in scene.objects]
-        owner = np.repeat(np.arange(len(found)), [len(half) for _, half in found])
-        return cls(np.concatenate([p for p, _ in found]), np.concatenate([h for _, h in found]), owner)
+    def of(cls, scenes: Sequence[Scene]) -> Shapes:
+        """Of all objects, in the scenes' order; where one has fewer boxes than in another scene, boxes are repeated."""
+        found = [[collision_parts(o.model) for o in scene.objects] for scene in scenes]
+        counts = np.array([[len(half) for _, half in row] for row in found]).max(axis=0)
+        owner = np.repeat(np.arange(len(counts)), counts)
+        number = np.arange(len(owner)) - np.searchsorted(owner, owner)  # among the object's own
+        local = [[row[o][0][k % len(row[o][0])] for o, k in zip(owner, number, strict=True)] for row in found]
+        half = [[row[o][1][k % len(row[o][1])] for o, k in zip(owner, number, strict=True)] for row in found]
+        return cls(np.array(local), np.array(half), owner)
 
-    def at(self, poses: np.ndarray) -> Boxes:
-        """The boxes in M worlds whose objects stand at poses (M, O, 7)."""
-        return boxes_at(pose_compose(poses[:, self.owner], self.local), self.half)
+    def at(self, scene: np.ndarray, poses: np.ndarray) -> Boxes:
+        """The boxes in M worlds that hold the objects of scenes (M,) at poses (M, O, 7)."""
+        return boxes_at(pose_compose(poses[:, self.owner], self.local[scene]), self.half[scene])
 
 
 def hands_at(tcp_pose: np.ndarray, opening_m: float) -> Boxes:
@@ -87,5 +95,5 @@ def hands_at(tcp_pose: np.ndarray, opening_m: float) -> Boxes:
     offsets = [(0.0, s * (opening_m / 2 + half_y), FINGERTIP_M - half_z) for s in (1.0, -1.0)]
     centres = pose_apply(tcp_pose, np.array([HAND_CENTRE_M, *offsets]))
     turned = np.broadcast_to(tcp_pose[:, None, 3:], (*centres.shape[:2], 4))
-    half = np.array([HAND_HALF_SIZE_M, FINGER_HALF_SIZE_M, FINGER_HALF_SIZE_M])
+    half = np.broadcast_to([HAND_HALF_SIZE_M, FINGER_HALF_SIZE_M, FINGER_HALF_SIZE_M], centres.shape)
     return boxes_at(np.concatenate([centres, turned], axis=-1), half)

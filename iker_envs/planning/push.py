@@ -1,7 +1,7 @@
 """Where a push begins: beside the object, free and reachable.
 
 push_start(scene, goal)                  ->  tool-centre pose beside the object
-PushStarts(scene, name).at(poses, ...)   ->  the same in many worlds at once
+PushStarts(scenes, name).at(poses, ...)  ->  the same in many worlds at once
 push_height(boxes)                       ->  height of the tool centre when it pushes
 """
 
@@ -36,29 +36,32 @@ def push_start(scene: Scene, goal: Goal) -> np.ndarray:
     inside the workspace, within reach and free of everything is taken; ValueError if none is.
     """
     poses = np.array([[o.pose for o in scene.objects]])
-    return PushStarts(scene, goal.object).at(poses, np.array(goal.target_pose)[None])[0]
+    return PushStarts([scene], goal.object).at(np.zeros(1, dtype=int), poses, np.array(goal.target_pose)[None])[0]
 
 
 class PushStarts:
-    """Where pushes of one object of a scene begin, in many worlds at once."""
+    """Where pushes of one object begin, in many worlds at once, each of which holds one of some scenes.
 
-    def __init__(self, scene: Scene, name: str) -> None:
+    The scenes have the same workspace and the same objects by name and order; models differ.
+    """
+
+    def __init__(self, scenes: Sequence[Scene], name: str) -> None:
         self._name = name
-        self._index = [o.name for o in scene.objects].index(name)
-        self._shapes = Shapes.of(scene)
+        self._index = [o.name for o in scenes[0].objects].index(name)
+        self._shapes = Shapes.of(scenes)
         self._own = self._shapes.owner == self._index
-        self._keypoints_m = scene.object(name).model.control_keypoints_m()
-        self._workspace_m = scene.workspace_m
+        self._keypoints_m = np.array([scene.object(name).model.control_keypoints_m() for scene in scenes])
+        self._workspace_m = scenes[0].workspace_m
 
-    def at(self, poses: np.ndarray, target_pose: np.ndarray) -> np.ndarray:
-        """As `push_start`, (M, 7), for M worlds whose objects stand at poses (M, O, 7); targets are (M, 7)."""
-        boxes = self._shapes.at(poses)
+    def at(self, scene: np.ndarray, poses: np.ndarray, target_pose: np.ndarray) -> np.ndarray:
+        """As `push_start`, (M, 7), for M worlds with objects of scenes (M,) at poses (M, O, 7); targets are (M, 7)."""
+        boxes = self._shapes.at(scene, poses)
         corners = boxes.only(self._own).corners()
         lowest = corners[..., 2].min(axis=1)
         height = np.maximum(corners[..., 2].max(axis=1) - _FINGER_BELOW_TOP_M, lowest + _LOWEST_TCP_M)
         place = poses[:, self._index, :2]
         outline = corners[..., :2] - place[:, None]
-        angle = self._away_rad(poses[:, self._index], target_pose)
+        angle = _away_rad(poses[:, self._index], target_pose, self._keypoints_m[scene])
         hands = np.zeros((len(poses), 7))
         left = np.arange(len(poses))  # worlds that have no hand yet
         for turn, rise, standoff in product(_TURNS_RAD, _RISES_M, _STANDOFFS_M):
@@ -75,20 +78,24 @@ class PushStarts:
                 return hands
         raise ValueError(f"the hand finds no free and reachable place beside {self._name!r} to begin a push")
 
-    def _away_rad(self, pose: np.ndarray, target_pose: np.ndarray) -> np.ndarray:
-        """Angles (M,) of the directions straight away from the targets; of a turn in place, sideways from an end."""
-        points = pose_apply(pose, self._keypoints_m)
-        motion = (pose_apply(target_pose, self._keypoints_m) - points).mean(axis=1)[:, :2]
-        turns = norm(motion) < _PURE_TURN_M
-        motion = np.where(turns[:, None], points[:, 2, :2] - pose[:, :2], motion)
-        return np.arctan2(-motion[:, 1], -motion[:, 0])
-
     def _fits(self, hand: np.ndarray, boxes: Boxes) -> np.ndarray:
         """Which hands (M, 7) are inside the workspace, within reach and free of the boxes."""
         low, high = self._workspace_m
         fits = np.all((hand[:, :3] >= low) & (hand[:, :3] <= high), axis=-1) & (reach_margin(hand) > _REACH_LEFT_M)
         fits[fits] = deepest_m(hands_at(hand[fits], 0.0), boxes.of(fits)) <= 0.0
         return fits
+
+
+def _away_rad(pose: np.ndarray, target_pose: np.ndarray, keypoints_m: np.ndarray) -> np.ndarray:
+    """Angles (M,) of the directions from objects straight away from their targets; of a turn in place, from an end.
+
+    `keypoints_m` (M, 4, 3) are the objects' control keypoints in their body frames.
+    """
+    points = pose_apply(pose, keypoints_m)
+    motion = (pose_apply(target_pose, keypoints_m) - points).mean(axis=1)[:, :2]
+    turns = norm(motion) < _PURE_TURN_M
+    motion = np.where(turns[:, None], points[:, 2, :2] - pose[:, :2], motion)
+    return np.arctan2(-motion[:, 1], -motion[:, 0])
 
 
 def push_height(boxes: Sequence[OrientedBox]) -> float:

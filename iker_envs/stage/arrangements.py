@@ -9,7 +9,7 @@ every episode.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -18,7 +18,7 @@ from iker_envs.planning.grasps import grasp_in_object, propose_grasps
 from iker_envs.planning.push import PushStarts
 from iker_envs.randomisation import Randomisation
 from iker_envs.scene import Goal, Grasp, ObjectModel
-from iker_envs.stage.starts import Starts, StartSource, draw_starts
+from iker_envs.stage.starts import StartSource, draw_starts
 from iker_envs.stage.variants import Variants, standing_higher
 
 
@@ -47,7 +47,11 @@ class Arrangements:
         self._size = bank
         self._bank: list[dict[int | None, tuple[Arrangement, ...]]] = [{} for _ in range(num_worlds)]
         self._grasps: dict[int, Grasp] = {}
-        self._pushes: dict[tuple[int, str], PushStarts] = {}  # by configuration and object
+        self._pushes: dict[str, PushStarts] = {}  # by object
+        scenes = [start.scene for start in variants.starts]
+        self._names = [o.name for o in scenes[0].objects]
+        self._movable = np.array([o.movable for o in scenes[0].objects])
+        self._sizes_m = np.array([[o.model.size_m for o in scene.objects] for scene in scenes])  # (C, O, 3)
 
     def forget(self, world: int) -> None:
         """Draw afresh in this world: its generator or its goal is another one."""
@@ -98,54 +102,50 @@ class Arrangements:
         self, rngs: Sequence[np.random.Generator], configuration: int | None, goals: Sequence[Goal | None]
     ) -> list[Arrangement]:
         """Draw a start for each of M worlds: configuration, poses and size, in this order."""
+        if not rngs:
+            return []
         count = self.source.num_configurations
         chosen = [int(rng.integers(count)) if configuration is None else configuration for rng in rngs]
-        groups: dict[tuple[int, str], list[int]] = {}  # worlds that are computed together
-        for row, (index, goal) in enumerate(zip(chosen, goals, strict=True)):
-            name = (goal or self.variants.starts[index].goal).object
-            groups.setdefault((index, name), []).append(row)
-        made: dict[int, Arrangement] = {}
-        for (index, _), rows in groups.items():
-            starts = draw_starts(self.source, [rngs[r] for r in rows], index)
-            picks = [self.variants.pick(index, self._size_factor(rngs[r])) for r in rows]
-            made |= zip(rows, self._arranged(index, starts, picks, [goals[r] for r in rows]), strict=True)
-        return [made[row] for row in range(len(rngs))]
+        starts = draw_starts(self.source, rngs, np.array(chosen))
+        picks = [self.variants.pick(c, self._size_factor(rng)) for c, rng in zip(chosen, rngs, strict=True)]
+        wanted = [goal or self.variants.starts[c].goal for c, goal in zip(chosen, goals, strict=True)]
+        scales = np.array([self.variants.items[k].scale_of(g.object) for k, g in zip(picks, wanted, strict=True)])
+        index = np.array([self._names.index(goal.object) for goal in wanted])
+        sizes_m = self._sizes_m[chosen, index]
+        worlds = np.arange(len(rngs))
+        poses = starts.poses
+        poses[worlds, index] = standing_higher(sizes_m, poses[worlds, index], scales)
+        targets = standing_higher(sizes_m, _poses_of("target_pose", goals, starts.target_pose), scales)
+        annotated = standing_higher(sizes_m, _poses_of("annotated_pose", goals, starts.annotated_pose), scales)
+        hands = None if wanted[0].grasp else self._hands(np.array(chosen), index, poses, targets)
+        return [
+            Arrangement(
+                goal=_with_poses(goal, targets[k], annotated[k]),
+                variant=picks[k],
+                scale=float(scales[k]),
+                configuration=chosen[k],
+                object_pose=poses[k, self._movable],
+                furniture_pose=poses[k, ~self._movable],
+                hand_pose=None if hands is None else hands[k],
+            )
+            for k, goal in enumerate(wanted)
+        ]
 
     def _size_factor(self, rng: np.random.Generator) -> float:
         return float(self.randomisation.draw("geometry_scale", rng)[0, 0])
 
-    def _arranged(
-        self, configuration: int, starts: Starts, picks: Sequence[int], goals: Sequence[Goal | None]
-    ) -> Iterable[Arrangement]:
-        """Arrangements of M worlds of one configuration, whose goals are of one object."""
-        example = self.variants.starts[configuration]
-        scene = example.scene
-        own = example.goal if goals[0] is None else goals[0]
-        model = scene.object(own.object).model
-        index = [o.name for o in scene.objects].index(own.object)
-        scales = np.array([self.variants.items[pick].scale_of(own.object) for pick in picks])
-        poses = starts.poses
-        poses[:, index] = standing_higher(model, poses[:, index], scales)
-        targets = np.array([t if g is None else g.target_pose for g, t in zip(goals, starts.target_pose, strict=True)])
-        targets = standing_higher(model, targets, scales)
-        hands = None if own.grasp else self._push_starts(configuration, own.object).at(poses, targets)
-        movable = np.array([o.movable for o in scene.objects])
-        for row, (goal, scale) in enumerate(zip(goals, scales.tolist(), strict=True)):
-            yield Arrangement(
-                goal=_moved_goal(example.goal, targets[row]) if goal is None else _scaled_goal(goal, model, scale),
-                variant=picks[row],
-                scale=scale,
-                configuration=configuration,
-                object_pose=poses[row, movable],
-                furniture_pose=poses[row, ~movable],
-                hand_pose=None if hands is None else hands[row],
-            )
-
-    def _push_starts(self, configuration: int, name: str) -> PushStarts:
-        key = configuration, name
-        if key not in self._pushes:
-            self._pushes[key] = PushStarts(self.variants.starts[configuration].scene, name)
-        return self._pushes[key]
+    def _hands(
+        self, configuration: np.ndarray, index: np.ndarray, poses: np.ndarray, targets: np.ndarray
+    ) -> np.ndarray:
+        """Where the hands of M worlds begin their pushes, (M, 7); `index` (M,) are the objects that they push."""
+        hands = np.empty((len(poses), 7))
+        for pushed in np.unique(index):
+            name = self._names[pushed]
+            if name not in self._pushes:
+                self._pushes[name] = PushStarts([start.scene for start in self.variants.starts], name)
+            here = index == pushed
+            hands[here] = self._pushes[name].at(configuration[here], poses[here], targets[here])
+        return hands
 
     def grasp(self, arrangement: Arrangement) -> tuple[np.ndarray, float]:
         """The best grasp of the goal's object: tool-centre pose (7,) in its body frame, and width in metres.
@@ -166,21 +166,28 @@ class Arrangements:
         return tcp, arrangement.scale * grasp.width_m
 
 
+def _poses_of(name: str, goals: Sequence[Goal | None], own: np.ndarray | None) -> np.ndarray:
+    """Poses (M, 7) of goals, from `own` (M, 7) where there is no goal; NaN where there is no pose."""
+    poses = np.full((len(goals), 7), np.nan) if own is None else own.copy()
+    for row, goal in enumerate(goals):
+        if goal is not None:
+            pose = getattr(goal, name)
+            poses[row] = np.nan if pose is None else pose
+    return poses
+
+
+def _with_poses(goal: Goal, target_pose: np.ndarray, annotated_pose: np.ndarray) -> Goal:
+    """A goal with other poses (7,), an annotated one only where it has one; nothing is checked, there are thousands."""
+    moved = object.__new__(Goal)
+    annotated = None if goal.annotated_pose is None else annotated_pose
+    moved.__dict__.update(vars(goal) | {"target_pose": target_pose, "annotated_pose": annotated})
+    return moved
+
+
 def _scaled_goal(goal: Goal, model: ObjectModel, scale: float) -> Goal:
-    if scale == 1.0:
-        return goal
     annotated = goal.annotated_pose
     return replace(
         goal,
-        target_pose=standing_higher(model, goal.target_pose, scale),
-        annotated_pose=None if annotated is None else standing_higher(model, annotated, scale),
+        target_pose=standing_higher(model.size_m, goal.target_pose, scale),
+        annotated_pose=None if annotated is None else standing_higher(model.size_m, annotated, scale),
     )
-
-
-def _moved_goal(goal: Goal, target_pose: np.ndarray) -> Goal:
-    """A goal of a source with another target pose (7,); nothing is checked again, there are thousands of them."""
-    target_pose.setflags(write=False)
-    moved = object.__new__(Goal)
-    annotated = None if goal.annotated_pose is None else target_pose
-    moved.__dict__.update(vars(goal) | {"target_pose": target_pose, "annotated_pose": annotated})
-    return moved

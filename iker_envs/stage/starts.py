@@ -4,7 +4,7 @@
                                            ->  sample(rng, configuration)  ->  Start
     TaskStart (iker_envs.task, a YAML)   /
 
-    draw_starts(source, rngs, configuration)  ->  Starts: the same for many worlds at once, as arrays
+    draw_starts(source, rngs, configurations)  ->  Starts: the same for many worlds at once, as arrays
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from iker_envs.geometry import pose_compose, quaternion_from_yaw, quaternion_mul
 from iker_envs.planning.many import Shapes, deepest_m
 from iker_envs.randomisation import Randomisation
 from iker_envs.scene import Goal, Scene
-from iker_envs.task import Task
+from iker_envs.task import StartTable, Task
 
 _DRAWS = 20  # how often a start pose is drawn before the object stays where it is
 _OVERLAP_M = 0.001  # how much deeper than nominal a drawn start may be in other objects
@@ -36,10 +36,11 @@ class Start:
 
 @dataclass(frozen=True, eq=False)
 class Starts:
-    """M episodes of one configuration: poses (M, O, 7) of its O objects in scene order, target poses (M, 7)."""
+    """M episodes: poses (M, O, 7) of its O objects in scene order, target and annotated poses (M, 7) of their goals."""
 
     poses: np.ndarray
     target_pose: np.ndarray
+    annotated_pose: np.ndarray | None  # where the goals have none
 
 
 class StartSource(Protocol):
@@ -76,16 +77,16 @@ class FixedStart:
         """
         if configuration not in (None, 0):
             raise ValueError(f"configuration {configuration} does not exist; a fixed scene has only 0")
-        pose = self.draw([rng], 0).poses[0, self._index]
+        pose = self.draw([rng], np.zeros(1, dtype=int)).poses[0, self._index]
         return Start(self.scene.with_poses({self.goal.object: pose}), self.goal)
 
-    def draw(self, rngs: Sequence[np.random.Generator], configuration: int) -> Starts:
-        """As `sample`, for M worlds at once."""
+    def draw(self, rngs: Sequence[np.random.Generator], configuration: np.ndarray) -> Starts:
+        """As `sample`, for M worlds of configurations (M,) at once."""
         poses = np.tile(np.array([o.pose for o in self.scene.objects]), (len(rngs), 1, 1))
         nominal = poses[:, self._index].copy()
         left = np.arange(len(rngs))  # worlds whose object has no free place yet
         for _ in range(_DRAWS):
-            drawn = np.array([self._numbers(rngs[w]) for w in left])
+            drawn = np.array([self._numbers(rngs[w]) for w in left.tolist()])
             moved = nominal[left]
             moved[:, :2] += drawn[:, :2]
             moved[:, 3:] = quaternion_multiply(quaternion_from_yaw(drawn[:, 2]), moved[:, 3:])
@@ -94,7 +95,9 @@ class FixedStart:
             if not len(left):
                 break
         poses[left, self._index] = nominal[left]
-        return Starts(poses, np.tile(self.goal.target_pose, (len(rngs), 1)))
+        target, annotated = self.goal.target_pose, self.goal.annotated_pose
+        count = (len(rngs), 1)
+        return Starts(poses, np.tile(target, count), None if annotated is None else np.tile(annotated, count))
 
     def _numbers(self, rng: np.random.Generator) -> np.ndarray:
         """How far the object is moved in x and y, and by what angle it is turned."""
@@ -103,7 +106,7 @@ class FixedStart:
 
     def _depth_m(self, poses: np.ndarray) -> np.ndarray:
         """How deep (M,) the object is in other ones."""
-        boxes = self._shapes.at(poses)
+        boxes = self._shapes.at(np.zeros(len(poses), dtype=int), poses)
         own = self._shapes.owner == self._index
         return deepest_m(boxes.only(own), boxes.only(~own))
 
@@ -113,7 +116,7 @@ class FixedStart:
 
     @cached_property
     def _shapes(self) -> Shapes:
-        return Shapes.of(self.scene)
+        return Shapes.of([self.scene])
 
     @cached_property
     def _allowed_m(self) -> float:
@@ -147,24 +150,44 @@ class TaskStart:
             scene = scene.with_poses({done.object: done.target_pose})
         return Start(scene, self.task.goal(self.stage, scene, configuration))
 
-    def draw(self, rngs: Sequence[np.random.Generator], configuration: int) -> Starts:
-        """As `sample`, for M worlds at once."""
-        poses = self.task.start_poses(rngs, configuration)
-        chosen = self.task.configuration(configuration)
-        index = {name: k for k, name in enumerate(chosen.objects)}
+    def draw(self, rngs: Sequence[np.random.Generator], configuration: np.ndarray) -> Starts:
+        """As `sample`, for M worlds of configurations (M,) at once."""
+        poses = self._table.poses(rngs, configuration)
+        worlds = np.arange(len(rngs))
         target_pose = np.empty((len(rngs), 7))
-        for stage in range(self.stage + 1):
-            goal = chosen.stages[stage].goal
-            target_pose = pose_compose(poses[:, index[goal.relative_to]], goal.relative_pose())
+        for stage, (moved, relative_to, relative_pose) in enumerate(self._goals):
+            base = poses[worlds, relative_to[configuration]]
+            target_pose = pose_compose(base, relative_pose[configuration])
             if stage < self.stage:
-                poses[:, index[goal.object]] = target_pose
-        return Starts(poses, target_pose)
+                poses[worlds, moved[configuration]] = target_pose
+        return Starts(poses, target_pose, target_pose)
+
+    @cached_property
+    def _table(self) -> StartTable:
+        return StartTable(self.task.configurations, self.task.models)
+
+    @cached_property
+    def _goals(self) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        """Of every stage up to this one: object (C,), what its goal is relative to (C,), relative pose (C, 7)."""
+        configurations = self.task.configurations
+        names = list(configurations[0].objects)
+        stages = [[c.stages[stage].goal for c in configurations] for stage in range(self.stage + 1)]
+        return [
+            (
+                np.array([names.index(goal.object) for goal in goals]),
+                np.array([names.index(goal.relative_to) for goal in goals]),
+                np.array([goal.relative_pose() for goal in goals]),
+            )
+            for goals in stages
+        ]
 
 
-def draw_starts(source: StartSource, rngs: Sequence[np.random.Generator], configuration: int) -> Starts:
-    """Starts of M worlds, each from its own generator, whatever the number of worlds beside it."""
+def draw_starts(source: StartSource, rngs: Sequence[np.random.Generator], configuration: np.ndarray) -> Starts:
+    """Starts of M worlds of configurations (M,), each from its own generator, whatever the worlds beside it."""
     if isinstance(source, (FixedStart, TaskStart)):
         return source.draw(rngs, configuration)
-    starts = [source.sample(rng, configuration) for rng in rngs]
+    starts = [source.sample(rng, int(index)) for rng, index in zip(rngs, configuration, strict=True)]
     poses = np.array([[o.pose for o in start.scene.objects] for start in starts])
-    return Starts(poses, np.array([start.goal.target_pose for start in starts]))
+    annotated = [start.goal.annotated_pose for start in starts if start.goal.annotated_pose is not None]
+    target_pose = np.array([start.goal.target_pose for start in starts])
+    return Starts(poses, target_pose, np.array(annotated) if annotated else None)

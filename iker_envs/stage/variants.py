@@ -17,7 +17,7 @@ import numpy as np
 from iker_envs.geometry import Array
 from iker_envs.planning.nearby import free_objects
 from iker_envs.randomisation import Randomisation
-from iker_envs.scene import ObjectModel, Scene
+from iker_envs.scene import Scene, half_height_m
 from iker_envs.sim import Variant
 from iker_envs.spec import check_target
 from iker_envs.stage.starts import Start, StartSource
@@ -92,8 +92,8 @@ def _check_alike(starts: Sequence[Start]) -> None:
             )
 
 
-def standing_higher(model: ObjectModel, pose: Array, scale: Array) -> np.ndarray:
-    """The pose (..., 7) of a scaled object whose lowest side stays where that of the nominal one is."""
+def standing_higher(size_m: Array, pose: Array, scale: Array) -> np.ndarray:
+    """The poses (..., 7) of scaled objects whose lowest sides stay where those of the nominal sizes (..., 3) are."""
     lifted = np.array(pose)
-    lifted[..., 2] += (scale - 1.0) * model.half_height_m(lifted[..., 3:])
+    lifted[..., 2] += (scale - 1.0) * half_height_m(size_m, lifted[..., 3:])
     return lifted
