@@ -188,6 +188,7 @@ def test_a_learner_that_does_not_train_has_no_curve(tmp_path: Path) -> None:
             "Not done The program said done, but it is not. Not fulfilled: box is not on rack.",
         ),
         ({"success": None, "done": True}, "Said done The program says done; nothing says what success is"),
+        ({"success": None, "done": False}, "Not done No reason was recorded."),
         ({"success": False, "done": False, "reason": "interrupted"}, "Interrupted The run was stopped"),
         ({"success": False, "done": False}, "Not done No reason was recorded."),
     ],

@@ -114,6 +114,24 @@ def test_bytes_that_are_no_text_do_not_end_the_run(tmp_path):
     assert FileBox(settings(tmp_path / "box")).complete(REQUEST).text == "x � y"
 
 
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-8-sig", "utf-8"])
+def test_text_of_any_editor_is_read(tmp_path, encoding):
+    answering(tmp_path / "box", lambda place: (place / "reply.md").write_bytes("Café".encode(encoding)))
+    assert FileBox(settings(tmp_path / "box", settle_s=0.2)).complete(REQUEST).text == "Café"
+
+
+@pytest.mark.parametrize("name", ["002", "002/reply.md"])
+def test_an_answer_that_was_there_before_its_question_is_not_taken(tmp_path, name):
+    box = tmp_path / "box"
+    answering(box, put("first"))
+    vlm = FileBox(settings(box))
+    vlm.complete(REQUEST)
+    (box / name).parent.mkdir(exist_ok=True)
+    (box / name).write_text("the answer to something else")
+    with pytest.raises(VLMConfigurationError, match="002' was there before its question"):
+        vlm.complete(REQUEST)
+
+
 def slowly(*pieces: str, pause_s: float) -> Callable[[Path], None]:
     """An editor or a program that writes in place, piece by piece."""
 
@@ -180,11 +198,12 @@ def test_an_answer_counts_once(tmp_path):
     ("write", "changed", "error", "says"),
     [
         (lambda place: None, {"wait_s": 0.2}, VLMUnavailable, r"was not written within 0\.2 s, see ask\.wait_s"),
+        (put("x", "Reply.md.txt"), {"wait_s": 0.4}, VLMUnavailable, r"there is Reply\.md\.txt, which is no file reply"),
         (put(" \n"), {"wait_s": 0.4}, VLMUnavailable, r"holds no finished answer within 0\.4 s"),
         (put("x" * (MAX_REPLY_BYTES + 1)), {}, VLMTruncated, r"has 4,194,305 bytes, and 4,194,304 are read"),
         (lambda place: place.rename(place.with_name("elsewhere")), {}, VLMUnavailable, "was removed before it was"),
     ],
-    ids=["none", "blank", "too large", "removed"],
+    ids=["none", "another name", "blank", "too large", "removed"],
 )  # fmt: skip
 def test_why_there_is_no_answer_is_one_sentence(tmp_path, write, changed, error, says):
     answering(tmp_path / "box", write)

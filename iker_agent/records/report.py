@@ -104,7 +104,7 @@ def _verdict(run: RecordedRun) -> tuple[str, str, str]:
         if result.final_look:
             return "good", "Done", "The program looked again and found the instruction fulfilled."
         return "good", "Done", "The one stage that was asked for ended where it should."
-    if result.success is None:
+    if result.success is None and result.done:
         return (
             "done",
             "Said done",

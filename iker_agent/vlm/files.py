@@ -9,6 +9,7 @@ not change for `ask.settle_s`. So a program writes another name and renames it, 
 
 from __future__ import annotations
 
+import codecs
 import json
 import logging
 import os
@@ -126,6 +127,10 @@ class FileBox:
 
     def _too_late(self, path: Path, is_there: bool) -> str:
         what = "holds no finished answer" if is_there else "was not written"
+        if path.exists() and not os.access(path, os.R_OK):
+            what = "may not be read (permission denied), and no other one came"
+        elif others := [] if is_there else _like_a_reply(path):
+            what += f" (there is {', '.join(map(clean_line, others))}, which is no file {REPLY})"
         return f"{str(path)!r} {what} within {self.settings.wait_s:g} s, see ask.wait_s"
 
 
@@ -157,6 +162,8 @@ def _laid(place: Path) -> Iterator[Path]:
     try:
         temporary.mkdir()
         yield temporary
+        if place.exists() or place.is_symlink():
+            raise VLMConfigurationError(f"{str(place)!r} was there before its question; only the run makes such folders")
         temporary.rename(place)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
@@ -199,6 +206,13 @@ def _gist(request: Request) -> str:
     return clean_line(texts[-1].removeprefix("## Now")) if texts else "(a picture)"
 
 
+def _like_a_reply(path: Path) -> list[str]:
+    """Names beside a reply that is missing under which somebody may have meant to write it."""
+    with suppress(OSError):
+        return sorted(p.name for p in path.parent.iterdir() if p.name.casefold().startswith("reply"))[:3]
+    return []
+
+
 def _signature(path: Path) -> tuple[int, ...]:
     """What changes when a file is written or replaced; empty if there is none."""
     try:
@@ -216,7 +230,8 @@ def _read(path: Path, seen: tuple[int, ...]) -> str:
         content = path.read_bytes()
     except OSError:  # renamed or removed in this moment
         return ""
-    return content.decode("utf-8-sig", errors="replace") if _signature(path) == seen else ""
+    encoding = "utf-16" if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
+    return content.decode(encoding, errors="replace") if _signature(path) == seen else ""
 
 
 def _withdraw(place: Path, reason: str) -> None:
