@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from iker_agent.execute import Bystander, Rollout, execute
+from iker_agent.execute import Bystander, Frame, Rollout, execute
 from iker_agent.plan import Plan, forecast_settings
 from iker_agent.records.run_folder import Folder
 from iker_agent.rehearsal import Rehearsal, choose_grasps
@@ -39,7 +39,7 @@ class Actor:
         grasps = ready.grasps
         tried: list[np.ndarray] = []  # grasps that missed, in the object's frame
         events: list[str] = []
-        frames: list[np.ndarray] = []
+        frames: list[Frame] = []
         while True:
             grasp = grasps[0] if grasps else None
             rollout = execute(self.world, ready.policy, goal, grasp, video=run.video, bystander=self.bystander)

@@ -1,10 +1,13 @@
 """A policy acts in the world: one stage at 10 Hz, grasp first where the goal asks for it, then finish and measure.
 
 world, policy, goal [, grasp]  ->  execute  ->  Rollout(outcome, frames)
+
+A world that can draw its pictures later leaves them undrawn: acting waits for no picture.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -19,10 +22,12 @@ _TICKS_PER_FRAME = 2
 _FPS = round(Spec.control_hz / _TICKS_PER_FRAME)
 _LAST_FRAMES = 3  # the end is shown for a moment before the video begins again
 
+Frame = np.ndarray | Callable[[], np.ndarray]  # a picture (H, W, 3) uint8, or what draws it
+
 
 @dataclass(frozen=True, eq=False)
 class Rollout:
-    """How a stage ended, and pictures (H, W, 3) uint8 at `fps` if a video was asked for.
+    """How a stage ended, and its pictures at `fps`, drawn or not yet, if a video was asked for.
 
     `lost` is True if the policy was stopped because the object was dropped, tipped over or fell; `fault` is what
     stopped the robot, None if nothing did.
@@ -30,7 +35,7 @@ class Rollout:
 
     outcome: Outcome
     lost: bool
-    frames: list[np.ndarray]
+    frames: list[Frame]
     fps: int = _FPS
     fault: Fault | None = None
 
@@ -93,10 +98,13 @@ class _Frames:
 
     def __init__(self, world: World | None) -> None:
         self._world = world
-        self.taken: list[np.ndarray] = []
+        self._later: Callable[[], Frame | None] | None = getattr(world, "render_later", None)  # of a DrawnLater
+        self.taken: list[Frame] = []
 
     def take(self, count: int = 1) -> None:
         """Add the world's present picture, `count` times."""
-        picture = self._world.render() if self._world is not None else None
+        if self._world is None:
+            return
+        picture = self._later() if self._later else self._world.render()
         if picture is not None:
             self.taken += [picture] * count

@@ -30,6 +30,7 @@ from iker_agent.learning.progress import TrainingRow
 from iker_agent.plan import Plan, forecast_settings, make_plan
 from iker_agent.preparing import NoPolicy, Preparer
 from iker_agent.prompt_kinds import prompt_kind
+from iker_agent.records.film import Films
 from iker_agent.records.record import (
     Failure,
     RunResult,
@@ -130,6 +131,7 @@ class _Run:
         self.world = world or make_world(config, plan.task)
         self.perturbation = Perturbation(plan.disturbance, self.world)
         self.actor = Actor(plan, self.world, self.estimator, self.perturbation, display.note)
+        self.films = Films()
         self.history: list[Turn] = []
         self.start: Scene | None = None  # what the first look after the instruction found
         self.result = RunResult(reason=INTERRUPTED)  # until it ends otherwise
@@ -138,14 +140,13 @@ class _Run:
     # -- the run -------------------------------------------------------------------------------------------------
 
     def go(self) -> RunResult:
-        """Stages until done, out of budget, or interrupted."""
+        """Stages until done, out of budget, or interrupted; videos are what it waits for last."""
         start = {"configuration": self.plan.configuration, "look": True}
         self.world.reset(seed=self.plan.config.seed, options=start)
         self._save()
         try:
-            self._stages()
-        except (GaveUp, Unanswered) as end:
-            self.result.reason = str(end)
+            self._act_to_the_end()
+            self._finish_films()
         except BrokenPipeError:  # whoever read what the run prints has gone: that stops it as Ctrl-C does
             raise
         except Exception as error:  # is raised again: the record says that the run was broken off, and by what
@@ -155,6 +156,23 @@ class _Run:
             self._judge()
             self._save()
         return self.result
+
+    def _act_to_the_end(self) -> None:
+        """All stages, and the verdict on them, whatever becomes of their videos."""
+        try:
+            self._stages()
+        except (GaveUp, Unanswered) as end:
+            self.result.reason = str(end)
+        self._judge()
+        self._save()
+
+    def _finish_films(self) -> None:
+        """Wait for the videos; a run that is interrupted meanwhile says so, and keeps its verdict."""
+        try:
+            self.films.wait(self.display.note)
+        except KeyboardInterrupt:
+            self.result.reason = INTERRUPTED
+            raise
 
     def _stages(self) -> None:
         """One stage after another; returns when there is nothing left to do, GaveUp when the budget ends before."""
@@ -316,7 +334,7 @@ class _Run:
             record.failed = Failure.ROBOT
         folder.json("outcome.json", rollout.outcome)
         if rollout.frames:
-            folder.video("rollout.mp4", rollout.frames, rollout.fps)
+            self.films.add(folder, rollout.frames, rollout.fps)
         return rollout.outcome
 
     def _annotated_pose(self, goal: Goal) -> np.ndarray | None:
@@ -355,6 +373,7 @@ class _Run:
         self.folder.json("outcome.json", final_outcome(found, self.result))
 
     def close(self) -> None:
+        self.films.close()
         self.world.close()
 
 

@@ -80,9 +80,10 @@ def _success_text(given: str) -> str:
 
     ValueError if it is neither.
     """
-    if "(" in given:
+    is_file = _is_file(given)
+    if "(" in given and not is_file:
         return given
-    if not Path(given).is_file():
+    if not is_file:
         raise ValueError(
             f"success {shown(given)} is neither conditions such as 'on(left_shoe, rack) and upright(left_shoe)' nor a "
             f"file; conditions: {', '.join(CONDITIONS)}"
@@ -94,6 +95,13 @@ def _success_text(given: str) -> str:
         return joined(content)
     except ValueError as error:
         raise ValueError(f"{shown(given)}: {error}") from None
+
+
+def _is_file(name: str) -> bool:
+    try:
+        return Path(name).is_file()
+    except OSError:  # too long for a name
+        return False
 
 
 def forecast_settings(plan: Plan) -> ForecastSettings:

@@ -10,7 +10,7 @@ begin a stage with "keep". Time limits are truncation; a lost object (dropped, f
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -25,6 +25,7 @@ from iker_envs.judging.sentences import sentence
 from iker_envs.measure import make_outcome
 from iker_envs.physics.mujoco_model import build_variants
 from iker_envs.pictures.camera import render
+from iker_envs.pictures.sketch import Painter
 from iker_envs.pictures.viewer import Viewer, check_display
 from iker_envs.planning.grasps import check_grasp
 from iker_envs.scene import Goal, Grasp, Image, Outcome, Scene, View
@@ -96,6 +97,7 @@ class StageEnv(Snapshot, gym.Env):
         self.action_space = gym.spaces.Box(-1.0, 1.0, (spec.action_dim,), np.float32)
         self._visual: tuple[mujoco.MjModel, mujoco.MjData] | None = None
         self._drawn: tuple[int, int] | None = None  # variant and configuration that `_visual` shows
+        self._painter: Painter | None = None  # of `_visual`, for pictures that are drawn later
         self._window: Viewer | None = None
         self._grasp_failure = ""
         self._ready = False
@@ -222,12 +224,19 @@ class StageEnv(Snapshot, gym.Env):
 
     def render(self) -> np.ndarray | None:
         """The side camera's picture (H, W, 3) uint8, gripper included."""
+        draw = self.render_later()
+        return draw() if draw else None
+
+    def render_later(self) -> Callable[[], np.ndarray] | None:
+        """A function that draws what `render` shows now: later, in another process too (it can be pickled)."""
         if self.render_mode != "rgb_array":
             return None
-        scene = self.scene
-        camera = next((c for c in scene.cameras if c.name == "side"), scene.cameras[0])
-        camera = replace(camera, width=480, height=360)  # a video need not be larger
-        return np.array(self._image(scene, camera, gripper=True).rgb)
+        model, data = self._mirror()
+        if self._painter is None:
+            scene = self.scene
+            camera = next((c for c in scene.cameras if c.name == "side"), scene.cameras[0])
+            self._painter = Painter(model, scene, replace(camera, width=480, height=360))  # a video need not be larger
+        return self._painter.sketch(data)
 
     def _image(self, scene: Scene, camera, *, gripper: bool) -> Image:
         model, data = self._mirror()
@@ -260,7 +269,7 @@ class StageEnv(Snapshot, gym.Env):
         """Forget what was drawn: the world holds other objects now, or none."""
         if self._window is not None:
             self._window.close()
-        self._visual = self._window = None
+        self._visual = self._window = self._painter = None
 
     def close(self) -> None:
         """Free the simulation and the window."""

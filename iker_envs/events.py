@@ -15,10 +15,10 @@ class EventKind(StrEnum):
     """Kinds of events, in the order in which they explain a stage: causes first, then how far off, then the others."""
 
     NOT_GRASPABLE = "not_graspable"  # no grasp was found, so none was tried; `detail` says why
-    GRASP_MISSED = "grasp_missed"  # the fingers closed and did not lift it
+    GRASP_MISSED = "grasp_missed"  # the fingers closed and did not lift it; they took `other`
     TAKEN_AWAY = "taken_away"  # somebody moved it while the hand worked on it
-    SLIPPED = "slipped"  # held at first, lost while it was carried; `other` held it back
-    DROPPED = "dropped"  # fell `distance_m` out of the hand
+    SLIPPED = "slipped"  # held at first, lost or turned while it was carried; `other` held it back
+    DROPPED = "dropped"  # fell `distance_m` out of the hand; `detail` says so where time had run out
     PUSHED_OFF = "pushed_off"  # fell `distance_m` off `other`, over its side `direction`
     TIPPED_OVER = "tipped_over"  # turned over by `angle_deg` towards `direction`
     NOT_TOUCHED = "not_touched"  # the hand came no nearer than `distance_m`, stopped by `other`

@@ -19,7 +19,7 @@ from scipy.spatial.transform import Rotation
 
 from iker_envs.contract import Contract, check_name, check_number
 from iker_envs.events import Event
-from iker_envs.geometry import IDENTITY_QUATERNION, pose_apply, rotation_matrix
+from iker_envs.geometry import IDENTITY_QUATERNION, Array, pose_apply, rotation_matrix
 
 POSE_DIM = 7
 _GRIPPER_JOINTS = ("x", "y", "z", "pitch", "roll", "tool_yaw")
@@ -68,9 +68,9 @@ class ObjectModel(Contract):
         _check(np.all((self.rgba >= 0) & (self.rgba <= 1)), f"rgba {what} is in [0, 1]", self.rgba.tolist())
         check_number(f"mesh_scale {what}", self.mesh_scale, above=0)
 
-    def half_height_m(self, quaternion: np.ndarray) -> float:
-        """Half of the vertical extent in metres of the bounding box, turned by a quaternion (4,)."""
-        return float(np.abs(rotation_matrix(quaternion)[2]) @ self.size_m / 2)
+    def half_height_m(self, quaternion: Array) -> Array:
+        """Half of the vertical extent in metres (...) of the bounding box, turned by quaternions (..., 4)."""
+        return np.sum(np.abs(rotation_matrix(quaternion)[..., 2, :]) * self.size_m, axis=-1) / 2
 
     def control_keypoints_m(self) -> np.ndarray:
         """The 4 control keypoints (4, 3) in the body frame: the ends of the two longest axes through the centre."""
@@ -277,8 +277,13 @@ class Outcome(Contract):
 
 def turned_pose(position_m: np.ndarray, roll_pitch_yaw_rad: Iterable[float]) -> np.ndarray:
     """Pose (7,) at a position (3,), turned about the fixed x, then y, then z axis by angles (3,)."""
-    x, y, z, w = Rotation.from_euler("xyz", list(roll_pitch_yaw_rad)).as_quat(canonical=True)
-    return np.array([*np.asarray(position_m, dtype=float), w, x, y, z])
+    return turned_poses(np.array([position_m], dtype=float), np.array([[*roll_pitch_yaw_rad]], dtype=float))[0]
+
+
+def turned_poses(position_m: np.ndarray, roll_pitch_yaw_rad: np.ndarray) -> np.ndarray:
+    """As `turned_pose`, (M, 7), at positions (M, 3) by angles (M, 3)."""
+    xyzw = Rotation.from_euler("xyz", roll_pitch_yaw_rad).as_quat(canonical=True)
+    return np.concatenate([position_m, np.roll(xyzw, 1, axis=-1)], axis=-1)
 
 
 def position_and_angles(pose: np.ndarray) -> tuple[float, ...]:

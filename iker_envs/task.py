@@ -9,7 +9,7 @@ too. No Python is needed for a new task: programs are for the annotated backend 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from importlib.resources import files
 from pathlib import Path
@@ -24,7 +24,7 @@ from iker_envs.judging import success
 from iker_envs.judging.expression import Criterion, Verdict, parse
 from iker_envs.objects.library import OBJECTS_FILE, object_library
 from iker_envs.optics import default_cameras
-from iker_envs.scene import RESERVED_NAMES, Goal, ObjectModel, Scene, SceneObject, turned_pose
+from iker_envs.scene import RESERVED_NAMES, Goal, ObjectModel, Scene, SceneObject, turned_pose, turned_poses
 from iker_envs.spec import Spec
 from iker_envs.task_file import SHARED, configurations_of
 
@@ -72,6 +72,10 @@ class GoalSpec(Contract):
     grasp: bool = False
     roll_deg: float = 0.0
     pitch_deg: float = 0.0
+
+    def relative_pose(self) -> np.ndarray:
+        """The target pose (7,) in the body frame of `relative_to`."""
+        return turned_pose(self.position_m, np.deg2rad([self.roll_deg, self.pitch_deg, self.yaw_deg]))
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,27 +134,34 @@ class Task(Contract):
     def sample(self, rng: np.random.Generator | None, configuration: int | None = None) -> Scene:
         """A scene with start poses drawn from their ranges (their centres without a generator)."""
         placements = self.configuration(configuration).objects
-        tops: dict[str, tuple[np.ndarray, float]] = {}
-        objects = []
-        for name, placement in placements.items():
-            model = replace(self.models[placement.model], name=name)
-            pose = _place(placement, model, tops, rng)
-            tops[name] = pose, model.half_height_m(pose[3:])
-            objects.append(SceneObject(model, pose, placement.movable))
+        models = [replace(self.models[placement.model], name=name) for name, placement in placements.items()]
+        poses = self.start_poses([rng], configuration)[0]
         return Scene(
-            tuple(objects),
+            tuple(map(SceneObject, models, poses, [placement.movable for placement in placements.values()])),
             default_cameras(),
             self.workspace_m,
             approach_axis=self.approach_axis,
             approach_cone_rad=float(np.deg2rad(self.approach_cone_deg)),
         )
 
+    def start_poses(self, rngs: Sequence[np.random.Generator | None], configuration: int | None) -> np.ndarray:
+        """Start poses (M, O, 7) of a configuration's objects in M worlds, drawn as in `sample`."""
+        placements = self.configuration(configuration).objects
+        shape = (len(placements), 3)  # of each object x, y and heading, in this order
+        drawn = np.array([np.zeros(shape) if rng is None else rng.uniform(-1, 1, shape) for rng in rngs])
+        tops_m: dict[str, np.ndarray] = {}
+        poses = np.empty((len(rngs), len(placements), 7))
+        for k, (name, placement) in enumerate(placements.items()):
+            model = self.models[placement.model]
+            poses[:, k] = _place(name, placement, model, tops_m, drawn[:, k])
+            tops_m[name] = poses[:, k, 2] + model.half_height_m(poses[:, k, 3:])
+        return poses
+
     def goal(self, stage: int, scene: Scene, configuration: int | None = None) -> Goal:
         """The annotated goal of a stage in a scene."""
         chosen = self.configuration(configuration)
         spec = chosen.stages[stage].goal
-        relative = turned_pose(spec.position_m, np.deg2rad([spec.roll_deg, spec.pitch_deg, spec.yaw_deg]))
-        pose = pose_compose(scene.object(spec.relative_to).pose, relative)
+        pose = pose_compose(scene.object(spec.relative_to).pose, spec.relative_pose())
         return Goal(spec.object, pose, spec.grasp, chosen.instruction, annotated_pose=pose)
 
     def annotated_pose(
@@ -196,23 +207,22 @@ def check_episode_time(episode_s: Any) -> float:
     return float(episode_s)
 
 
-def _place(placement: Placement, model: ObjectModel, tops, rng: np.random.Generator | None) -> np.ndarray:
-    shift = np.zeros(2)
-    turn = 0.0
-    if rng is not None:
-        shift = rng.uniform(-1, 1, 2) * placement.position_range_m
-        turn = rng.uniform(-1, 1) * placement.yaw_range_deg
-    position = np.array(placement.position_m, dtype=float)
-    position[:2] += shift
-    angles = np.deg2rad([placement.roll_deg, placement.pitch_deg, placement.yaw_deg + turn])
-    position[2] += model.half_height_m(turned_pose(np.zeros(3), angles)[3:])
+def _place(
+    name: str, placement: Placement, model: ObjectModel, tops_m: dict[str, np.ndarray], drawn: np.ndarray
+) -> np.ndarray:
+    """Poses (M, 7) of an object; numbers (M, 3) in [-1, 1] say where in its ranges of x, y and heading it stands."""
+    position = np.tile(np.array(placement.position_m, dtype=float), (len(drawn), 1))
+    position[:, :2] += drawn[:, :2] * placement.position_range_m
+    angles = np.tile([placement.roll_deg, placement.pitch_deg, placement.yaw_deg], (len(drawn), 1))
+    angles[:, 2] += drawn[:, 2] * placement.yaw_range_deg
+    poses = turned_poses(position, np.deg2rad(angles))
+    poses[:, 2] += model.half_height_m(poses[:, 3:])
     if placement.stands_on:
-        if placement.stands_on not in tops:
-            known = listed(tops) or "nothing"
-            raise ValueError(f"{model.name!r} stands on {placement.stands_on!r}; listed before it: {known}")
-        pose, half_height = tops[placement.stands_on]
-        position[2] += pose[2] + half_height
-    return turned_pose(position, angles)
+        if placement.stands_on not in tops_m:
+            known = listed(tops_m) or "nothing"
+            raise ValueError(f"{name!r} stands on {placement.stands_on!r}; listed before it: {known}")
+        poses[:, 2] += tops_m[placement.stands_on]
+    return poses
 
 
 def task_folders() -> list[Path]:

@@ -8,7 +8,7 @@ Poses are (x, y, z, qw, qx, qy, qz) in the robot base frame, metres. Where there
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
@@ -37,6 +37,14 @@ class WorldFault(RuntimeError):
     def __init__(self, fault: Fault) -> None:
         super().__init__(str(fault))
         self.fault = fault
+
+
+class DrawnLater(Protocol):
+    """What a World may have beside its own: pictures of the present that are drawn when there is time for them."""
+
+    def render_later(self) -> Callable[[], np.ndarray] | None:
+        """A function that draws what `render` shows now, or None; it can be pickled for another process."""
+        ...
 
 
 @runtime_checkable

@@ -12,9 +12,12 @@ import contextlib
 import io
 import logging
 import socket
+import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -32,6 +35,7 @@ _READY_S = 3.0  # to change mode and state; 0.3 s is usual
 _POLL_S = 0.02
 _RETRY_S = 0.5  # between attempts to connect
 _GRIPPER_SPEED = 3000  # pulses/s: 0.3 m/s, more than the fingers are ever asked for
+_CONNECT_S = 15.0  # for the SDK to connect: it tries for 10 s, and has once waited for a lock of its own for minutes
 _PROBE_S = 1.0  # for a connection, and for its first answer
 _VERSION_REQUEST = bytes([0, 1, 0, 2, 0, 1, 1])  # transaction 1, protocol 2, 1 byte: register 1 (vendor's protocol)
 _TIMED_OUT = 3
@@ -63,14 +67,18 @@ class Arm:
             raise RobotFault(Kind.LINK, self._address())
         sdk = _sdk(self._config.arm.command_port)
         before = socket.getdefaulttimeout()
+        make = partial(
+            sdk,
+            self._config.arm.ip,
+            is_radian=True,
+            forbid_uds=True,  # else a file of an emulator in /tmp would be taken for the robot
+            check_is_pause=False,  # else a paused arm blocks its caller for ever
+        )
         try:
             with contextlib.redirect_stdout(io.StringIO()):
-                self._api = sdk(
-                    self._config.arm.ip,
-                    is_radian=True,
-                    forbid_uds=True,  # else a file of an emulator in /tmp would be taken for the robot
-                    check_is_pause=False,  # else a paused arm blocks its caller for ever
-                )
+                self._api = _made_within(_CONNECT_S, make)
+        except TimeoutError:
+            raise RobotFault(Kind.LINK, f"{self._address()}: no connection within {_CONNECT_S:g} s") from None
         except Exception as error:  # the SDK raises plain Exception
             raise RobotFault(Kind.LINK, f"{self._address()}: {error}") from None
         finally:
@@ -177,6 +185,10 @@ class Arm:
         """The measured joint angles (7,)."""
         return np.array(self._call("get_servo_angle", is_radian=True, is_real=True)[0][:7])
 
+    def torques_nm(self) -> np.ndarray:
+        """The motors' torques (7,), the arm's weight included."""
+        return np.array(self._call("get_joints_torque")[0][:7])
+
     def servo(self, joints_rad: np.ndarray) -> None:
         """Send one set point (7,): the box goes there at once."""
         self._call("set_servo_angle_j", [float(angle) for angle in joints_rad], is_radian=True)
@@ -264,8 +276,8 @@ class Arm:
 
 # Calls that do their work, and say 1, while the box has an error: only the error itself counts then.
 _ANSWER_UNDER_ERROR = frozenset(
-    {"get_state", "get_err_warn_code", "clean_error", "clean_warn", "get_servo_angle", "set_state", "set_mode"}
-    | {"motion_enable", "set_collision_sensitivity"}
+    {"get_state", "get_err_warn_code", "clean_error", "clean_warn", "get_servo_angle", "get_joints_torque"}
+    | {"set_state", "set_mode", "motion_enable", "set_collision_sensitivity"}
 )
 
 
@@ -285,6 +297,29 @@ def _sdk(command_port: int) -> Any:
         module.print = _say_nothing  # hides the builtin there: its threads print
     XCONF.SocketConf.TCP_CONTROL_PORT = command_port  # it has no argument for it
     return XArmAPI
+
+
+def _made_within(timeout_s: float, make: Callable[[], Any]) -> Any:
+    """What the SDK's constructor gives; TimeoutError if it takes too long. One that comes too late is hung up."""
+    made: Future[Any] = Future()
+
+    def work() -> None:
+        try:
+            made.set_result(make())
+        except Exception as error:  # is raised where it is waited for
+            made.set_exception(error)
+
+    threading.Thread(target=work, name="connecting", daemon=True).start()
+    try:
+        return made.result(timeout_s)
+    except TimeoutError:
+        made.add_done_callback(_hung_up)
+        raise
+
+
+def _hung_up(made: Future[Any]) -> None:
+    if made.exception() is None:
+        made.result().disconnect()
 
 
 def _say_nothing(*_: Any, **__: Any) -> None:

@@ -14,18 +14,32 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from iker_envs.geometry import norm, pose_apply, quaternion_conjugate, quaternion_rotate
+from iker_envs.geometry import norm, pose_apply, quaternion_conjugate, quaternion_rotate, rotation_angle
+from iker_envs.judging.happened import happened
+from iker_envs.judging.sentences import sentence
 from iker_envs.measure import NEAR_TILT_RAD, Errors, lost, make_outcome, measure
+from iker_envs.planning.collision import object_boxes
 from iker_envs.rewards import RewardConfig, State, compute_rewards
 from iker_envs.scene import Goal, Outcome, Scene
 from iker_envs.spec import POSITION_BOUND_M, Spec, pack_observation
+from real_env.recorder import Recorder
 
+_NEAR_M = 0.06  # of the tool centre from the object's boxes: the palm is as far behind it
+_NEAR_TRAVEL_M = 0.012  # 0.12 m/s
+_STILL_M = 0.001
+_STILL_RAD = 0.01
 _POSE_ERROR_M_PER_RAD = 0.1  # of the alignment row under the pose observation, as in simulation
 
 
 def in_hand(object_pose: np.ndarray, gripper_pose: np.ndarray) -> np.ndarray:
     """The object's centre (3,) in the end-effector frame."""
     return quaternion_rotate(quaternion_conjugate(gripper_pose[3:]), object_pose[:3] - gripper_pose[:3])
+
+
+def still(before: np.ndarray, now: np.ndarray) -> bool:
+    """Do things at poses (O, 7) and a moment later (O, 7) not move?"""
+    moved_m = norm(now[:, :3] - before[:, :3]).max()
+    return bool(moved_m < _STILL_M and rotation_angle(before[:, 3:], now[:, 3:]).max() < _STILL_RAD)
 
 
 @dataclass(eq=False)
@@ -81,6 +95,18 @@ class Episode:
     def poses(self, found: Mapping[str, np.ndarray]) -> np.ndarray:
         """Poses (O, 7) in the order of the scene; an object that was not found stands where it was last seen."""
         return np.array([found.get(name, self.scene.object(name).pose) for name in self.objects])
+
+    def most_travel_m(self, hand: np.ndarray, found: Mapping[str, np.ndarray]) -> float:
+        """How far the hand, at a pose (7,), may go in a tick: near its object slowly enough to feel a contact.
+
+        What it holds is no obstacle.
+        """
+        if self.goal.grasp:
+            return np.inf
+        boxes = object_boxes(self.scene.object(self.goal.object).model, self.poses(found)[self.index])
+        inside = [np.abs((hand[:3] - box.centre) @ box.axes) - box.half for box in boxes]
+        near = min(float(norm(np.maximum(outside, 0.0))) for outside in inside) < _NEAR_M
+        return _NEAR_TRAVEL_M if near else np.inf
 
     def observe(self, gripper_pose: np.ndarray, poses: np.ndarray) -> np.ndarray:
         """The observation (observation_dim,), clipped to its bounds."""
@@ -139,10 +165,15 @@ class Episode:
         gone = lost(pose, start, self.target_pose[None], errors, slipped_m, grasp=self.goal.grasp)
         return bool(gone[0]) or float(np.abs(pose[0, :3]).max()) > POSITION_BOUND_M
 
-    def outcome(self, poses: np.ndarray, stopped: str = "") -> Outcome:
-        """How it ended with the objects at (O, 7); `stopped` says what cut it short."""
+    def outcome(self, poses: np.ndarray, recorder: Recorder, max_steps: int, stopped: str = "") -> Outcome:
+        """How it ended with the objects at (O, 7), and what happened; `stopped` says what cut it short."""
         model = self.scene.object(self.goal.object).model
         ends = {name: np.array(pose) for name, pose in zip(self.objects, poses, strict=True)}
-        why = stopped or self.grasp_failure
         grasped = not self.grasp_failure
-        return make_outcome(self.errors(poses), 0, self.goal, model, ends, why, self.step_count, grasped=grasped)
+        late = self.step_count >= max_steps
+        recorder.see(ends)
+        trace = recorder.trace(self.scene, self.goal, held=self.goal.grasp and grasped, out_of_time=late)
+        events = happened(trace)
+        why = "; ".join(part for part in (stopped, sentence(events)) if part) or self.grasp_failure
+        errors = self.errors(poses)
+        return make_outcome(errors, 0, self.goal, model, ends, why, self.step_count, events, grasped=grasped)

@@ -35,6 +35,9 @@ class PoseSource(Protocol):
     has_truth: bool
     """Are the poses of `truth` the truth?"""
 
+    latest: Poses
+    """What is best known of the last look, without objects that were not found in it: to judge by, not to act by."""
+
     def begin(self) -> None:
         """An episode begins."""
 
@@ -66,6 +69,7 @@ class LabPoses:
         self._rng = rng
         self._models: Scene | None = None
         self._errors: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+        self.latest: Poses = {}
 
     def begin(self) -> None:
         """Forget the errors; the next `find` draws others."""
@@ -89,7 +93,8 @@ class LabPoses:
         if missing := [name for name in models.movable if name not in told]:
             known = ", ".join(told) or "none"
             raise RobotFault(Kind.PERCEPTION, f"the laboratory has no {missing[0]!r}, only: {known}")
-        return {name: np.array(told[name]["pose"], dtype=float) for name in models.movable}
+        self.latest = {name: np.array(told[name]["pose"], dtype=float) for name in models.movable}
+        return dict(self.latest)
 
     def find(self, models: Scene) -> Poses:
         """See `PoseSource`."""
@@ -122,6 +127,7 @@ class SeenPoses:
         self._max_blind_s = max_blind_s
         self._last: Poses = {}
         self._seen_s: dict[str, float] = {}
+        self.latest: Poses = {}
 
     def begin(self) -> None:
         """Everything must be seen once more."""
@@ -139,6 +145,7 @@ class SeenPoses:
         except ValueError as error:
             raise RobotFault(Kind.PERCEPTION, str(error)) from None
         now = time.monotonic()
+        self.latest = {name: np.array(estimate.pose) for name, estimate in found.items()}
         for name, estimate in found.items():
             self._last[name] = np.array(estimate.pose)
             self._seen_s[name] = now
@@ -165,6 +172,7 @@ class SeenPoses:
         if not tracked.trusted and tracked.age_s > self._max_blind_s:
             raise RobotFault(Kind.PERCEPTION, f"{self._followed} was lost: {tracked.why}")
         self._last[self._followed] = np.array(tracked.pose)
+        self.latest = {self._followed: np.array(tracked.pose)} if tracked.trusted else {}
         return dict(self._last)
 
     def truth(self, models: Scene) -> Poses:

@@ -16,7 +16,15 @@ from importlib import import_module
 from typing import Any
 
 LAB_DOMAIN = 77  # of DDS; a number between 0 and 232 that nobody else on this machine uses
-LAB_CONTEXT = {"dds": {"enabled": True, "domain": LAB_DOMAIN, "udp": {"whitelist": ["127.0.0.1"]}}}
+_REPLY_MS = 8000  # a camera that starts on a busy machine answers late; the library's own limit is 2000
+LAB_CONTEXT = {
+    "dds": {
+        "enabled": True,
+        "domain": LAB_DOMAIN,
+        "udp": {"whitelist": ["127.0.0.1"]},
+        "device": {"control": {"reply-timeout-ms": _REPLY_MS}},
+    }
+}
 MENDING = "pip install 'iker[real]'"
 
 

@@ -23,20 +23,26 @@ from real_env.config import RealConfig
 from real_env.faults import Kind, Recovery, RobotFault
 from real_env.ik import HostIK, tool_pose
 from real_env.planned import Planner
-from real_env.safety import Guard, Surfaces
+from real_env.safety import Guard, Surfaces, between
 from real_env.stream import PERIOD_S, Line, Path, Stream, StreamStatistics
+from real_env.touch import Touch
 
 RETREAT_M = 0.12  # as in simulation: how far the hand backs off along its approach axis
 POINTS_PER_TICK = round(1.0 / Spec.control_hz / PERIOD_S)
-_APPROACH_TICKS = 8
+_FAST_TICKS = 4  # of an approach, as far as nothing can be in the way
+_SLOW_TICKS = 12  # 5 cm/s: what a finger meets is felt before the control box calls it a collision
+_SHIFTS = 3
+_SHIFT_M = 0.008
 _CLOSE_TICKS = 8
 _GRIP_TICKS = 2
 _WITHDRAW_TICKS = 6
 _OPEN_TICKS = 6
 _ASTRAY_RAD = 0.35  # a joint so far from its set point is not lagging (3 set points at full speed), it is held
 _RECONNECT_S = 12.0  # of the wall at least: one attempt of the SDK takes up to 5 s
+_SETTLE_S = 0.15  # until the servos stand still
 _BACK_POINTS = 100  # of a retreat along the travelled path, 1 s at most
 _BACK_M = 0.06
+_BACK_HOLDING_M = 0.01
 _PRESSED_M = 0.003  # set points so near to where the arm was stopped may press on what stopped it
 
 
@@ -51,10 +57,12 @@ class Robot:
         self.look_rad = np.array(config.look_joints_rad)
         self.ik.set_posture(self.home_rad)
         self.guard = Guard()
+        self.touch = Touch()
         self.stream = Stream(self.arm, self.ik, config)
         self._planner = Planner(self.ik, self.home_rad)
         self._line_end: np.ndarray | None = None  # where the last line of a policy got to
         self.opening_m = 0.0  # last asked of the fingers
+        self.holds = False  # is something in the hand?
         self.usable = False
 
     # -- beginning and ending motion -----------------------------------------------------------------------------
@@ -97,15 +105,29 @@ class Robot:
         self.stream.carry_out(Path(path))
         self.guard.surfaces = Surfaces(scene)
         self.guard.lift_m = 0.0
+        self.holds = False
         self._line_end = tool_pose(self.stream.joints_rad)
-        self.check()
+        self.tare()
+
+    def tare(self) -> None:
+        """Nothing touches the hand, or what it holds, at this moment: to what is felt from now on, it gives way."""
+        self.wait(_SETTLE_S)
+        self.touch.tare(self.check(), self.arm.torques_nm())
+
+    def _felt(self, joints_rad: np.ndarray) -> np.ndarray:
+        self.touch.feel(joints_rad, self.arm.torques_nm())
+        return self.touch.yield_m
 
     # -- ticks ---------------------------------------------------------------------------------------------------
 
-    def tick(self, pose: np.ndarray) -> None:
-        """Go straight to a pose (7,) within a tick, the tips guarded; returns when its last set point is sent."""
+    def tick(self, pose: np.ndarray, most_m: float = np.inf) -> None:
+        """Go straight to a pose (7,) within a tick, by `most_m` at most, the tips guarded.
+
+        Returns when the last set point is sent.
+        """
         start = self._line_end if self._line_end is not None else tool_pose(self.stream.joints_rad)
-        line = Line(self.ik, self.guard, start, pose, self.opening_m, POINTS_PER_TICK)
+        pose = between(start, pose, min(1.0, most_m / max(float(np.linalg.norm(pose[:3] - start[:3])), 1e-9)))
+        line = Line(self.ik, self.guard, start, pose, self.opening_m, POINTS_PER_TICK, self._felt)
         self.stream.carry_out(line)
         self._line_end = line.reached
 
@@ -128,17 +150,39 @@ class Robot:
 
     # -- scripted motions ----------------------------------------------------------------------------------------
 
-    def approach_and_close(self, tcp: np.ndarray, width_m: float) -> None:
-        """From behind a grasp's pose (7,), where the open hand is: go there in a line and close on a width."""
-        for back in np.linspace(RETREAT_M, 0.0, _APPROACH_TICKS + 1)[1:]:
-            self.tick(moved_back(tcp, back))
-        self.tick(tcp)
+    def approach_and_close(self, tcp: np.ndarray, width_m: float) -> np.ndarray:
+        """From behind a grasp's pose (7,), where the open hand is: go there in a line and close on a width.
+
+        Where a finger meets something on the way, the hand goes back and comes again further to that side. Returns the
+        pose (7,) in which it closed.
+        """
+        for _ in range(_SHIFTS):
+            self.tare()
+            if self._comes_to(tcp):
+                break
+            side = np.sign(self.touch.lever_m @ body_axis(tcp[3:], 1))
+            self.tick(moved_back(tcp, RETREAT_M / 2))
+            self.tick(moved_back(tcp, RETREAT_M))
+            tcp = np.concatenate([tcp[:3] + side * _SHIFT_M * body_axis(tcp[3:], 1), tcp[3:]])
+            self.tick(moved_back(tcp, RETREAT_M))
+        self.holds = True
         squeezed_m = max(width_m - 2 * GRIP_FORCE_N / FINGER_STIFFNESS, 0.0)
         for opening_m in np.linspace(MAX_OPENING_M, squeezed_m, _CLOSE_TICKS + 1)[1:]:
             self.grip(float(opening_m))
             self.tick(tcp)
         for _ in range(_GRIP_TICKS):
             self.tick(tcp)
+        return tcp
+
+    def _comes_to(self, tcp: np.ndarray) -> bool:
+        """Go along the approach axis to a pose (7,), the last half slowly; False as soon as something is in the way."""
+        fast = np.linspace(RETREAT_M, RETREAT_M / 2, _FAST_TICKS + 1)[1:]
+        slow = np.linspace(RETREAT_M / 2, 0.0, _SLOW_TICKS + 1)[1:]
+        for back in (*fast, *slow, 0.0):
+            self.tick(moved_back(tcp, float(back)))
+            if self.touch.yields:
+                return False
+        return True
 
     def withdraw(self, pose: np.ndarray) -> None:
         """Back off by 12 cm along the approach axis from a pose (7,)."""
@@ -148,6 +192,7 @@ class Robot:
 
     def release(self, pose: np.ndarray) -> None:
         """Open the fingers where the hand is, at a pose (7,)."""
+        self.holds = False
         for opening_m in np.linspace(self.opening_m, MAX_OPENING_M, _OPEN_TICKS + 1)[1:]:
             self.grip(float(opening_m))
             self.tick(pose)
@@ -181,14 +226,18 @@ class Robot:
         return fault.after_recovery()
 
     def _go_back(self, travelled: list[np.ndarray]) -> None:
-        """Along what was travelled, from the point nearest to where the arm is, until the tool is 6 cm away."""
+        """Along what was travelled, from the point nearest to where the arm is, until the tool is 6 cm away.
+
+        1 cm with something in the hand: it is let go next, near where it was.
+        """
+        back_m = _BACK_HOLDING_M if self.holds else _BACK_M
         joints = self.arm.joints()
         nearest = int(np.argmin([np.abs(point - joints).max() for point in travelled]))
         back = travelled[: nearest + 1][::-1][:_BACK_POINTS]
         here = tool_pose(joints)[:3]
         away_m = [float(np.linalg.norm(tool_pose(point)[:3] - here)) for point in back]
         first = next((i for i, distance_m in enumerate(away_m) if distance_m > _PRESSED_M), len(back) - 1)
-        last = next((i for i, distance_m in enumerate(away_m) if distance_m > _BACK_M), len(back) - 1)
+        last = next((i for i, distance_m in enumerate(away_m) if distance_m > back_m), len(back) - 1)
         self.stream.start(joints)
         self.stream.carry_out(Path(np.array(back[first : last + 1])))
         self.stream.halt()

@@ -20,7 +20,6 @@ import numpy as np
 
 from iker_envs.contract import check_index
 from iker_envs.documents import shown
-from iker_envs.geometry import rotation_angle
 from iker_envs.perception import Estimator
 from iker_envs.perception.tracking import GripperPose
 from iker_envs.planning.grasps import propose_grasps
@@ -31,12 +30,13 @@ from iker_envs.scene import Goal, Grasp, Image, Outcome, Scene, View
 from iker_envs.spec import decode_action, document, spec_of
 from iker_envs.task import Task, check_episode_time, load_task
 from real_env.config import RealConfig, load_config
-from real_env.episode import Episode, in_hand
+from real_env.episode import Episode, in_hand, still
 from real_env.faults import RobotFault
 from real_env.ik import tool_pose
 from real_env.making import connect_lab, make_operator, make_poses, start_lab
 from real_env.operators import Ask
 from real_env.poses import Poses, standing
+from real_env.recorder import Recorder
 from real_env.requests import read_request
 from real_env.robot import RETREAT_M, Robot, moved_back
 from real_env.sight import Sight
@@ -44,8 +44,6 @@ from real_env.sight import Sight
 LAB = "lab"  # in the place of robot.yaml
 _HELD_M = 0.04  # in the hand while it withdraws by 12 cm, as in simulation
 _STILL_S = 0.1  # between two looks at the objects
-_STILL_M = 0.001
-_STILL_RAD = 0.01
 _SETTLE_S = 3.0
 
 
@@ -103,6 +101,7 @@ class RealWorld(gym.Env):
         self._configuration = 0
         self._found: Poses | None = None  # where the objects were last seen
         self._episode: Episode | None = None
+        self._recorder = Recorder()
         self._fault: RobotFault | None = None
         self._hand = np.zeros(7)
         with contextlib.ExitStack() as opened:  # what fails leaves nothing open
@@ -179,7 +178,9 @@ class RealWorld(gym.Env):
 
     def _track(self, *, holds: bool) -> Poses:
         """Where the objects are in this tick."""
-        return self._poses.track(GripperPose(self._hand, self._robot.opening_m, holds))
+        found = self._poses.track(GripperPose(self._hand, self._robot.opening_m, holds))
+        self._recorder.see(self._poses.latest, self._hand)
+        return found
 
     def render(self) -> np.ndarray | None:
         """The newest picture (H, W, 3) uint8 of the camera "side", or of any; None without cameras."""
@@ -191,6 +192,7 @@ class RealWorld(gym.Env):
             raise ValueError(f"{shown(name)} cannot be moved; movable: {', '.join(self._template.movable)}")
         moved = self._template.with_poses({name: pose}).object(name)  # checks the pose
         self._operator.move(moved, moved.pose)
+        self._recorder.note_move(name)
 
     def close(self) -> None:
         """Hold the arm and hang up. May be called again."""
@@ -264,6 +266,7 @@ class RealWorld(gym.Env):
         seen = self._look_for()
         goal = goal or self.task.goal(self.stage_index, seen, self._configuration)
         self._poses.follow(seen, goal.object)
+        self._recorder.start(seen.movable, self._poses.latest, self._robot.measured_pose())
         opening_m, why = 0.0, ""
         if not look and goal.grasp:
             opening_m, why = self._grasp(seen, goal, grasp)
@@ -273,6 +276,7 @@ class RealWorld(gym.Env):
         if look:
             self._robot.hold()
         now = standing(self._template, self._track(holds=goal.grasp and not why))
+        self._recorder.begin()
         self._episode = Episode.begin(self._spec, self._rewards, now, goal, self._hand, opening_m, why)
         if not look:
             self._episode.commanded_pose = tool_pose(self._robot.stream.joints_rad)
@@ -283,14 +287,16 @@ class RealWorld(gym.Env):
         if grasp is None:
             proposals = propose_grasps(seen, goal.object, goal.target_pose)
             if not proposals.grasps:
-                return 0.0, f"{goal.object} cannot be grasped: {proposals.reason}"
+                self._recorder.grasp_problem = f"{goal.object} cannot be grasped: {proposals.reason}"
+                return 0.0, self._recorder.grasp_problem
             grasp = proposals.grasps[0]
         tcp = np.array(grasp.tcp_pose)
         self._robot.arrive(moved_back(tcp, RETREAT_M), self._obstacles(), MAX_OPENING_M, is_pose=True)
-        self._robot.approach_and_close(tcp, grasp.width_m)
+        tcp = self._robot.approach_and_close(tcp, grasp.width_m)
         self._hand = self._robot.measured_pose()
         before = in_hand(self._track(holds=False)[goal.object], self._hand)
         self._robot.withdraw(tcp)
+        self._robot.tare()
         self._hand = tool_pose(self._robot.check(gripper=True))
         after = in_hand(self._track(holds=True)[goal.object], self._hand)
         held = float(np.linalg.norm(after - before)) < _HELD_M
@@ -339,7 +345,7 @@ class RealWorld(gym.Env):
         episode.commanded_pose = decode_action(
             self._spec, action[None], episode.commanded_pose[None], self._hand[None], self._workspace()
         )[0]
-        self._robot.tick(episode.commanded_pose)
+        self._robot.tick(episode.commanded_pose, episode.most_travel_m(self._hand, self._found or {}))
         self._hand = tool_pose(self._robot.check(gripper=True))
 
     def _recovered(self, fault: RobotFault) -> RobotFault:
@@ -356,6 +362,7 @@ class RealWorld(gym.Env):
         """
         episode = self._begun()
         self._robot.stream.watched = False
+        self._recorder.release()
         stopped = str(self._fault) if self._fault is not None else ""
         try:
             if self._robot.usable:
@@ -365,7 +372,7 @@ class RealWorld(gym.Env):
             stopped = stopped or str(self._recovered(fault))
         finally:
             self._robot.hold()
-        return episode.outcome(self._final_poses(episode), stopped)
+        return episode.outcome(self._final_poses(episode), self._recorder, self._max_steps, stopped)
 
     def _let_go(self, episode: Episode) -> None:
         self._robot.wake()
@@ -375,14 +382,14 @@ class RealWorld(gym.Env):
         self._robot.withdraw(pose)
 
     def _wait_until_still(self, episode: Episode) -> None:
-        before = episode.poses(self._poses.find(self._template))
-        for _ in range(round(_SETTLE_S / _STILL_S)):
-            self._robot.wait(_STILL_S)
+        before = None
+        for _ in range(round(_SETTLE_S / _STILL_S) + 1):
             now = episode.poses(self._poses.find(self._template))
-            moved_m = np.linalg.norm(now[:, :3] - before[:, :3], axis=-1).max()
-            if moved_m < _STILL_M and rotation_angle(before[:, 3:], now[:, 3:]).max() < _STILL_RAD:
+            self._recorder.see(self._poses.latest, self._robot.measured_pose())
+            if before is not None and still(before, now):
                 return
             before = now
+            self._robot.wait(_STILL_S)
 
     def _final_poses(self, episode: Episode) -> np.ndarray:
         """Where the objects are in the end; where they were last seen if nobody can tell any more."""

@@ -146,7 +146,7 @@ def test_keypoints_that_stay_may_be_listed_or_not_but_not_moved_in_silence(moved
         (LEFT, upright_pose([0.65, 0.0, 0.145]), True, (LEFT, "inside shoe_box|beside shoe_box")),
         (LEFT, upright_pose([0.60, 0.20, 0.045]), True, (LEFT, "inside rack|rack")),
         (LEFT, shifted(BESIDE_RIGHT, rotvec=(0.6, 0, 0)), False, (LEFT, "tilt", "34 degrees")),
-        (LEFT, shifted(BESIDE_RIGHT, rotvec=(np.pi, 0, 0)), True, (LEFT, "upside down")),
+        (LEFT, shifted(BESIDE_RIGHT, rotvec=(np.pi, 0, 0)), True, (LEFT, "turned over")),
         (LEFT, upright_pose([0.335, 0.172, 0.045]), False, (LEFT, "stay where it is", "None")),
         (BOX, upright_pose([0.65, 0.20, 0.155]), True, (BOX, "cannot be grasped", "200 mm", "80 mm")),
         (BOX, upright_pose([0.65, 0.60, 0.155]), False, (BOX, "outside the workspace")),
@@ -169,12 +169,12 @@ def test_a_shoe_on_its_side_is_refused_for_a_grasp_too(ask):
 def test_ends_that_change_places_without_the_sides_are_refused(moved):
     swapped = {"5": (-0.28, 0, 0), "6": (0.28, 0, 0)}
     answer = moved({**swapped, "7": (0, 0, 0), "8": (0, 0, 0)}, ("5", "6", "7", "8"), grasp=True)
-    assert_refused(answer, LEFT, "upside down")
+    assert_refused(answer, LEFT, "turned over")
 
 
 def test_a_mirror_image_is_refused(ask):
     mirrored = np.array([[0, 0, 0], [0, 0, 0], [0, -0.1, 0], [0, 0.1, 0]])  # left and right side change places
-    assert_refused(ask(LEFT, BESIDE_RIGHT, noise=mirrored), LEFT, "upside down|tilt")
+    assert_refused(ask(LEFT, BESIDE_RIGHT, noise=mirrored), LEFT, "turned over|tilt")
 
 
 def test_furniture_stays(moved, keypoints):

@@ -189,6 +189,11 @@ def push_it_away_afterwards(world):
     world.env.move("left", upright_pose([0.33, 0.25, 0.045]))
 
 
+def hold_in_the_air_until_time_is_out(world):
+    carry(world, (0.0, -0.10, 0.01), above_m=0.10, off_m=(0.0, 0.10))
+    world.wait(80 - world.ticks)
+
+
 def release_at_the_edge(world):
     world.env.move("box", upright_pose([0.62, -0.18, 0.155]))
     carry(world, (0.12, -0.05, 0.10))
@@ -206,10 +211,15 @@ CARRIES = {
         grasp_what_is_too_wide, (K.NOT_GRASPABLE, K.OFF_TARGET), ("box cannot be grasped:",)
     ),
     "let_go_in_the_air": Case(let_go_in_the_air, (K.DROPPED, K.OFF_TARGET), ("let go in the air and fell 1",)),
+    "hold_in_the_air_until_time_is_out": Case(
+        hold_in_the_air_until_time_is_out,
+        (K.DROPPED, K.OFF_TARGET),
+        ("cm before the target: left was let go in the air and fell",),
+    ),
     "drag_along_the_rack": Case(
         drag_along_the_rack,
         (K.SLIPPED, K.DROPPED, K.OFF_TARGET),
-        ("book slipped out of the fingers", "held back by rack"),
+        ("book turned in the fingers", "held back by rack"),
     ),
     "set_it_down_on_its_toe": Case(
         set_it_down_on_its_toe,

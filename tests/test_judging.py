@@ -176,6 +176,18 @@ def test_every_condition_is_tried_both_ways():
         ("(" * 500 + "on(box, rack)" + ")" * 500, "nested"),
         ("on(box, rack) and " * 1000 + "on(box, rack)", "characters"),
         ("on(box, rack)\0", "cannot be read"),
+        ("on(box, rack) AND on(left_shoe, rack)", "cannot be read from 'AND on(left_shoe, rack)' on"),
+        ("on(“box”, rack)", "cannot be read from '“box”, rack)' on"),
+        ("On(box, rack)", "did you mean 'on'"),
+        ("on(BOX, rack)", "did you mean 'box'"),
+        ("beside(left_shoe, right_shoe, gap_m=5)", "in metres it is between 0 and 2; 5 cm are 0.05"),
+        ("at(box, rack, left_m=-8)", "in metres it is between -2 and 2"),
+        ("on(box, rack, overhang_m=-0.01)", "between 0 and 2"),
+        ("upright(box, tolerance_deg=400)", "between 0 and 180"),
+        ("on(box, box)", "about two objects, not 'box' twice"),
+        ("on(a=box, b='box')", "about two objects"),
+        ("left_of(box, rack, by_m=0.1, by_m=0.2)", "by_m twice"),
+        ("beside(left_shoe, right_shoe, gap_m=0.1, distance_m=0.2)", "not both"),
     ],
 )
 def test_what_cannot_be_read_is_told_in_one_sentence(text, told):

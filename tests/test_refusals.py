@@ -192,6 +192,7 @@ def test_room_for_the_fingers_is_told_with_side_need_and_gap(shelf):
     assert "no room for the fingers beside neighbour at the target" in reason
     assert "they need 3.8 cm there, on the -y side, and have 2.5 cm" in reason
     assert "(1.3 cm towards +y)" in reason
+    assert "a push (grasp_mode False) to the same target is accepted" in reason
     assert isinstance(question.follow(reason).answer(), Goal)
 
 
@@ -264,3 +265,34 @@ def test_lists_of_keypoints_are_mended_by_the_numbers_in_the_sentence(shelf):
     found = re.search(r"crate has keypoints (\d+) to (\d+)", question.answer().reason)
     question.listed = tuple(str(k) for k in range(int(found[1]), int(found[2]) + 1))
     assert isinstance(question.answer(), Goal)
+
+
+# -- what lies, and what is sunk into its support ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("degrees", [40.0, 90.0, -130.0, 180.0])
+def test_to_turn_what_lies_about_the_vertical_is_no_tilt(shelf, degrees):
+    scene, _ = shelf
+    lying = turned(upright_pose([0.45, 0.20, 0.015]), np.pi / 2, 0.0, 0.0)
+    scene = scene.with_poses({"book": lying, "crate": upright_pose([0.45, -0.33, 0.05])})
+    pose = turned(lying, 0, 0, np.deg2rad(degrees))
+    faults = [Placement(scene, scene.object("book"), grasp).fault(pose) for grasp in (False, True)]
+    assert not {fault.kind for fault in faults if fault} & {"tilt", "flip"}
+
+
+def test_a_lying_book_that_should_stand_is_not_advised_to_stand_on_its_head(blank_view):
+    scene, goal = scene_of("book_stow", 0, 0)
+    keypoints = select_keypoints(scene, blank_view(scene))
+    for axis in np.eye(3)[:2]:
+        for degrees in (-25, 25):
+            pose = turned(goal.target_pose, *(np.deg2rad(degrees) * axis))
+            answer = Question(scene, keypoints, "book", pose, grasp=True).answer()
+            assert isinstance(answer, Goal) or "exchanged" not in answer.reason, answer.reason
+
+
+def test_what_is_sunk_into_its_support_is_not_said_to_hang_in_the_air(blank_view):
+    scene, goal = scene_of("shoe_rack", 0, 1)
+    keypoints = select_keypoints(scene, blank_view(scene))
+    reason = Question(scene, keypoints, goal.object, shifted(goal.target_pose, z=-0.06), grasp=True).answer().reason
+    assert "inside rack (at most 1.0): z of its bottom is 0.040, the highest point of rack at 0.100" in reason
+    assert "(6.0 cm towards +z)" in reason

@@ -13,8 +13,10 @@ from iker_agent.commands.run import replay_run
 from iker_agent.config import make_config
 from iker_agent.learning.forecast import ForecastSettings
 from iker_agent.learning.grasp_trial import try_grasps
+from iker_agent.learning.waypoint import WaypointLearner
 from iker_agent.loop import run_task
 from iker_agent.records.run_folder import Folder
+from iker_agent.rehearsal import advice, rehearse
 from iker_agent.vlm.types import Reply
 from iker_envs.perception import PoseNoise
 from iker_envs.physics.transfer import settle
@@ -178,3 +180,25 @@ def test_the_edge_of_what_an_object_stands_on_is_known(y, over):
 def test_the_table_has_no_edge():
     scene, goal = first_stage("shoe_push")
     assert support_limit(scene, goal) is None
+
+
+@pytest.mark.slow
+def test_a_grasp_that_fails_names_a_target_beside_it_that_succeeds():
+    scene, _ = first_stage("book_stow")
+    other = scene.object("other_book")
+    middle = other.pose[:3] + np.array([-0.04, 0.036, -0.015])  # in front of it, a centimetre to its left
+    goal = Goal("book", np.concatenate([middle, other.pose[3:]]), True)
+    settings = ForecastSettings()
+
+    def learn(grasp):
+        return WaypointLearner().learn(scene, goal)
+
+    ready = rehearse(scene, goal, learn, settings)
+    assert ready.forecast.rate < settings.act_above
+    told = advice(ready, scene, goal, settings)
+    found = re.search(r"; with the target (\d\.\d) cm towards ([+-])([xyz]) it succeeds$", told)
+    assert found, told
+    shift = np.zeros(7)
+    shift["xyz".index(found[3])] = float(f"{found[2]}{found[1]}") / 100
+    better = Goal("book", goal.target_pose + shift, True)
+    assert rehearse(scene, better, learn, settings).forecast.rate > settings.act_above

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import inspect
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ import yaml
 
 from iker_agent.config import make_config
 from iker_agent.loop import run_task
+from iker_agent.plan import make_plan
 from iker_agent.records.run_folder import Folder
 from iker_agent.vlm.annotated import AnnotatedVLM
 from iker_envs.judging.conditions import CONDITIONS
@@ -128,3 +130,16 @@ def test_a_run_notes_what_judged_it_and_what_is_not_fulfilled(tmp_path, instruct
     assert bool(run["criterion"]) == bool(run["unmet"]) == (not instruction)
     assert run["near_annotation"] is (None if instruction else False)
     assert any("left_shoe" in clause for clause in run["unmet"]) == (not instruction)
+
+
+@pytest.mark.parametrize("name", ["wanted (1).yaml", "wanted.yaml"])
+def test_a_file_of_conditions_may_have_brackets_in_its_name(name, tmp_path):
+    (tmp_path / name).write_text("- on(left_shoe, rack)\n", encoding="utf-8")
+    plan = make_plan(make_config(overrides=[f"success={tmp_path / name}"]))
+    assert plan.criterion == "on(left_shoe, rack)"
+
+
+@pytest.mark.parametrize("text", ["ü" * 3000, "x\0y", "nowhere.yaml", "."])
+def test_what_is_neither_conditions_nor_a_file_is_told(text):
+    with pytest.raises(ValueError, match="neither conditions such as"):
+        make_plan(replace(make_config(), success=text))

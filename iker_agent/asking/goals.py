@@ -15,10 +15,10 @@ from itertools import combinations
 import numpy as np
 
 from iker_agent.asking.nearest import in_words, nearest_accepted, push_before, told
-from iker_agent.asking.placing import FLIP_RAD, MIN_TRAVEL_M, Fault, Placement
+from iker_agent.asking.placing import MIN_TRAVEL_M, PUSH_TILT_RAD, Fault, Placement, tilt_between_rad
 from iker_agent.program import ProgramResult
 from iker_agent.seeing.keypoints import Keypoints
-from iker_envs.geometry import fit_rigid, pose_apply, pose_compose, tilt_angle
+from iker_envs.geometry import fit_rigid, pose_apply, pose_compose
 from iker_envs.scene import Goal, Scene, turned_pose
 
 MOVED_M = 0.001
@@ -179,7 +179,7 @@ def _way_out(placement: Placement, pose: np.ndarray, fault: Fault, keypoints: Ke
 
 def _other_mode(placement: Placement, pose: np.ndarray, fault: Fault) -> str:
     """Says so where the same target is accepted for the other way of moving the object, and only that was wrong."""
-    if fault.kind not in ("grasp now", "tilt", "step"):
+    if fault.kind not in ("grasp now", "grasp", "tilt", "step"):
         return ""
     other = not placement.grasp
     if Placement(placement.scene, placement.object, other).fault(pose) is not None:
@@ -188,13 +188,15 @@ def _other_mode(placement: Placement, pose: np.ndarray, fault: Fault) -> str:
 
 
 def _exchange(placement: Placement, pose: np.ndarray, keypoints: Keypoints) -> str:
-    """Which two targets change places so that the object does not end upside down; empty if that does not help."""
+    """Which two targets change places so that the object is not turned over; empty if that does not help."""
     labels = keypoints.of_object(placement.object.name)
     points = keypoints.local_m[[owner == placement.object.name for owner in keypoints.objects]]
     for pair in ((2, 3), (0, 1)):
         order = [0, 1, 2, 3]
         order[pair[0]], order[pair[1]] = pair[1], pair[0]
         motion, residual = fit_rigid(points, pose_apply(pose, points)[order])
-        if residual < MOVED_M and float(tilt_angle(motion[3:], placement.object.pose[3:])) <= FLIP_RAD:
-            return f"with the targets of keypoints {labels[pair[0]]} and {labels[pair[1]]} exchanged it stays upright"
+        kept = tilt_between_rad(motion[3:], placement.object.pose[3:]) <= PUSH_TILT_RAD
+        if residual < MOVED_M and kept:
+            first, second = labels[pair[0]], labels[pair[1]]
+            return f"with the targets of keypoints {first} and {second} exchanged it keeps its present tilt"
     return ""

@@ -8,7 +8,7 @@ the hand.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -45,6 +45,8 @@ MAX_STEP_M = 0.03  # up or down by a push: more is another surface, and what is 
 MAX_BELOW_TABLE_M = 0.02
 MAX_OVERLAP_M = 0.01
 _CLEAR_M = 0.002
+_BESIDE_M = 0.01
+_ASIDE = np.array([[1.0, 0.0, 0.0], [-1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, -1.0, 0.0]])
 _FOOT = 0.6  # what stands has a surface under so much of its length and width
 _INTO_SUPPORT_M = 0.03  # a target so far inside what is under it still stands on it
 
@@ -116,11 +118,15 @@ class Placement:
     def stands(self, pose: np.ndarray) -> bool:
         """Is a target (7,) clear of the others, with one surface of table or furniture under its middle and around it?
 
-        Checks of a target look at the middle alone and let it touch; this is what an advice looks at as well.
+        Checks of a target look at the middle alone and let it touch; this is what an advice looks at as well. What is
+        set down keeps off what stands beside it, since estimates are off.
         """
         boxes = object_boxes(self.object.model, pose)
-        if deepest_overlap(boxes, self.others)[0] > _CLEAR_M:
-            return False
+        shifts = _BESIDE_M * _ASIDE if self.grasp else np.zeros((1, 3))
+        for shift in shifts:
+            moved = [replace(box, centre=box.centre + shift) for box in boxes]
+            if deepest_overlap(moved, self.others)[0] > _CLEAR_M:
+                return False
         corners = np.concatenate([box.corners() for box in boxes])
         half = _FOOT * (corners.max(axis=0) - corners.min(axis=0))[:2] / 2
         places = pose[:2] + half * np.array([[0, 0], [1, 1], [1, -1], [-1, 1], [-1, -1]])
@@ -132,12 +138,12 @@ class Placement:
 
     def _turned(self, pose: np.ndarray) -> Fault | None:
         name = self.object.name
-        tilt = float(tilt_angle(pose[3:], self.object.pose[3:]))
+        tilt = tilt_between_rad(pose[3:], self.object.pose[3:])
         degrees = f"{np.rad2deg(tilt):.0f} degrees"
         if tilt > FLIP_RAD:
             limit = f"{np.rad2deg(FLIP_RAD):.0f}"
             advice = "if its ends change places, move its sides with them"
-            return Fault("flip", f"{name} would end upside down (tilted by {degrees}, at most {limit}); {advice}")
+            return Fault("flip", f"{name} would be turned over (tilted by {degrees}, at most {limit}); {advice}")
         if self.grasp or tilt <= PUSH_TILT_RAD:
             return None
         limit = f"at most {np.rad2deg(PUSH_TILT_RAD):.0f}"
@@ -183,6 +189,8 @@ class Placement:
         support = support_height(self.others, pose[:2], bottom + _INTO_SUPPORT_M)
         gap = bottom - support
         if gap > MAX_SUPPORT_GAP_M:
+            if sunk := self._sunk(boxes, bottom):
+                return sunk
             hint = "nothing there would hold it" if self.grasp else "a push keeps it on its surface"
             right = f"z of its bottom is {bottom:z.3f}, should be {support:z.3f}"
             return Fault("support", f"{name} would end {100 * gap:.0f} cm above what is under it ({right}); {hint}")
@@ -197,6 +205,16 @@ class Placement:
                 "step", f"a push keeps {name} on its surface and cannot {way} {100 * abs(change):.0f} cm: {now}"
             )
         return None
+
+    def _sunk(self, boxes: list[OrientedBox], bottom: float) -> Fault | None:
+        """Is it in what it should stand on, rather than above what is below that?"""
+        depth, whom = deepest_overlap(boxes, self.furniture)
+        if depth <= MAX_OVERLAP_M:
+            return None
+        top = max(float(box.corners()[:, 2].max()) for box in self.furniture[whom])
+        inside = f"the target of {self.object.name} is {np.ceil(1000 * depth) / 10:.1f} cm inside {whom}"
+        heights = f"z of its bottom is {bottom:z.3f}, the highest point of {whom} at {top:z.3f}"
+        return Fault("sunk", f"{inside} (at most {100 * MAX_OVERLAP_M:.1f}): {heights}")
 
     def _out_of_reach(self, pose: np.ndarray, boxes: list[OrientedBox]) -> Fault | None:
         if self.grasp:  # the grasps know where the tool has to be
@@ -224,6 +242,12 @@ class Placement:
             return None
         kind = "cone" if found.cause == "cone" else "grasp"
         return Fault(kind, f"{self.object.name} cannot be grasped for this: {found.reason}")
+
+
+def tilt_between_rad(one: np.ndarray, other: np.ndarray) -> float:
+    """The angle out of the vertical of the turn between two orientations (4,): 0 for turns about the vertical."""
+    turn = quaternion_multiply(one, quaternion_conjugate(other))
+    return float(tilt_angle(turn, np.array([1.0, 0.0, 0.0, 0.0])))
 
 
 def leaning_rad(pose: np.ndarray) -> float:

@@ -58,7 +58,7 @@ class Turn:
             near = f"its keypoints are {centimetres(self.outcome.goal_error_m)} from their targets"
             return f"This stage succeeded: {near}{f', but {effects}' if effects else ''}."
         verdict = "missed narrowly" if is_near_miss(events) else "failed"
-        return f"This stage {verdict}: {sentence(events) or self.outcome.reason}."
+        return f"This stage {verdict}: {self.outcome.reason or sentence(events)}."
 
 
 def build_request(

@@ -22,6 +22,7 @@ from iker_agent.learning.policy import Policy, save_policy
 from iker_agent.learning.stored import stored_fields
 from iker_agent.learning.waypoint_parameters import WaypointParameters, waypoint_parameters
 from iker_agent.learning.waypoint_push import push, turn_left
+from iker_agent.learning.waypoint_room import check_room
 from iker_agent.learning.waypoint_tall import push_tall
 from iker_envs.geometry import norm, quaternion_from_rotvec, quaternion_multiply
 from iker_envs.reach import reach_margin
@@ -54,7 +55,6 @@ class WaypointPolicy:
         later = (
             "third_half_m",
             "lean_rad",
-            "steady_half_m",
             "around",
         )  # files written before these were known hold low, wide objects
         values = stored_fields(WaypointParameters, header["parameters"], "parameters.", optional=later)
@@ -70,7 +70,7 @@ class WaypointPolicy:
         action = np.concatenate([position / self.spec.position_step_m, rotvec / self.spec.rotation_step_rad], axis=-1)
         scale = np.abs(action).max(axis=-1, keepdims=True)
         action = action / np.maximum(scale, 1.0)
-        if self.parameters.grasp:
+        if self.parameters.grasp or self.parameters.lean_rad:
             action = self._within_reach(action, seen.gripper_pose)
         return action.astype(np.float32)
 
@@ -137,5 +137,10 @@ class WaypointLearner:
         report: Report | None = None,
         grasp: Grasp | None = None,
     ) -> Learned:
-        """The rule for one stage, from the scene and the goal alone: the other arguments do not matter to it."""
-        return Learned(WaypointPolicy(waypoint_parameters(scene, goal), spec_of(scene)))
+        """The rule for one stage, from the scene and the goal alone: the other arguments do not matter to it.
+
+        ValueError says why the hand cannot push the object that way, and the way out.
+        """
+        parameters = waypoint_parameters(scene, goal)
+        check_room(scene, goal, parameters)
+        return Learned(WaypointPolicy(parameters, spec_of(scene)))

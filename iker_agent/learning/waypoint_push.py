@@ -10,6 +10,7 @@ Base frame, N rows at once, metres and radians. Tall objects are pushed by waypo
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,6 +39,7 @@ _SLANT = 4.0  # share of the straight way to the target in the push direction
 _TURN_FIRST_RAD = np.deg2rad(10.0)  # larger heading errors are pushed away at an end of the object
 _TURN_ONLY_M = 0.01  # an object so near its target, seen from above, is only turned
 _END_SHARE = 0.75  # how far from the middle of a side a push to turn touches, at most: share of the half side
+_SAME_M = 0.01  # half sides that differ by less are the same: the fingers stay where they are
 _SIDE_SHARE = 0.5  # the same for a push to move
 _END_SHIFT_M = 10.0  # per radian of heading error, from the middle of a side: to turn is to push at the end
 _SIDE_SHIFT_M = 0.25  # the same for a push to move
@@ -58,6 +60,9 @@ _BLOCKED_BEFORE_M = 10.0
 _BLOCKED_AFTER_M = 0.5
 _CORNERS = np.array([[1, 1], [1, -1], [-1, 1], [-1, -1]])  # signs along the two axes
 _TINY = 1e-9  # metres; keeps a division by a length of zero finite
+
+
+Reached = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -131,11 +136,13 @@ def outline(seen: ObservedKeypoints, third_half_m: float) -> Outline:
     return Outline(seen.object_pose[:, :2], _units(axes), half)
 
 
-def next_contact(seen: ObservedKeypoints, shape: Outline, reach_m: np.ndarray | float, low: np.ndarray) -> Contact:
+def next_contact(
+    seen: ObservedKeypoints, shape: Outline, reach_m: float, low: np.ndarray, reached: Reached | None = None
+) -> Contact:
     """Which side is pushed next, and where; the hand touches what is `reach_m` before the tool centre.
 
-    `reach_m` is one length or one for each of the two faces, (N, 2). `low` (N,) is the height of the tool centre when
-    it pushes.
+    `low` (N,) is the height of the tool centre when it pushes. `reached` says of places (N, 2) and normals (N, 2)
+    whether the arm gets there, (N,) bool: a side that it does not get to waits for the other one.
     """
     turn = turn_left(seen)[:, 2]
     motion = (seen.targets_m.mean(axis=1) - seen.object_pose[:, :3])[:, :2]
@@ -143,8 +150,15 @@ def next_contact(seen: ObservedKeypoints, shape: Outline, reach_m: np.ndarray | 
     away = _away(shape, left) | _near(seen, shape, left)
     turn_first = ((np.abs(turn) > _TURN_FIRST_RAD) & ~_away(shape, left).any(axis=-1)) | (norm(motion) < _TURN_ONLY_M)
     urgent = np.argmax(_urgency(seen, shape, left, low) + away, axis=-1)
-    face = np.where(turn_first, np.argmin(shape.half, axis=-1), urgent)
+    broad = np.argmax(_SAME_M * _beside(seen, shape, left) - shape.half, axis=-1)
+    face = np.where(turn_first, broad, urgent)
     rows = np.arange(len(face))
+    if reached is not None:
+        normals = shape.axes * np.where(left < 0, -1.0, 1.0)[..., None]
+        places = shape.centre[:, None] - (shape.half + reach_m)[..., None] * normals
+        ready = np.stack([reached(places[:, k], normals[:, k]) for k in (0, 1)], axis=-1)
+        useful = turn_first | (np.abs(left[rows, 1 - face]) > _FACE_DONE_M)
+        face = np.where(~ready[rows, face] & ready[rows, 1 - face] & useful, 1 - face, face)
     normal = shape.axes[rows, face] * np.where(left[rows, face] < 0, -1.0, 1.0)[:, None]
     tangent = shape.axes[rows, 1 - face]
     across = shape.half[rows, 1 - face]
@@ -152,7 +166,7 @@ def next_contact(seen: ObservedKeypoints, shape: Outline, reach_m: np.ndarray | 
     sign = tangent[:, 0] * normal[:, 1] - tangent[:, 1] * normal[:, 0]
     reach = np.where(turn_first, _END_SHARE, _SIDE_SHARE) * across
     shift = np.clip(sign * np.where(turn_first, _END_SHIFT_M, _SIDE_SHIFT_M) * turn, -reach, reach)
-    contact = shape.centre - (shape.half + reach_m)[rows, face][:, None] * normal
+    contact = shape.centre - (shape.half[rows, face] + reach_m)[:, None] * normal
     to_go = np.where(turn_first, np.abs(turn) * across, np.abs(left[rows, face]))
     along = motion / (norm(motion)[:, None] + _TINY)
     slant = np.where(turn_first[:, None], normal, normal + _SLANT * along)  # friction takes the side along
@@ -232,13 +246,17 @@ def _urgency(seen: ObservedKeypoints, shape: Outline, left: np.ndarray, low: np.
 
     Fingers that are down beside a face finish it before anything else: to change sides costs more than to push.
     """
-    place = shape.local(seen.gripper_pose[:, :2])
-    outside = -np.sign(left) * place > shape.half - _BESIDE_M
-    beside = np.abs(place[:, ::-1]) < shape.half[:, ::-1]
     down = (seen.gripper_pose[:, 2] < low + LOW_M)[:, None]
     stay = np.where(down, _FINISH_M, _STAY_M)
     enough = np.where(np.abs(left[:, ::-1]) > _MUCH_LEFT_M, _FACE_NEARLY_DONE_M, _FACE_DONE_M)
-    return np.abs(left) + np.where(outside & beside & (np.abs(left) > enough), stay, 0.0)
+    return np.abs(left) + np.where(_beside(seen, shape, left) & (np.abs(left) > enough), stay, 0.0)
+
+
+def _beside(seen: ObservedKeypoints, shape: Outline, left: np.ndarray) -> np.ndarray:
+    """At which of the two faces (N, 2) the fingers are, on the side from which it is pushed."""
+    place = shape.local(seen.gripper_pose[:, :2])
+    outside = -np.sign(left) * place > shape.half - _BESIDE_M
+    return outside & (np.abs(place[:, ::-1]) < shape.half[:, ::-1])
 
 
 def _away(shape: Outline, left: np.ndarray) -> np.ndarray:

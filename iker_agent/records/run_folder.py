@@ -22,7 +22,6 @@ try:
 except ImportError:  # not POSIX: see `_hold`
     fcntl = None  # type: ignore[assignment]  # a name that is a module elsewhere
 
-import imageio.v2 as imageio
 import numpy as np
 from PIL import Image as PillowImage
 
@@ -67,13 +66,6 @@ class Folder:
     def image(self, name: str, rgb: np.ndarray) -> Path:
         """Write a picture (H, W, 3) uint8 as PNG."""
         return self.file(name, PillowImage.fromarray(np.asarray(rgb)).save)
-
-    def video(self, name: str, frames: list[np.ndarray], fps: int) -> Path:
-        """Write pictures (H, W, 3) uint8 as an H.264 video."""
-        return self.file(
-            name,
-            lambda path: imageio.mimwrite(path, [*frames], fps=fps, codec="libx264", quality=7, macro_block_size=2),
-        )
 
 
 def fresh_folder(out: str | Path | None, task: str) -> Path:

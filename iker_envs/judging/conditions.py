@@ -91,14 +91,17 @@ def inside(moment: Moment, a: str, b: str, *, tolerance_m: float = 0.01) -> Find
 
 
 def overhangs(moment: Moment, a: str, b: str, *, by_m: float, direction: str, tolerance_m: float = NEAR_M) -> Finding:
-    """`a` rests on `b` and sticks out `by_m` beyond it in a direction."""
+    """`a` rests on `b` and sticks out `by_m` beyond it in a direction, and hardly to either side of that."""
     axis, sign = _axis(direction)
-    body = moment.body(a).extent(axis)
-    base = moment.body(b).extent(axis)
-    out = body[1] - base[1] if sign > 0 else base[0] - body[0]
+    body, base = moment.body(a), moment.body(b)
+    out = sign * (body.extent(axis)[int(sign > 0)] - base.extent(axis)[int(sign > 0)])
     rests = on(moment, a, b)
     if not rests.holds:
         return rests
+    one, other = body.extent(1 - axis), base.extent(1 - axis)
+    aside = max(other[0] - one[0], one[1] - other[1])
+    if axis < 2 and aside > NEAR_M:
+        return Finding(False, f"{a} sticks out {cm(aside)} beyond a side of {b}, wanted at most {cm(NEAR_M)} there")
     return Finding(
         abs(out - by_m) <= tolerance_m,
         f"{a} sticks out {cm(out)} beyond {b} ({direction}), wanted {_range(by_m, tolerance_m)}",

@@ -23,6 +23,9 @@ from iker_envs.scene import Scene
 
 MAX_CHARACTERS = 4000
 MAX_DEPTH = 40
+MAX_M = 2.0  # no length of a table-top scene is more, but many in centimetres are
+MAX_DEG = 180.0
+_SIGNED = ("by_m", "forward_m", "left_m", "left_deg")  # all other numbers are sizes and tolerances
 
 
 @dataclass(frozen=True)
@@ -60,10 +63,19 @@ def parse(text: str, objects: Collection[str]) -> Criterion:
     try:
         root = ast.parse(flat, mode="eval").body
     except (SyntaxError, RecursionError, MemoryError, ValueError) as error:
-        why = getattr(error, "msg", None) or "it is nested too deeply"
-        raise ValueError(f"the success text {_short(flat)!r} cannot be read: {why}") from None
+        raise ValueError(f"the success text {_short(flat)!r} {_unreadable(flat, error)}") from None
     _check(root, set(objects), 0)
     return Criterion(flat, root)
+
+
+def _unreadable(text: str, error: Exception) -> str:
+    """Where a text stops to make sense, and what would, as the end of a sentence."""
+    if not isinstance(error, SyntaxError) or "nested" in error.msg:
+        return "cannot be read: it is nested too deeply"
+    at = (error.offset or 1) - 1
+    rest = _short(text[at:].lstrip())
+    where = f"cannot be read from {rest!r} on" if at > 0 and rest else "cannot be read"
+    return f"{where}: conditions are joined by and, or, not, such as 'on(a, b) and not near(a, c, within_m=0.05)'"
 
 
 def _check(node: ast.expr, objects: set[str], depth: int) -> None:
@@ -87,6 +99,9 @@ def _check_call(node: ast.Call, objects: set[str]) -> None:
     signature = _signature(CONDITIONS[name])
     if any(isinstance(a, ast.Starred) for a in node.args) or any(k.arg is None for k in node.keywords):
         raise ValueError(f"{name}() takes its arguments one by one, without *")
+    keys = [keyword.arg for keyword in node.keywords]
+    if twice := [str(key) for key in dict.fromkeys(keys) if keys.count(key) > 1]:
+        raise ValueError(f"{name}() is given {' and '.join(twice)} twice")
     try:
         bound = signature.bind(*node.args, **{k.arg: k.value for k in node.keywords if k.arg})
     except TypeError as error:
@@ -96,12 +111,16 @@ def _check_call(node: ast.Call, objects: set[str]) -> None:
         raise ValueError(f"{name}({takes}): {error}") from None
     if name == "at" and not {"forward_m", "left_m"} & set(bound.arguments):
         raise ValueError("at() needs forward_m or left_m, in metres")
+    if {"gap_m", "distance_m"} <= set(bound.arguments):
+        raise ValueError(f"{name}() takes gap_m (between the outlines) or distance_m (between the centres), not both")
+    if "b" in bound.arguments and _text(bound.arguments["a"]) == _text(bound.arguments["b"]):
+        raise ValueError(f"{name}() is about two objects, not {_short(_text(bound.arguments['a']))!r} twice")
     for key, value in bound.arguments.items():
         parameter = signature.parameters[key]
         if key in WORDS:
             _check_word(f"{key} of {name}()", value, WORDS[key])
         elif parameter.kind is parameter.KEYWORD_ONLY:
-            _check_number(f"{key} of {name}()", value, parameter.annotation)
+            _check_number(key, name, value, parameter.annotation)
         else:
             table = TABLE if name == "on" and key == "b" else ()
             _check_word(f"{key} of {name}()", value, [*sorted(objects), *table])
@@ -113,14 +132,20 @@ def _check_word(what: str, node: ast.expr, known: Collection[str]) -> None:
         raise ValueError(f"{what} is {_short(word)!r}{_nearest(word, known)}; {_known(known)}")
 
 
-def _check_number(what: str, node: ast.expr, annotation: str) -> None:
+def _check_number(key: str, condition: str, node: ast.expr, annotation: str) -> None:
     value = _value(node)
+    what = f"{key} of {condition}()"
     if annotation == "bool":
         if not isinstance(value, bool):
             raise ValueError(f"{what} is True or False, not {_short(ast.unparse(node))!r}")
-    elif isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-        unit = "metres" if what.split()[0].endswith("_m") else "degrees"
+        return
+    unit, most = ("metres", MAX_M) if key.endswith("_m") else ("degrees", MAX_DEG)
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
         raise ValueError(f"{what} is a number in {unit}, not {_short(ast.unparse(node))!r}")
+    least = -most if key in _SIGNED else 0.0
+    if not least <= value <= most:
+        centimetres = f"; {value:g} cm are {value / 100:g}" if unit == "metres" and value > most else ""
+        raise ValueError(f"{what} is {value:g}, and in {unit} it is between {least:g} and {most:g}{centimetres}")
 
 
 def _judge(node: ast.expr, moment: Moment) -> tuple[bool, list[str]]:
@@ -175,7 +200,7 @@ def _value(node: ast.expr) -> object:
 
 
 def _nearest(word: str, known: Collection[str]) -> str:
-    close = difflib.get_close_matches(word, list(known), 1)
+    close = difflib.get_close_matches(word.casefold(), list(known), 1)
     return f", did you mean {close[0]!r}?" if close else ""
 
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from iker_envs.events import By, Event, EventKind, Phase
 from iker_envs.geometry import quaternion_rotate, rotation_angle
-from iker_envs.judging.directions import side_of, too_far, way
+from iker_envs.judging.directions import centimetres, side_of, too_far, way
 from iker_envs.judging.rows import Question, Rows
 from iker_envs.judging.trace import Trace
 from iker_envs.measure import STRICT_M, STRICT_OTHERS_M, STRICT_TILT_RAD, SUCCESS_M
@@ -23,6 +23,7 @@ _SLIPPED_M = 0.04  # so far from its place in the hand an object is not held any
 _FELL_M = 0.02
 _UPRIGHT_DEG = 30.0  # an object stood as wanted if it was tilted by less ...
 _TIPPED_DEG = 45.0  # ... and was tipped over if by more now
+_ROLLED = 0.5  # a body whose top points down by more rolled on: the top says little of the side to which it fell
 _STRICT_DEG = float(np.rad2deg(STRICT_TILT_RAD))
 _STILL_M = 0.01  # an object that moved less has not been moved
 _STILL_DEG = 5.0
@@ -60,7 +61,18 @@ def _grasp(rows: Rows) -> Iterator[Event]:
         yield Event(EventKind.NOT_GRASPABLE, rows.name, detail=trace.grasp_problem)
         return
     moved = _offset(rows, 0, trace.begun)
-    yield Event(EventKind.GRASP_MISSED, rows.name, distance_m=_length(moved), direction=way(moved))
+    lifted = _lifted_instead(rows)
+    yield Event(EventKind.GRASP_MISSED, rows.name, lifted, distance_m=_length(moved), direction=way(moved))
+
+
+def _lifted_instead(rows: Rows) -> str:
+    """What the fingers took in the place of the object: it is off the ground, and at the hand."""
+    begun = rows.trace.begun
+    for name in rows.trace.objects:
+        rose = rows.body(name, begun).lowest_m - rows.body(name, 0).lowest_m
+        if name != rows.name and rose > _FELL_M and rows.hand_gap_m(name, begun) <= _NEAR_HAND_M:
+            return name
+    return ""
 
 
 def _taken(rows: Rows) -> Iterator[Event]:
@@ -76,7 +88,7 @@ def _taken_row(rows: Rows) -> int | None:
 
 
 def _slip_row(rows: Rows) -> int | None:
-    """The first row in which a held object had left its place in the hand by itself; None if it never did.
+    """The first row in which a held object had left its place in the hand, or turned out of it; None if it never did.
 
     An object that stands at its target is not lost by a hand that slides along it.
     """
@@ -103,7 +115,14 @@ def _slipped(rows: Rows) -> Iterator[Event]:
     speed = float(np.linalg.norm(motion))
     caught = rows.in_the_way(row - 1, motion / speed) if speed > 1e-3 else ""
     seconds = (row - rows.trace.begun) / 10.0
-    yield Event(EventKind.SLIPPED, rows.name, other=caught, detail=f"after {seconds:.1f} s")
+    words = "turned in" if _only_turned(rows, row) else "slipped out of"
+    yield Event(EventKind.SLIPPED, rows.name, other=caught, detail=f"{words} the fingers after {seconds:.1f} s")
+
+
+def _only_turned(rows: Rows, slip_row: int) -> bool:
+    """Did an object that left its place in the hand turn about the fingers, which held it until they opened?"""
+    away = rows.out_of_hand_m[slip_row : rows.trace.released + 1]
+    return bool(np.nanmax(away) <= _SLIPPED_M)
 
 
 def _dropped(rows: Rows) -> Iterator[Event]:
@@ -111,14 +130,18 @@ def _dropped(rows: Rows) -> Iterator[Event]:
     if not trace.held or _taken_row(rows) is not None:
         return
     slip = _slip_row(rows)
-    left = trace.released if slip is None else slip - 1
+    is_held = slip is None or _only_turned(rows, slip)
+    left = trace.released if is_held or slip is None else slip - 1
     if rows.stood_on(left):
         return
     after = next((row for row, name in trace.moved if name == rows.name and row > left), rows.end + 1)
     fell = float(rows.lowest_m[left] - rows.lowest_m[after - 1])
     if fell > _FELL_M:
-        phase = Phase.RELEASED if slip is None else Phase.ACTING
-        yield Event(EventKind.DROPPED, rows.name, distance_m=fell, phase=phase)
+        phase = Phase.RELEASED if is_held else Phase.ACTING
+        short = float(rows.error_m[left])
+        late = f"time ran out {centimetres(short)} before the target"
+        is_late = trace.out_of_time and is_held and short > STRICT_M
+        yield Event(EventKind.DROPPED, rows.name, distance_m=fell, phase=phase, detail=late if is_late else "")
 
 
 # -- falling and turning over ----------------------------------------------------------------------------------------
@@ -139,8 +162,7 @@ def _pushed_off(rows: Rows) -> Iterator[Event]:
     for row in range(rows.end, first - 1, -1):
         support = rows.stood_on(row) if rows.lowest_m[row] > low else ""
         if support:
-            low_corner, high_corner = _outline(rows, support, row)
-            side = side_of(rows.pose[-1, :2], low_corner, high_corner)
+            side = side_of(rows.pose[-1, :2], *_outline(rows, support, row))
             fell = float(rows.lowest_m[row] - rows.lowest_m[-1])
             phase = Phase.ACTING if row < trace.released else Phase.RELEASED
             yield Event(EventKind.PUSHED_OFF, rows.name, support, distance_m=fell, direction=side, phase=phase)
@@ -148,8 +170,8 @@ def _pushed_off(rows: Rows) -> Iterator[Event]:
 
 
 def _outline(rows: Rows, name: str, row: int) -> tuple[np.ndarray, np.ndarray]:
-    corners = rows.body(name, row).corners[:, :2]
-    return corners.min(axis=0), corners.max(axis=0)
+    low, high = np.transpose([rows.body(name, row).extent(axis) for axis in (0, 1)])
+    return low, high
 
 
 def _tipped(rows: Rows) -> Iterator[Event]:
@@ -163,7 +185,7 @@ def _tipped(rows: Rows) -> Iterator[Event]:
         EventKind.TIPPED_OVER,
         rows.name,
         angle_deg=float(rows.tilt_deg[-1]),
-        direction=way(_top(rows.pose[row], rows.pose[-1])),
+        direction=_fell_over(rows.pose[row], rows.pose[-1]),
         phase=phase,
     )
 
@@ -172,6 +194,12 @@ def _top(before: np.ndarray, after: np.ndarray) -> np.ndarray:
     """Where the side of a body that was up at pose `before` (7,) points at pose `after` (7,), a unit vector (3,)."""
     conjugate = before[3:] * [1.0, -1.0, -1.0, -1.0]
     return quaternion_rotate(after[3:], quaternion_rotate(conjugate, np.array([0.0, 0.0, 1.0])))
+
+
+def _fell_over(before: np.ndarray, after: np.ndarray) -> str:
+    """To which side a body fell over; by the way it went if it rolled on until its top points down."""
+    top = _top(before, after)
+    return way(after[:3] - before[:3] if top[2] < -_ROLLED else top)
 
 
 # -- the way there ---------------------------------------------------------------------------------------------------
@@ -203,7 +231,7 @@ def _stopped(rows: Rows) -> Iterator[Event]:
     if still:
         yield Event(EventKind.NOT_MOVED, rows.name)
         return
-    if not trace.out_of_time:
+    if not trace.out_of_time or rows.answer(_dropped):
         return
     before = max(trace.begun, trace.released - _LATE_ROWS)
     progress = rows.error_m[before] - rows.error_m[trace.released]
@@ -323,21 +351,33 @@ def _off_target(rows: Rows) -> Iterator[Event]:
 
 
 def _others(rows: Rows) -> Iterator[Event]:
-    """What else was moved by more than 2 cm, or turned over, and not by somebody."""
+    """What else was moved by more than 2 cm, pushed off, or turned over; by somebody, where that is known."""
     trace = rows.trace
-    by_hand = {name for _, name in trace.moved}
+    by_somebody = {name for _, name in trace.moved}
     for index, name in enumerate(trace.objects):
-        if name == rows.name or name in by_hand:
+        if name == rows.name:
             continue
         first = rows.poses[0, index]
         last = rows.poses[-1, index]
-        top = _top(first, last)
-        turned = float(np.rad2deg(np.arccos(np.clip(top[2], -1.0, 1.0))))
         moved = last[:3] - first[:3]
-        if turned > _TIPPED_DEG:
-            yield Event(EventKind.TIPPED_OVER, name, angle_deg=turned, direction=way(top))
+        turned = float(np.rad2deg(np.arccos(np.clip(_top(first, last)[2], -1.0, 1.0))))
+        if name in by_somebody:
+            if _length(moved) > STRICT_OTHERS_M:
+                yield _moved_other(rows, name, moved, By.SOMEBODY)
+            continue
+        support = rows.support(0, name)
+        fell = rows.body(name, 0).lowest_m - rows.body(name, rows.end).lowest_m
+        if fell > _FELL_M and support:
+            side = side_of(last[:2], *_outline(rows, support, 0))
+            yield Event(EventKind.PUSHED_OFF, name, support, distance_m=fell, direction=side)
+        elif turned > _TIPPED_DEG:
+            yield Event(EventKind.TIPPED_OVER, name, angle_deg=turned, direction=_fell_over(first, last))
         elif _length(moved) > STRICT_OTHERS_M:
-            yield Event(EventKind.MOVED_OTHER, rows.name, name, distance_m=_length(moved), direction=way(moved))
+            yield _moved_other(rows, name, moved)
+
+
+def _moved_other(rows: Rows, name: str, moved: np.ndarray, by: By | None = None) -> Event:
+    return Event(EventKind.MOVED_OTHER, rows.name, name, distance_m=_length(moved), direction=way(moved), by=by)
 
 
 def _offset(rows: Rows, first: int, last: int) -> np.ndarray:

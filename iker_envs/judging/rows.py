@@ -15,6 +15,7 @@ from iker_envs.geometry import (
     Array,
     norm,
     pose_apply,
+    pose_inverse,
     quaternion_conjugate,
     quaternion_multiply,
     quaternion_rotate,
@@ -96,6 +97,18 @@ class Rows:
         centre = self.trace.object_pose[:, self.index, :3]
         return quaternion_rotate(quaternion_conjugate(hand[:, 3:]), centre - hand[:, :3])
 
+    @cached_property
+    def out_of_hand_m(self) -> np.ndarray:
+        """How far (T,) the point that the fingers held when the policy began is from them; NaN where unknown.
+
+        An object that turns about the fingers is still held.
+        """
+        hand = self.trace.hand_pose[:, :3]
+        pose = self.trace.object_pose[:, self.index]
+        begun = self.trace.begun
+        local = pose_apply(pose_inverse(pose[begun]), hand[None, begun])[0]
+        return norm(pose_apply(pose, local[None])[:, 0] - hand)
+
     # -- what is around it ---------------------------------------------------------------------------------------
 
     def body(self, name: str, row: int) -> Body:
@@ -112,10 +125,14 @@ class Rows:
         """All objects of the scene but the goal's."""
         return [o.name for o in self.trace.scene.objects if o.name != self.name]
 
-    def support(self, row: int) -> str:
-        """What the object rested on in a row, TABLE[0] for the plane z = 0; empty if its centre was above nothing."""
-        body = self.body(self.name, row)
-        tops = {other: support_under(body, self.body(other, row), _REST_M) for other in self.others}
+    def support(self, row: int, name: str = "") -> str:
+        """What an object (the goal's unless named) rested on in a row, TABLE[0] for the plane z = 0.
+
+        Empty if its centre was above nothing.
+        """
+        body = self.body(name or self.name, row)
+        others = [o.name for o in self.trace.scene.objects if o.name != body.name]
+        tops = {other: support_under(body, self.body(other, row), _REST_M) for other in others}
         rests = {n: top for n, top in tops.items() if top is not None and body.lowest_m - top <= _REST_M}
         if rests:
             return max(rests, key=lambda n: rests[n])

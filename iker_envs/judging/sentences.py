@@ -46,18 +46,34 @@ def _cause(events: Sequence[Event]) -> str:
     found = {event.kind: event for event in reversed(events)}
     first = events[0]
     text = _TEXTS[first.kind](first, found)
-    off = found.get(EventKind.OFF_TARGET)
-    return f"{text}; {_ended('it', off)}" if off is not None and first.kind in _WITH_DISTANCE else text
+    then = _then(first, found)
+    return f"{text}; it {' and '.join(then)}" if then else text
+
+
+def _then(first: Event, found: Found) -> list[str]:
+    """What the sentence of the first event leaves out: how the object lies now, and where; predicates of "it"."""
+    then = []
+    if (tipped := found.get(EventKind.TIPPED_OVER)) and first.kind not in _WITH_TIPPING:
+        then.append(f"tipped over {tipped.direction}")
+    if (leaning := found.get(EventKind.LEANING)) and first is not leaning:
+        then.append(_leans(leaning))
+    if (off := found.get(EventKind.OFF_TARGET)) and first.kind in _WITH_DISTANCE:
+        then.append(_ended("", off).lstrip())
+    return then
 
 
 def _effect(event: Event) -> str:
     if event.kind is EventKind.TIPPED_OVER:
         return f"{event.object} was tipped over {event.direction}"
+    if event.kind is EventKind.PUSHED_OFF:
+        return _pushed_off(event, {})
+    if event.by is By.SOMEBODY:
+        return f"somebody moved {event.other} by {_far(event)}"
     return f"{event.other} was moved by {_far(event)}"
 
 
 def _ended(what: str, off: Event) -> str:
-    target = "its target" if what != "it" else "the target"
+    target = "its target" if what else "the target"
     if off.direction:
         return f"{what} ended {centimetres(off.distance_m)} from {target} ({off.direction})"
     return f"{what} ended at {target}, turned over by {off.angle_deg:.0f} degrees"
@@ -67,6 +83,8 @@ Found = dict[EventKind, Event]
 
 
 def _grasp_missed(event: Event, found: Found) -> str:
+    if event.other:
+        return f"the fingers took {event.other} in the place of {event.object}"
     if event.distance_m < 0.01:
         return f"the fingers closed on nothing: {event.object} was not lifted"
     tipped = found.get(EventKind.TIPPED_OVER)
@@ -79,7 +97,12 @@ def _slipped(event: Event, found: Found) -> str:
     fell = found.get(EventKind.DROPPED)
     off = found.get(EventKind.PUSHED_OFF)
     more = f" and fell {centimetres(fell.distance_m)}" if fell else f" and fell off {off.other}" if off else ""
-    return f"{event.object} slipped out of the fingers {event.detail}{held}{more}"
+    return f"{event.object} {event.detail}{held}{more}"
+
+
+def _dropped(event: Event, _: Found) -> str:
+    late = f"{event.detail}: " if event.detail else ""
+    return f"{late}{event.object} was let go in the air and fell {centimetres(event.distance_m)}"
 
 
 def _pushed_off(event: Event, found: Found) -> str:
@@ -107,11 +130,18 @@ def _moved_afterwards(event: Event, _: Found) -> str:
     return f"{event.object} moved by itself {moved} after the hand had let go of it"
 
 
-def _leaning(event: Event, _: Found) -> str:
+def _dropped(event: Event, found: Found) -> str:
+    fell = f"was let go in the air and fell {centimetres(event.distance_m)}"
+    if EventKind.OUT_OF_TIME in found:
+        return f"time ran out before {event.object} was at its target: it {fell}"
+    return f"{event.object} {fell}"
+
+
+def _leans(event: Event) -> str:
     if event.detail:
-        return f"{event.object} hangs from {event.other} {event.detail}, tilted by {event.angle_deg:.0f} degrees"
+        return f"hangs from {event.other} {event.detail}, tilted by {event.angle_deg:.0f} degrees"
     against = f" against {event.other}" if event.other else ""
-    return f"{event.object} leans {event.direction}{against}, tilted by {event.angle_deg:.0f} degrees"
+    return f"leans {event.direction}{against}, tilted by {event.angle_deg:.0f} degrees"
 
 
 def _far(event: Event) -> str:
@@ -127,7 +157,7 @@ _TEXTS: dict[EventKind, Callable[[Event, Found], str]] = {
     EventKind.GRASP_MISSED: _grasp_missed,
     EventKind.TAKEN_AWAY: lambda e, _: f"somebody moved {e.object} by {_far(e)} while the hand worked on it",
     EventKind.SLIPPED: _slipped,
-    EventKind.DROPPED: lambda e, _: f"{e.object} was let go in the air and fell {centimetres(e.distance_m)}",
+    EventKind.DROPPED: _dropped,
     EventKind.PUSHED_OFF: _pushed_off,
     EventKind.TIPPED_OVER: lambda e, _: f"{e.object} tipped over {e.direction}{_late(e)}",
     EventKind.NOT_TOUCHED: _not_touched,
@@ -137,7 +167,7 @@ _TEXTS: dict[EventKind, Callable[[Event, Found], str]] = {
         f"time ran out while {e.object} was still moving, {centimetres(e.distance_m)} short"
     ),
     EventKind.MOVED_AFTERWARDS: _moved_afterwards,
-    EventKind.LEANING: _leaning,
+    EventKind.LEANING: lambda e, _: f"{e.object} {_leans(e)}",
     EventKind.OFF_TARGET: lambda e, _: _ended(e.object, e),
 }
 # Kinds whose sentence does not say where the object is now.
@@ -147,3 +177,5 @@ _WITH_DISTANCE = (
     EventKind.LEANING,
     EventKind.NOT_MOVED,
 )
+# Kinds whose sentence says that the object tipped over, or that have nothing to do with it.
+_WITH_TIPPING = (EventKind.TIPPED_OVER, EventKind.PUSHED_OFF, EventKind.GRASP_MISSED, EventKind.NOT_GRASPABLE)

@@ -44,10 +44,16 @@ def highest_m(boxes: Iterable[OrientedBox]) -> float:
 
 def object_boxes(model: ObjectModel, pose: np.ndarray) -> list[OrientedBox]:
     """The bounding boxes of a model's collision parts at a pose (7,)."""
+    local, half = collision_parts(model)
+    return _boxes(pose_compose(np.asarray(pose, dtype=float), local), half)
+
+
+def collision_parts(model: ObjectModel) -> tuple[np.ndarray, np.ndarray]:
+    """Poses (K, 7) in the body frame and half sizes (K, 3) of the bounding boxes of a model's collision parts."""
     geoms = parts(model).collision
     local = np.array([[*g.position_m, *g.quaternion] for g in geoms])
     half = np.array([g.half_size_m if g.vertices_m is None else np.abs(g.vertices_m).max(axis=0) for g in geoms])
-    return _boxes(pose_compose(np.asarray(pose, dtype=float), local), half)
+    return local, half
 
 
 def _boxes(poses: np.ndarray, half: np.ndarray) -> list[OrientedBox]:
@@ -72,23 +78,35 @@ def overlap_depth(a: OrientedBox, b: OrientedBox) -> float:
 
 def _overlap_depths(boxes: Sequence[OrientedBox], others: Sequence[OrientedBox]) -> np.ndarray:
     """Penetrations (A, B) of every box into every other, all axes of all pairs at once."""
-    axes_a, axes_b = (np.array([b.axes for b in group]) for group in (boxes, others))
-    cosines = np.einsum("aki,bkj->abij", axes_a, axes_b)  # axis i of a against axis j of b
-    between = np.array([b.centre for b in others])[None] - np.array([a.centre for a in boxes])[:, None]
-    half_a, half_b = (np.array([b.half for b in group]) for group in (boxes, others))
-    local = np.einsum("aki,abk->abi", axes_a, between), np.einsum("bkj,abk->abj", axes_b, between)
+    one, other = (
+        tuple(np.array([getattr(box, name) for box in group]) for name in ("centre", "axes", "half"))
+        for group in (boxes, others)
+    )
+    return box_overlaps_m(one, other)
+
+
+def box_overlaps_m(boxes: tuple[np.ndarray, ...], others: tuple[np.ndarray, ...]) -> np.ndarray:
+    """Penetrations (..., A, B) in metres of every box into every other, all axes of all pairs at once.
+
+    Boxes are given by their centres (..., A, 3), axes (..., A, 3, 3) as columns and half sizes (..., A, 3).
+    """
+    centre_a, axes_a, half_a = boxes
+    centre_b, axes_b, half_b = others
+    cosines = np.einsum("...aki,...bkj->...abij", axes_a, axes_b)  # axis i of a against axis j of b
+    between = centre_b[..., None, :, :] - centre_a[..., None, :]
+    local = np.einsum("...aki,...abk->...abi", axes_a, between), np.einsum("...bkj,...abk->...abj", axes_b, between)
     size = np.abs(cosines)
-    faces_a = half_a[:, None] + np.einsum("abij,bj->abi", size, half_b) - np.abs(local[0])
-    faces_b = half_b[None] + np.einsum("abij,ai->abj", size, half_a) - np.abs(local[1])
+    faces_a = half_a[..., None, :] + np.einsum("...abij,...bj->...abi", size, half_b) - np.abs(local[0])
+    faces_b = half_b[..., None, :, :] + np.einsum("...abij,...ai->...abj", size, half_a) - np.abs(local[1])
     depths = np.minimum(faces_a.min(axis=-1), faces_b.min(axis=-1))
     return np.minimum(depths, _edge_depths(cosines, half_a, half_b, local[0]))
 
 
 def _edge_depths(cosines: np.ndarray, half_a: np.ndarray, half_b: np.ndarray, offset: np.ndarray) -> np.ndarray:
-    """Penetrations (A, B) along the cross products of two edges; parallel edges say nothing.
+    """Penetrations (..., A, B) along the cross products of two edges; parallel edges say nothing.
 
-    In the frame of box a, with `cosines` (A, B, 3, 3), half sizes (A, 3) and (B, 3) and centre offsets (A, B, 3)
-    (Gottschalk, Lin, Manocha 1996).
+    In the frame of box a, with `cosines` (..., A, B, 3, 3), half sizes (..., A, 3) and (..., B, 3) and centre offsets
+    (..., A, B, 3) (Gottschalk, Lin, Manocha 1996).
     """
     size = np.abs(cosines)
     i = np.arange(3)[:, None]
@@ -98,10 +116,10 @@ def _edge_depths(cosines: np.ndarray, half_a: np.ndarray, half_b: np.ndarray, of
     j1 = (j + 1) % 3
     j2 = (j + 2) % 3
     ones = np.ones((3, 3), dtype=int)
-    reach_a = half_a[:, None, i1 * ones] * size[..., i2 * ones, j * ones]
-    reach_a += half_a[:, None, i2 * ones] * size[..., i1 * ones, j * ones]
-    reach_b = half_b[None, :, j1 * ones] * size[..., i * ones, j2 * ones]
-    reach_b += half_b[None, :, j2 * ones] * size[..., i * ones, j1 * ones]
+    reach_a = half_a[..., None, i1 * ones] * size[..., i2 * ones, j * ones]
+    reach_a += half_a[..., None, i2 * ones] * size[..., i1 * ones, j * ones]
+    reach_b = half_b[..., None, :, j1 * ones] * size[..., i * ones, j2 * ones]
+    reach_b += half_b[..., None, :, j2 * ones] * size[..., i * ones, j1 * ones]
     apart = offset[..., i2 * ones] * cosines[..., i1 * ones, j * ones]
     apart = np.abs(apart - offset[..., i1 * ones] * cosines[..., i2 * ones, j * ones])
     sine = np.sqrt(np.maximum(1.0 - cosines**2, 0.0))

@@ -1,7 +1,8 @@
 """Where a push begins: beside the object, free and reachable.
 
-push_start(scene, goal)   ->  tool-centre pose beside the object
-push_height(boxes)        ->  height of the tool centre when it pushes
+push_start(scene, goal)                  ->  tool-centre pose beside the object
+PushStarts(scene, name).at(poses, ...)   ->  the same in many worlds at once
+push_height(boxes)                       ->  height of the tool centre when it pushes
 """
 
 from __future__ import annotations
@@ -11,18 +12,11 @@ from itertools import product
 
 import numpy as np
 
-from iker_envs.geometry import pose_apply
-from iker_envs.planning.collision import (
-    OrientedBox,
-    deepest_overlap,
-    gripper_boxes,
-    highest_m,
-    lowest_m,
-    object_boxes,
-    scene_boxes,
-)
+from iker_envs.geometry import norm, pose_apply
+from iker_envs.planning.collision import OrientedBox, highest_m, lowest_m, object_boxes
+from iker_envs.planning.many import Boxes, Shapes, deepest_m, hands_at
 from iker_envs.reach import reach_margin, reachable
-from iker_envs.scene import HOME_GRIPPER_QUATERNION, Goal, ObjectModel, Scene, SceneObject
+from iker_envs.scene import HOME_GRIPPER_QUATERNION, Goal, ObjectModel, Scene
 
 # Where a push begins, best first: so far from the object, so high above pushing height, so far round from straight
 # behind it. From straight behind and 5 cm away, random actions end one BookPush in seven within the paper's 5 cm.
@@ -41,24 +35,60 @@ def push_start(scene: Scene, goal: Goal) -> np.ndarray:
     Candidates stand around the object, the best ones turned by 40 degrees from straight behind it. The first that is
     inside the workspace, within reach and free of everything is taken; ValueError if none is.
     """
-    obj = scene.object(goal.object)
-    boxes = object_boxes(obj.model, obj.pose)
-    corners = np.concatenate([b.corners() for b in boxes])
-    height = push_height(boxes)
-    others = scene_boxes(scene)
-    for direction in _directions(obj, goal):
-        reach = float(np.max((corners[:, :2] - obj.pose[:2]) @ direction))
-        for rise, standoff in product(_RISES_M, _STANDOFFS_M):
-            position = np.append(obj.pose[:2] + (reach + standoff) * direction, height + rise)
-            pose = np.concatenate([position, HOME_GRIPPER_QUATERNION])
-            inside = np.all(position >= scene.workspace_m[0]) and np.all(position <= scene.workspace_m[1])
-            if (
-                inside
-                and reach_margin(pose) > _REACH_LEFT_M
-                and not deepest_overlap(gripper_boxes(pose, 0.0), others)[1]
-            ):
-                return pose
-    raise ValueError(f"the hand finds no free and reachable place beside {goal.object!r} to begin a push")
+    poses = np.array([[o.pose for o in scene.objects]])
+    return PushStarts(scene, goal.object).at(poses, np.array(goal.target_pose)[None])[0]
+
+
+class PushStarts:
+    """Where pushes of one object of a scene begin, in many worlds at once."""
+
+    def __init__(self, scene: Scene, name: str) -> None:
+        self._name = name
+        self._index = [o.name for o in scene.objects].index(name)
+        self._shapes = Shapes.of(scene)
+        self._own = self._shapes.owner == self._index
+        self._keypoints_m = scene.object(name).model.control_keypoints_m()
+        self._workspace_m = scene.workspace_m
+
+    def at(self, poses: np.ndarray, target_pose: np.ndarray) -> np.ndarray:
+        """As `push_start`, (M, 7), for M worlds whose objects stand at poses (M, O, 7); targets are (M, 7)."""
+        boxes = self._shapes.at(poses)
+        corners = boxes.only(self._own).corners()
+        lowest = corners[..., 2].min(axis=1)
+        height = np.maximum(corners[..., 2].max(axis=1) - _FINGER_BELOW_TOP_M, lowest + _LOWEST_TCP_M)
+        place = poses[:, self._index, :2]
+        outline = corners[..., :2] - place[:, None]
+        angle = self._away_rad(poses[:, self._index], target_pose)
+        hands = np.zeros((len(poses), 7))
+        left = np.arange(len(poses))  # worlds that have no hand yet
+        for turn, rise, standoff in product(_TURNS_RAD, _RISES_M, _STANDOFFS_M):
+            direction = np.stack([np.cos(angle[left] + turn), np.sin(angle[left] + turn)], axis=-1)
+            reach = np.sum(outline[left] * direction[:, None], axis=-1).max(axis=1)
+            hand = np.empty((len(left), 7))
+            hand[:, :2] = place[left] + (reach + standoff)[:, None] * direction
+            hand[:, 2] = height[left] + rise
+            hand[:, 3:] = HOME_GRIPPER_QUATERNION
+            fits = self._fits(hand, boxes.of(left))
+            hands[left[fits]] = hand[fits]
+            left = left[~fits]
+            if not len(left):
+                return hands
+        raise ValueError(f"the hand finds no free and reachable place beside {self._name!r} to begin a push")
+
+    def _away_rad(self, pose: np.ndarray, target_pose: np.ndarray) -> np.ndarray:
+        """Angles (M,) of the directions straight away from the targets; of a turn in place, sideways from an end."""
+        points = pose_apply(pose, self._keypoints_m)
+        motion = (pose_apply(target_pose, self._keypoints_m) - points).mean(axis=1)[:, :2]
+        turns = norm(motion) < _PURE_TURN_M
+        motion = np.where(turns[:, None], points[:, 2, :2] - pose[:, :2], motion)
+        return np.arctan2(-motion[:, 1], -motion[:, 0])
+
+    def _fits(self, hand: np.ndarray, boxes: Boxes) -> np.ndarray:
+        """Which hands (M, 7) are inside the workspace, within reach and free of the boxes."""
+        low, high = self._workspace_m
+        fits = np.all((hand[:, :3] >= low) & (hand[:, :3] <= high), axis=-1) & (reach_margin(hand) > _REACH_LEFT_M)
+        fits[fits] = deepest_m(hands_at(hand[fits], 0.0), boxes.of(fits)) <= 0.0
+        return fits
 
 
 def push_height(boxes: Sequence[OrientedBox]) -> float:
@@ -70,13 +100,3 @@ def ends_in_reach(model: ObjectModel, target_pose: np.ndarray) -> bool:
     """Does the arm reach an object that a push has brought to its target pose (7,)?"""
     height = push_height(object_boxes(model, target_pose))
     return bool(reachable(np.array([*target_pose[:2], height, *HOME_GRIPPER_QUATERNION])))
-
-
-def _directions(obj: SceneObject, goal: Goal) -> list[np.ndarray]:
-    """Horizontal unit vectors from the object, turned from the direction straight away from its target."""
-    local = obj.model.control_keypoints_m()
-    motion = (pose_apply(goal.target_pose, local) - pose_apply(obj.pose, local)).mean(axis=0)[:2]
-    if np.linalg.norm(motion) < _PURE_TURN_M:  # push an end sideways
-        motion = pose_apply(obj.pose, local)[2, :2] - obj.pose[:2]
-    angle = np.arctan2(-motion[1], -motion[0])
-    return [np.array([np.cos(angle + t), np.sin(angle + t)]) for t in _TURNS_RAD]

@@ -127,7 +127,7 @@ class GraspBank:
         """Draw a start for each of the worlds (M,), grasp there, and return where that left things."""
         sim = self._sim
         # the source's own goals, since one that is given may change while the states are kept
-        starts = [self._arrangements.draw(w, rngs[w], configuration, None) for w in worlds]
+        starts = self._arrangements.draw(worlds.tolist(), rngs, configuration, [None] * len(worlds))
         self._physics.apply(worlds, np.array([s.variant for s in starts]))
         poses = np.array([s.object_pose for s in starts])
         index = np.array([sim.objects.index(s.goal.object) for s in starts])

@@ -54,9 +54,10 @@ class Physics:
 
         What the engine takes at a world's start only is drawn once.
         """
-        for w in worlds:
+        due = {name: self._due(name, worlds) for name in self._counts}
+        for row, w in enumerate(worlds):
             for name, count in self._counts.items():
-                if self._due(name, w):
+                if due[name][row]:
                     self.drawn[name][w] = self._randomisation.draw(name, rngs[w], count)
 
     def _due(self, name: str, worlds: np.ndarray) -> np.ndarray:

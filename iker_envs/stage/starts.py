@@ -1,21 +1,23 @@
-"""How an episode begins: where the objects stand, what the goal is, where the hand waits or grasps.
+"""How an episode begins: where the objects stand, and what the goal is.
 
     FixedStart (a scene and a goal)      \\
                                            ->  sample(rng, configuration)  ->  Start
     TaskStart (iker_envs.task, a YAML)   /
 
-    push_start(scene, goal)   ->  tool-centre pose beside the object, free and reachable
+    draw_starts(source, rngs, configuration)  ->  Starts: the same for many worlds at once, as arrays
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol
 
 import numpy as np
 
-from iker_envs.geometry import quaternion_from_yaw, quaternion_multiply
-from iker_envs.planning.collision import deepest_overlap, object_boxes, scene_boxes
+from iker_envs.geometry import pose_compose, quaternion_from_yaw, quaternion_multiply
+from iker_envs.planning.many import Shapes, deepest_m
 from iker_envs.randomisation import Randomisation
 from iker_envs.scene import Goal, Scene
 from iker_envs.task import Task
@@ -32,8 +34,16 @@ class Start:
     goal: Goal
 
 
+@dataclass(frozen=True, eq=False)
+class Starts:
+    """M episodes of one configuration: poses (M, O, 7) of its O objects in scene order, target poses (M, 7)."""
+
+    poses: np.ndarray
+    target_pose: np.ndarray
+
+
 class StartSource(Protocol):
-    """Where episodes come from."""
+    """Where episodes come from. One that can draw many at once has `draw`, as FixedStart and TaskStart have."""
 
     @property
     def scene(self) -> Scene:
@@ -66,21 +76,49 @@ class FixedStart:
         """
         if configuration not in (None, 0):
             raise ValueError(f"configuration {configuration} does not exist; a fixed scene has only 0")
-        obj = self.scene.object(self.goal.object)
-        others = scene_boxes(self.scene, skip=[obj.name])
-        allowed = max(deepest_overlap(object_boxes(obj.model, obj.pose), others)[0], 0.0) + _OVERLAP_M
-        for _ in range(_DRAWS):
-            pose = self._draw_pose(obj.pose, rng)
-            if deepest_overlap(object_boxes(obj.model, pose), others)[0] <= allowed:
-                return Start(self.scene.with_poses({obj.name: pose}), self.goal)
-        return Start(self.scene, self.goal)
+        pose = self.draw([rng], 0).poses[0, self._index]
+        return Start(self.scene.with_poses({self.goal.object: pose}), self.goal)
 
-    def _draw_pose(self, nominal: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        pose = np.array(nominal)
-        pose[:2] += self.randomisation.draw("object_position", rng)[0]
-        yaw = self.randomisation.draw("object_yaw", rng)[0, 0]
-        pose[3:] = quaternion_multiply(quaternion_from_yaw(np.array(yaw)), pose[3:])
-        return pose
+    def draw(self, rngs: Sequence[np.random.Generator], configuration: int) -> Starts:
+        """As `sample`, for M worlds at once."""
+        poses = np.tile(np.array([o.pose for o in self.scene.objects]), (len(rngs), 1, 1))
+        nominal = poses[:, self._index].copy()
+        left = np.arange(len(rngs))  # worlds whose object has no free place yet
+        for _ in range(_DRAWS):
+            drawn = np.array([self._numbers(rngs[w]) for w in left])
+            moved = nominal[left]
+            moved[:, :2] += drawn[:, :2]
+            moved[:, 3:] = quaternion_multiply(quaternion_from_yaw(drawn[:, 2]), moved[:, 3:])
+            poses[left, self._index] = moved
+            left = left[self._depth_m(poses[left]) > self._allowed_m]
+            if not len(left):
+                break
+        poses[left, self._index] = nominal[left]
+        return Starts(poses, np.tile(self.goal.target_pose, (len(rngs), 1)))
+
+    def _numbers(self, rng: np.random.Generator) -> np.ndarray:
+        """How far the object is moved in x and y, and by what angle it is turned."""
+        draw = self.randomisation.draw
+        return np.append(draw("object_position", rng)[0], draw("object_yaw", rng)[0])
+
+    def _depth_m(self, poses: np.ndarray) -> np.ndarray:
+        """How deep (M,) the object is in other ones."""
+        boxes = self._shapes.at(poses)
+        own = self._shapes.owner == self._index
+        return deepest_m(boxes.only(own), boxes.only(~own))
+
+    @cached_property
+    def _index(self) -> int:
+        return [o.name for o in self.scene.objects].index(self.goal.object)
+
+    @cached_property
+    def _shapes(self) -> Shapes:
+        return Shapes.of(self.scene)
+
+    @cached_property
+    def _allowed_m(self) -> float:
+        nominal = np.array([[o.pose for o in self.scene.objects]])
+        return max(float(self._depth_m(nominal)[0]), 0.0) + _OVERLAP_M
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,3 +146,25 @@ class TaskStart:
             done = self.task.goal(earlier, scene, configuration)
             scene = scene.with_poses({done.object: done.target_pose})
         return Start(scene, self.task.goal(self.stage, scene, configuration))
+
+    def draw(self, rngs: Sequence[np.random.Generator], configuration: int) -> Starts:
+        """As `sample`, for M worlds at once."""
+        poses = self.task.start_poses(rngs, configuration)
+        chosen = self.task.configuration(configuration)
+        index = {name: k for k, name in enumerate(chosen.objects)}
+        target_pose = np.empty((len(rngs), 7))
+        for stage in range(self.stage + 1):
+            goal = chosen.stages[stage].goal
+            target_pose = pose_compose(poses[:, index[goal.relative_to]], goal.relative_pose())
+            if stage < self.stage:
+                poses[:, index[goal.object]] = target_pose
+        return Starts(poses, target_pose)
+
+
+def draw_starts(source: StartSource, rngs: Sequence[np.random.Generator], configuration: int) -> Starts:
+    """Starts of M worlds, each from its own generator, whatever the number of worlds beside it."""
+    if isinstance(source, (FixedStart, TaskStart)):
+        return source.draw(rngs, configuration)
+    starts = [source.sample(rng, configuration) for rng in rngs]
+    poses = np.array([[o.pose for o in start.scene.objects] for start in starts])
+    return Starts(poses, np.array([start.goal.target_pose for start in starts]))

@@ -92,8 +92,8 @@ def _check_alike(starts: Sequence[Start]) -> None:
             )
 
 
-def standing_higher(model: ObjectModel, pose: Array, scale: float) -> np.ndarray:
-    """The pose (7,) of a scaled object whose lowest side stays where that of the nominal one is."""
+def standing_higher(model: ObjectModel, pose: Array, scale: Array) -> np.ndarray:
+    """The pose (..., 7) of a scaled object whose lowest side stays where that of the nominal one is."""
     lifted = np.array(pose)
-    lifted[2] += (scale - 1.0) * model.half_height_m(lifted[3:])
+    lifted[..., 2] += (scale - 1.0) * model.half_height_m(lifted[..., 3:])
     return lifted

@@ -132,9 +132,7 @@ class Worlds:
 
         Draws their physical parameters, too.
         """
-        starts = [
-            self.arrangements.draw(w, self.rngs[w], configuration, goal) for w, goal in zip(worlds, goals, strict=True)
-        ]
+        starts = self.arrangements.draw(worlds.tolist(), self.rngs, configuration, goals)
         self.physics.draw(worlds, self.rngs)
         return starts
 

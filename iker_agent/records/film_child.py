@@ -1,0 +1,76 @@
+"""The process that draws one video: a pickled Job on its standard input, a JSON line per picture on its output.
+
+    Job(path, frames, fps)  ->  draw, encode  ->  path, whole or not at all
+
+It is told to stop by SIGTERM, and then leaves nothing half-written.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import signal
+import sys
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import imageio.v2 as imageio
+
+from iker_agent.atomic import replace_file
+from iker_agent.execute import Frame
+
+_NICE = 10  # the run goes first
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """A video of pictures (H, W, 3) uint8, drawn or not yet, and the file that it becomes."""
+
+    path: Path
+    frames: Sequence[Frame]
+    fps: int
+
+
+def main() -> None:
+    """Draw the video of the job on the standard input."""
+    signal.signal(signal.SIGTERM, _stop)
+    if hasattr(os, "nice"):
+        os.nice(_NICE)
+    job = pickle.load(sys.stdin.buffer)
+    try:
+        replace_file(job.path, partial(_write, job))
+    except OSError as error:
+        _tell(error=[error.errno, error.strerror, error.filename])
+    except Exception as error:  # is raised again by the run
+        _tell(error=f"{type(error).__name__}: {error}")
+
+
+def _stop(number: int, frame: FrameType | None) -> None:
+    raise SystemExit
+
+
+def _tell(**facts: Any) -> None:
+    print(json.dumps(facts), flush=True)
+
+
+def _write(job: Job, path: Path) -> None:
+    """An H.264 video; a frame that is repeated is drawn once."""
+    writer: Any = imageio.get_writer(path, fps=job.fps, codec="libx264", quality=7, macro_block_size=2)
+    with closing(writer) as video:  # its own `with` leaves the encoder running after an exception
+        last = picture = None
+        for number, frame in enumerate(job.frames, start=1):
+            if frame is not last:
+                last = frame
+                picture = frame() if callable(frame) else frame
+            video.append_data(picture)
+            _tell(drawn=number)
+
+
+if __name__ == "__main__":
+    main()
