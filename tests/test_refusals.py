@@ -296,3 +296,21 @@ def test_what_is_sunk_into_its_support_is_not_said_to_hang_in_the_air(blank_view
     reason = Question(scene, keypoints, goal.object, shifted(goal.target_pose, z=-0.06), grasp=True).answer().reason
     assert "inside rack (at most 1.0): z of its bottom is 0.040, the highest point of rack at 0.100" in reason
     assert "(6.0 cm towards +z)" in reason
+
+
+@pytest.mark.parametrize("name, depth_m", [("shoe_rack", 0.10), ("book_stow", 0.10), ("book_stow", 0.097)])
+def test_what_forgets_the_height_of_its_support_is_told_to_go_up_not_aside(blank_view, name, depth_m):
+    scene, goal = scene_of(name, 0, 0)
+    keypoints = select_keypoints(scene, blank_view(scene))
+    grasped = goal.object if goal.grasp else "left_shoe"  # a push comes first on the rack
+    place = goal.target_pose if goal.grasp else upright_pose([0.65, -0.20, 0.145])
+    reason = Question(scene, keypoints, grasped, shifted(place, z=-depth_m), grasp=True).answer().reason
+    assert "z of its bottom is " in reason and "leave room" not in reason, reason
+    assert "towards +z)" in reason, reason
+
+
+def test_a_hand_that_would_point_wrongly_is_told_in_directions(blank_view):
+    scene, goal = scene_of("book_stow", 0, 0)
+    keypoints = select_keypoints(scene, blank_view(scene))
+    reason = Question(scene, keypoints, "book", turned(goal.target_pose, np.pi, 0, 0), grasp=True).answer().reason
+    assert "away from forward and down at the target, at most 60; turn it less" in reason, reason

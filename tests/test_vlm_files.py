@@ -324,7 +324,7 @@ def test_the_program_of_the_documentation_answers_a_whole_run(tmp_path):
     code, printed, told = ended(begun(tmp_path, "-m", "iker_agent", "talk", "shoe_push", *RUN))
     assert (code, told) == (0, ""), (printed, told)
     assert "write    box_001/001/reply.md, your answer with a program" in printed
-    assert "question 2: Your answer cannot be used" in printed and "task done" in printed
+    assert "question 2: the last answer was not accepted" in printed and "task done" in printed
     assert ended(other) == (0, "", ""), "it saw that the run has ended"
     record = json.loads(next(tmp_path.glob("runs/*/run.json")).read_text())
     assert record["config"]["vlm"] == "files" and len(list(tmp_path.glob("box_001/0*"))) == 3
@@ -354,12 +354,13 @@ def test_an_interrupted_talk_withdraws_its_question_and_closes_its_box(tmp_path)
         (("shoe_push", "--cassette", "runs/a"), "--cassette needs --vlm replay; files would not use it"),
         (("shoe_push", "ask.wait_s=0"), "ask.wait_s must be positive, not 0.0"),
         (("shoe_push", "ask.settle_s=-1"), "ask.settle_s cannot be negative"),
+        (("shoe_push", "--success", "pair(left_shoe)"), "there is no condition 'pair'"),
     ],
 )
-def test_a_talk_that_cannot_begin_says_why_and_leaves_nothing(tmp_path, monkeypatch, words, says):
+def test_a_talk_that_cannot_begin_says_why_and_leaves_nothing(tmp_path, monkeypatch, capsys, words, says):
     from iker_agent.commands.app import call
 
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ValueError, match=re.escape(says)):
         call(("talk", *words))
-    assert not any(tmp_path.iterdir())
+    assert not any(tmp_path.iterdir()) and "You write" not in capsys.readouterr().out

@@ -93,7 +93,7 @@ class Placement:
             or self._outside(pose)
             or self._held(pose, boxes)
             or self._out_of_reach(pose, boxes)
-            or self._overlapping(boxes)
+            or self._overlapping(pose, boxes)
             or self._not_graspable(pose)
         )
 
@@ -227,12 +227,21 @@ class Placement:
         limit = f"it reaches from {near:.2f} to {far:.2f} m from its base here, this is at {np.hypot(*pose[:2]):.3f} m"
         return Fault("reach", f"the arm does not reach {where}: {limit}")
 
-    def _overlapping(self, boxes: list[OrientedBox]) -> Fault | None:
+    def _overlapping(self, pose: np.ndarray, boxes: list[OrientedBox]) -> Fault | None:
         depth, whom = deepest_overlap(boxes, self.others)
         if depth <= MAX_OVERLAP_M:
             return None
+        if self.grasp and whom in self.furniture and self._would_stand_on(whom, pose, boxes):
+            return self._sunk(boxes, lowest_m(boxes))
         inside = f"the target of {self.object.name} is {np.ceil(1000 * depth) / 10:.1f} cm inside {whom}"
         return Fault("overlap", f"{inside} (at most {100 * MAX_OVERLAP_M:.1f}); leave room between them")
+
+    def _would_stand_on(self, whom: str, pose: np.ndarray, boxes: list[OrientedBox]) -> bool:
+        """Is a target that is inside furniture only too low: lifted onto its top, would the object stand there?"""
+        top = support_height({whom: self.furniture[whom]}, pose[:2], np.inf)
+        lifted = np.array(pose)
+        lifted[2] += top - lowest_m(boxes)
+        return lifted[2] > pose[2] and self.stands(lifted)
 
     def _not_graspable(self, pose: np.ndarray) -> Fault | None:
         if not self.grasp:
@@ -240,8 +249,10 @@ class Placement:
         found = self.grasps.at(pose)
         if found.grasps:
             return None
-        kind = "cone" if found.cause == "cone" else "grasp"
-        return Fault(kind, f"{self.object.name} cannot be grasped for this: {found.reason}")
+        told = f"{self.object.name} cannot be grasped for this: {found.reason}"
+        if found.cause == "cone":
+            return Fault("cone", f"{told}; turn it less, or another way round, or in two stages")
+        return Fault("grasp", told)
 
 
 def tilt_between_rad(one: np.ndarray, other: np.ndarray) -> float:

@@ -55,8 +55,10 @@ def talk(options: TalkOptions, out: Out = None) -> None:
         iker talk shoe_push --learner waypoint
     """
     from iker_agent.commands.run import start_run
+    from iker_agent.plan import make_plan
 
     config = options.as_run().config()
+    make_plan(config)  # what cannot begin says so before it says what to do
     echo(_HOW.format(box=config.ask.box, settle=config.ask.settle_s))
     raise typer.Exit(DONE if start_run(config, out) else NOT_DONE)
 

@@ -201,7 +201,9 @@ def _with_names(request: Request) -> Request:
 
 
 def _gist(request: Request) -> str:
-    """What is asked in a line: the last words, "Instruction: ..." or why the answer before cannot be used."""
+    """What is asked in a line: "Instruction: ...", or that the last answer was not accepted; a run says why."""
+    if len(request.messages) > 1:
+        return "the last answer was not accepted; the end of the request says why"
     texts = [part.text for part in request.messages[-1].parts if part.text.strip()]
     return clean_line(texts[-1].removeprefix("## Now")) if texts else "(a picture)"
 

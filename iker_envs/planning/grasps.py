@@ -40,6 +40,7 @@ _ROUND = 1e-6  # millimetres in a sentence are whole where they are but for roun
 _LEVER_M = 0.1  # a grasp so far from the object's centre scores 1/e of one at the centre
 _ANGLE_ERROR_RAD = 1e-6
 _FAR_M = 0.05  # a grasp so far outside the workspace or the arm's reach is a mistake
+_MOSTLY = 0.5  # of a unit vector along an axis: a direction is named by such axes, one at least
 _CAUSES = ("room", "reach", "table", "cone")  # what keeps a hand away, the least first
 _DOWN = np.array([0.0, 0.0, -1.0])
 _FORWARD = np.array([1.0, 0.0, 0.0])
@@ -242,14 +243,21 @@ def _tool_rotation(approach: np.ndarray, closing: np.ndarray) -> np.ndarray:
     return quaternion_from_matrix(np.column_stack([np.cross(closing, approach), closing, approach]))
 
 
+def _in_words(direction: np.ndarray) -> str:
+    """A direction (3,) by the axes that it has most of: "forward and down"."""
+    names = (("forward", "back"), ("left", "right"), ("up", "down"))
+    words = [pair[int(value < 0)] for pair, value in zip(names, direction, strict=True) if abs(value) > _MOSTLY]
+    return " and ".join(words)
+
+
 def hindrance(
     tcp_pose: np.ndarray, scene: Scene, own: list[OrientedBox], others: Mapping[str, Sequence[OrientedBox]]
 ) -> Hindrance | None:
     """Why an open hand cannot be at a pose (7,) where it holds the boxes `own`; None if it can."""
     if not _within_cone(scene, body_axis(tcp_pose[3:], 2)):
         off = float(np.rad2deg(np.arccos(np.clip(body_axis(tcp_pose[3:], 2) @ scene.approach_axis, -1, 1))))
-        limit = f"{off:.0f} degrees off its axis, at most {np.rad2deg(scene.approach_cone_rad):.0f}"
-        return Hindrance("cone", off, f"the tool would point out of its cone at the {{where}}: {limit}")
+        far = f"{off:.0f} degrees away from {_in_words(scene.approach_axis)} at the {{where}}"
+        return Hindrance("cone", off, f"the hand would point {far}, at most {np.rad2deg(scene.approach_cone_rad):.0f}")
     margin = float(reach_margin(tcp_pose))
     if margin < 0:
         return Hindrance("reach", -margin, f"the arm does not reach the grasp at the {{where}}: {_too_far(tcp_pose)}")
