@@ -185,6 +185,10 @@ class Arm:
         """The measured joint angles (7,)."""
         return np.array(self._call("get_servo_angle", is_radian=True, is_real=True)[0][:7])
 
+    def torques_nm(self) -> np.ndarray:
+        """The motors' torques (7,), the arm's weight included."""
+        return np.array(self._call("get_joints_torque")[0][:7])
+
     def servo(self, joints_rad: np.ndarray) -> None:
         """Send one set point (7,): the box goes there at once."""
         self._call("set_servo_angle_j", [float(angle) for angle in joints_rad], is_radian=True)
@@ -272,8 +276,8 @@ class Arm:
 
 # Calls that do their work, and say 1, while the box has an error: only the error itself counts then.
 _ANSWER_UNDER_ERROR = frozenset(
-    {"get_state", "get_err_warn_code", "clean_error", "clean_warn", "get_servo_angle", "set_state", "set_mode"}
-    | {"motion_enable", "set_collision_sensitivity"}
+    {"get_state", "get_err_warn_code", "clean_error", "clean_warn", "get_servo_angle", "get_joints_torque"}
+    | {"set_state", "set_mode", "motion_enable", "set_collision_sensitivity"}
 )
 
 

@@ -26,13 +26,13 @@ _DAMPING = 1e-6
 MAX_ELBOW_RAD = 1.0  # of joint 3; further out is the other branch
 _TRIES = 6
 _SPREAD_RAD = 0.25
-_TOOL = matrix(np.array([0.0, 0.0, TOOL_M]), np.eye(3))
+TOOL = matrix(np.array([0.0, 0.0, TOOL_M]), np.eye(3))
 _LOW, _HIGH = JOINT_LIMITS_RAD.T
 
 
 def tool_pose(joints_rad: np.ndarray) -> np.ndarray:
     """Pose (7,) of the tool centre in the base frame, by the vendor's DH table."""
-    tool = forward(joints_rad) @ _TOOL
+    tool = forward(joints_rad) @ TOOL
     return np.concatenate([tool[:3, 3], quaternion_from_matrix(tool[:3, :3])])
 
 
@@ -81,9 +81,9 @@ class HostIK:
         for attempt in range(_TRIES):
             guess = _guess(pose)
             start = guess + (rng.normal(0.0, _SPREAD_RAD, 7) if attempt else 0.0)
-            found, reached = solve(goal, np.clip(start, _LOW, _HIGH), _TOOL, iterations=150, posture_rad=guess)
+            found, reached = solve(goal, np.clip(start, _LOW, _HIGH), TOOL, iterations=150, posture_rad=guess)
             if not reached:
-                found, reached = solve(goal, found, _TOOL, iterations=100)
+                found, reached = solve(goal, found, TOOL, iterations=100)
             if reached and abs(found[2]) <= MAX_ELBOW_RAD:
                 return found
         return None

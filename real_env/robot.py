@@ -25,10 +25,16 @@ from real_env.ik import HostIK, tool_pose
 from real_env.planned import Planner
 from real_env.safety import Guard, Surfaces
 from real_env.stream import PERIOD_S, Line, Path, Stream, StreamStatistics
+from real_env.touch import Touch
 
 RETREAT_M = 0.12  # as in simulation: how far the hand backs off along its approach axis
 POINTS_PER_TICK = round(1.0 / Spec.control_hz / PERIOD_S)
-_APPROACH_TICKS = 8
+_APPROACH_TICKS = 6  # as far as nothing can be in the way
+_FEELING_M = 0.002  # then in steps so small that what a finger meets is felt before it counts as a collision
+_REST_S = 0.06  # until the servos stand still
+_TOUCHED_N = 8.0
+_SHIFTS = 3
+_SHIFT_M = 0.008
 _CLOSE_TICKS = 8
 _GRIP_TICKS = 2
 _WITHDRAW_TICKS = 6
@@ -37,6 +43,7 @@ _ASTRAY_RAD = 0.35  # a joint so far from its set point is not lagging (3 set po
 _RECONNECT_S = 12.0  # of the wall at least: one attempt of the SDK takes up to 5 s
 _BACK_POINTS = 100  # of a retreat along the travelled path, 1 s at most
 _BACK_M = 0.06
+_BACK_HOLDING_M = 0.01
 _PRESSED_M = 0.003  # set points so near to where the arm was stopped may press on what stopped it
 
 
@@ -51,10 +58,12 @@ class Robot:
         self.look_rad = np.array(config.look_joints_rad)
         self.ik.set_posture(self.home_rad)
         self.guard = Guard()
+        self.touch = Touch()
         self.stream = Stream(self.arm, self.ik, config)
         self._planner = Planner(self.ik, self.home_rad)
         self._line_end: np.ndarray | None = None  # where the last line of a policy got to
         self.opening_m = 0.0  # last asked of the fingers
+        self.holds = False  # is something in the hand?
         self.usable = False
 
     # -- beginning and ending motion -----------------------------------------------------------------------------
@@ -97,6 +106,7 @@ class Robot:
         self.stream.carry_out(Path(path))
         self.guard.surfaces = Surfaces(scene)
         self.guard.lift_m = 0.0
+        self.holds = False
         self._line_end = tool_pose(self.stream.joints_rad)
         self.check()
 
@@ -128,17 +138,46 @@ class Robot:
 
     # -- scripted motions ----------------------------------------------------------------------------------------
 
-    def approach_and_close(self, tcp: np.ndarray, width_m: float) -> None:
-        """From behind a grasp's pose (7,), where the open hand is: go there in a line and close on a width."""
-        for back in np.linspace(RETREAT_M, 0.0, _APPROACH_TICKS + 1)[1:]:
-            self.tick(moved_back(tcp, back))
-        self.tick(tcp)
+    def approach_and_close(self, tcp: np.ndarray, width_m: float) -> np.ndarray:
+        """From behind a grasp's pose (7,), where the open hand is: go there in a line and close on a width.
+
+        Where a finger meets something on the way, the hand goes back and comes again further to that side. Returns the
+        pose (7,) in which it closed.
+        """
+        sideways = body_axis(tcp[3:], 1)
+        for _ in range(_SHIFTS):
+            lever_m = self._comes_to(tcp)
+            if lever_m is None:
+                break
+            self.tick(moved_back(tcp, RETREAT_M / 2))
+            self.tick(moved_back(tcp, RETREAT_M))
+            tcp = np.concatenate([tcp[:3] + np.sign(lever_m @ sideways) * _SHIFT_M * sideways, tcp[3:]])
+            self.tick(moved_back(tcp, RETREAT_M))
+        self.holds = True
         squeezed_m = max(width_m - 2 * GRIP_FORCE_N / FINGER_STIFFNESS, 0.0)
         for opening_m in np.linspace(MAX_OPENING_M, squeezed_m, _CLOSE_TICKS + 1)[1:]:
             self.grip(float(opening_m))
             self.tick(tcp)
         for _ in range(_GRIP_TICKS):
             self.tick(tcp)
+        return tcp
+
+    def _comes_to(self, tcp: np.ndarray) -> np.ndarray | None:
+        """Go along the approach axis to a pose (7,), the last half feeling the way.
+
+        None if it is free, else where something is in the way, (3,) in metres from the tool centre; there it stops.
+        """
+        for back in np.linspace(RETREAT_M, RETREAT_M / 2, _APPROACH_TICKS + 1):
+            self.tick(moved_back(tcp, float(back)))
+        self.wait(_REST_S)
+        self.touch.tare(self.check(), self.arm.torques_nm())
+        for back in np.linspace(RETREAT_M / 2, 0.0, round(RETREAT_M / 2 / _FEELING_M) + 1)[1:]:
+            self.tick(moved_back(tcp, float(back)))
+            self.wait(_REST_S)
+            force_N, lever_m = self.touch.feel(self.check(), self.arm.torques_nm())
+            if -force_N @ body_axis(tcp[3:], 2) > _TOUCHED_N:
+                return lever_m
+        return None
 
     def withdraw(self, pose: np.ndarray) -> None:
         """Back off by 12 cm along the approach axis from a pose (7,)."""
@@ -148,6 +187,7 @@ class Robot:
 
     def release(self, pose: np.ndarray) -> None:
         """Open the fingers where the hand is, at a pose (7,)."""
+        self.holds = False
         for opening_m in np.linspace(self.opening_m, MAX_OPENING_M, _OPEN_TICKS + 1)[1:]:
             self.grip(float(opening_m))
             self.tick(pose)
@@ -181,14 +221,18 @@ class Robot:
         return fault.after_recovery()
 
     def _go_back(self, travelled: list[np.ndarray]) -> None:
-        """Along what was travelled, from the point nearest to where the arm is, until the tool is 6 cm away."""
+        """Along what was travelled, from the point nearest to where the arm is, until the tool is 6 cm away.
+
+        1 cm with something in the hand: it is let go next, near where it was.
+        """
+        back_m = _BACK_HOLDING_M if self.holds else _BACK_M
         joints = self.arm.joints()
         nearest = int(np.argmin([np.abs(point - joints).max() for point in travelled]))
         back = travelled[: nearest + 1][::-1][:_BACK_POINTS]
         here = tool_pose(joints)[:3]
         away_m = [float(np.linalg.norm(tool_pose(point)[:3] - here)) for point in back]
         first = next((i for i, distance_m in enumerate(away_m) if distance_m > _PRESSED_M), len(back) - 1)
-        last = next((i for i, distance_m in enumerate(away_m) if distance_m > _BACK_M), len(back) - 1)
+        last = next((i for i, distance_m in enumerate(away_m) if distance_m > back_m), len(back) - 1)
         self.stream.start(joints)
         self.stream.carry_out(Path(np.array(back[first : last + 1])))
         self.stream.halt()

@@ -292,7 +292,7 @@ class RealWorld(gym.Env):
             grasp = proposals.grasps[0]
         tcp = np.array(grasp.tcp_pose)
         self._robot.arrive(moved_back(tcp, RETREAT_M), self._obstacles(), MAX_OPENING_M, is_pose=True)
-        self._robot.approach_and_close(tcp, grasp.width_m)
+        tcp = self._robot.approach_and_close(tcp, grasp.width_m)
         self._hand = self._robot.measured_pose()
         before = in_hand(self._track(holds=False)[goal.object], self._hand)
         self._robot.withdraw(tcp)

@@ -48,7 +48,7 @@ FLOORS = {
         ("entry", "doctor", "calibrating"),
         ("world",),
         ("robot", "making"),
-        ("planned", "operators", "poses", "sight"),
+        ("planned", "operators", "poses", "sight", "touch"),
         ("stream",),
         ("arm", "cameras", "episode", "requests"),
         ("ik", "recorder", "safety", "self_filter"),
