@@ -29,8 +29,10 @@ from real_env.touch import Touch
 
 RETREAT_M = 0.12  # as in simulation: how far the hand backs off along its approach axis
 POINTS_PER_TICK = round(1.0 / Spec.control_hz / PERIOD_S)
-_FAST_TICKS = 4  # of an approach, as far as nothing can be in the way
-_SLOW_TICKS = 12  # 5 cm/s: what a finger meets is felt before the control box calls it a collision
+_APPROACH_TICKS = 6  # as far as nothing can be in the way
+_FEELING_M = 0.002  # then in steps so small that what a finger meets is felt before it counts as a collision
+_REST_S = 0.06  # until the servos stand still
+_TOUCHED_N = 8.0
 _SHIFTS = 3
 _SHIFT_M = 0.008
 _CLOSE_TICKS = 8
@@ -156,14 +158,14 @@ class Robot:
         Where a finger meets something on the way, the hand goes back and comes again further to that side. Returns the
         pose (7,) in which it closed.
         """
+        sideways = body_axis(tcp[3:], 1)
         for _ in range(_SHIFTS):
-            self.tare()
-            if self._comes_to(tcp):
+            lever_m = self._comes_to(tcp)
+            if lever_m is None:
                 break
-            side = np.sign(self.touch.lever_m @ body_axis(tcp[3:], 1))
             self.tick(moved_back(tcp, RETREAT_M / 2))
             self.tick(moved_back(tcp, RETREAT_M))
-            tcp = np.concatenate([tcp[:3] + side * _SHIFT_M * body_axis(tcp[3:], 1), tcp[3:]])
+            tcp = np.concatenate([tcp[:3] + np.sign(lever_m @ sideways) * _SHIFT_M * sideways, tcp[3:]])
             self.tick(moved_back(tcp, RETREAT_M))
         self.holds = True
         squeezed_m = max(width_m - 2 * GRIP_FORCE_N / FINGER_STIFFNESS, 0.0)
@@ -174,15 +176,22 @@ class Robot:
             self.tick(tcp)
         return tcp
 
-    def _comes_to(self, tcp: np.ndarray) -> bool:
-        """Go along the approach axis to a pose (7,), the last half slowly; False as soon as something is in the way."""
-        fast = np.linspace(RETREAT_M, RETREAT_M / 2, _FAST_TICKS + 1)[1:]
-        slow = np.linspace(RETREAT_M / 2, 0.0, _SLOW_TICKS + 1)[1:]
-        for back in (*fast, *slow, 0.0):
+    def _comes_to(self, tcp: np.ndarray) -> np.ndarray | None:
+        """Go along the approach axis to a pose (7,), the last half feeling the way.
+
+        None if it is free, else where something is in the way, (3,) in metres from the tool centre; there it stops.
+        """
+        for back in np.linspace(RETREAT_M, RETREAT_M / 2, _APPROACH_TICKS + 1):
             self.tick(moved_back(tcp, float(back)))
-            if self.touch.yields:
-                return False
-        return True
+        self.wait(_REST_S)
+        self.touch.tare(self.check(), self.arm.torques_nm())
+        for back in np.linspace(RETREAT_M / 2, 0.0, round(RETREAT_M / 2 / _FEELING_M) + 1)[1:]:
+            self.tick(moved_back(tcp, float(back)))
+            self.wait(_REST_S)
+            force_N, lever_m = self.touch.feel(self.check(), self.arm.torques_nm())
+            if -force_N @ body_axis(tcp[3:], 2) > _TOUCHED_N:
+                return lever_m
+        return None
 
     def withdraw(self, pose: np.ndarray) -> None:
         """Back off by 12 cm along the approach axis from a pose (7,)."""

@@ -56,7 +56,7 @@ def seen(acting, after, *, hand=FAR, held=False, out_of_time=False, somebody_in=
     return happened(trace)
 
 
-NEAR = hand_at([*START[:2], START[2] + 0.03])
+NEAR = hand_at(START[:3] + np.array([0, 0, 0.03]))
 STORIES = {
     "reached": (seen([reached()] * 5, reached(), hand=NEAR), [], ""),
     "never touched": (seen([AT] * 5, AT), ["not_touched", "off_target"], "did not touch"),

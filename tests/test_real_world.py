@@ -11,7 +11,9 @@ import pytest
 import iker_envs
 from iker_agent.execute import execute
 from iker_agent.learning.waypoint import WaypointLearner
-from iker_envs.geometry import rotation_angle
+from iker_envs.events import EventKind
+from iker_envs.geometry import body_axis, rotation_angle
+from iker_envs.planning.grasps import propose_grasps
 from iker_envs.sim import WorldReset
 from iker_envs.spec import unpack_observation
 from iker_envs.world import World
@@ -96,6 +98,19 @@ def test_a_shoe_is_grasped_carried_and_placed(lab, world):
     assert set(code for (name, code), _ in world.robot.arm.codes.items() if name == "set_servo_angle_j") == {0}
 
 
+def test_a_finger_that_stands_on_the_object_is_felt_and_the_hand_comes_again_beside_it(lab, world):
+    world.reset(seed=0, options={"configuration": 1, "look": True})
+    goal = world.goal
+    grasp = propose_grasps(world.scene, goal.object, goal.target_pose).grasps[0]
+    tcp = np.array(grasp.tcp_pose)
+    lab.order("status")
+    aside = replace(grasp, tcp_pose=tcp + np.r_[0.016 * body_axis(tcp[3:], 1), np.zeros(4)])
+    world.reset(options={**KEEP, "goal": goal, "grasp": aside})
+    assert lab.order("status")["peak_nm"] < 18.0, "what a collision takes at sensitivity 3"
+    outcome = world.finish()
+    assert outcome.grasped and not [e for e in outcome.happened if e.kind == EventKind.GRASP_MISSED]
+
+
 def test_the_time_limit_truncates_and_rewards_have_their_rows(world):
     world.reset(options={**KEEP, "goal": replace(world.goal, grasp=False)})
     world._max_steps = 3
@@ -103,7 +118,8 @@ def test_the_time_limit_truncates_and_rewards_have_their_rows(world):
     assert not truncated and {f"reward/{row}" for row in ("distance", "direction", "alignment")} <= set(info)
     world.step(NUDGE)
     assert world.step(NUDGE)[3]
-    world.finish()
+    kinds = [event.kind for event in world.finish().happened]
+    assert kinds == [EventKind.NOT_TOUCHED, EventKind.OFF_TARGET]
 
 
 @pytest.mark.parametrize(
