@@ -294,7 +294,7 @@ def test_what_is_sunk_into_its_support_is_not_said_to_hang_in_the_air(blank_view
     scene, goal = scene_of("shoe_rack", 0, 1)
     keypoints = select_keypoints(scene, blank_view(scene))
     reason = Question(scene, keypoints, goal.object, shifted(goal.target_pose, z=-0.06), grasp=True).answer().reason
-    assert "inside rack (at most 1.0): z of its bottom is 0.040, the highest point of rack at 0.100" in reason
+    assert "inside rack (at most 1.0): z of its bottom is 0.040, the top of rack there at 0.100" in reason
     assert "(6.0 cm towards +z)" in reason
 
 

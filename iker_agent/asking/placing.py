@@ -189,7 +189,7 @@ class Placement:
         support = support_height(self.others, pose[:2], bottom + _INTO_SUPPORT_M)
         gap = bottom - support
         if gap > MAX_SUPPORT_GAP_M:
-            if sunk := self._sunk(boxes, bottom):
+            if sunk := self._sunk(pose, boxes, bottom):
                 return sunk
             hint = "nothing there would hold it" if self.grasp else "a push keeps it on its surface"
             right = f"z of its bottom is {bottom:z.3f}, should be {support:z.3f}"
@@ -206,14 +206,16 @@ class Placement:
             )
         return None
 
-    def _sunk(self, boxes: list[OrientedBox], bottom: float) -> Fault | None:
+    def _sunk(self, pose: np.ndarray, boxes: list[OrientedBox], bottom: float) -> Fault | None:
         """Is it in what it should stand on, rather than above what is below that?"""
         depth, whom = deepest_overlap(boxes, self.furniture)
         if depth <= MAX_OVERLAP_M:
             return None
-        top = max(float(box.corners()[:, 2].max()) for box in self.furniture[whom])
+        top = support_height({whom: self.furniture[whom]}, pose[:2], np.inf)
+        if top <= bottom:  # it is beside the target's middle, not under it
+            return None
         inside = f"the target of {self.object.name} is {np.ceil(1000 * depth) / 10:.1f} cm inside {whom}"
-        heights = f"z of its bottom is {bottom:z.3f}, the highest point of {whom} at {top:z.3f}"
+        heights = f"z of its bottom is {bottom:z.3f}, the top of {whom} there at {top:z.3f}"
         return Fault("sunk", f"{inside} (at most {100 * MAX_OVERLAP_M:.1f}): {heights}")
 
     def _out_of_reach(self, pose: np.ndarray, boxes: list[OrientedBox]) -> Fault | None:
