@@ -47,13 +47,19 @@ def nearest_accepted(placement: Placement, pose: np.ndarray, fault: Fault) -> np
         pose = _upright_again(placement, pose)
     checks = _MAX_CHECKS
     anchor = _anchor(placement, pose)
-    for shift in _shifts(placement, pose, anchor, fault.kind in _WRONG_HEIGHT):
+    for shift in _shifts(placement, pose, anchor, fault.kind in _WRONG_HEIGHT or _is_beneath(placement, pose)):
         if checks == 0:
             return None
         checks -= 1
         if _passes(placement, pose, shift):
             return _refined(placement, pose, anchor, shift)
     return None
+
+
+def _is_beneath(placement: Placement, pose: np.ndarray) -> bool:
+    """Is a grasped object's target (7,) under a surface: was the height of that forgotten?"""
+    bottom = lowest_m(object_boxes(placement.object.model, pose))
+    return placement.grasp and max(placement.supports_m(pose[:2])) > bottom + MAX_SUPPORT_GAP_M
 
 
 def _upright_again(placement: Placement, pose: np.ndarray) -> np.ndarray:
