@@ -4,9 +4,9 @@
     python benchmarks/waypoint.py --suites cans,books --copies 16 --out waypoint.json
 
 Suites: `tasks` (every stage of every configuration, earlier stages done), pushes of `cans` and of `tall` boxes, sideways
-pushes of standing `books` on a shelf (up to a neighbour as well), pushes that end near an `edges` of a board, and
-`regrasps` of a standing book beside a neighbour. A row is printed once it is measured; one that ends before anything
-moves says why. Copies have poses of their own, around an estimate, and physical parameters of their own.
+pushes of standing `books` on a shelf (to a neighbour and away from one, too), pushes that end near the `edges` of a
+board, and `regrasps` of a standing book beside a neighbour. A row is printed once it is measured; one that ends before
+anything moves says why. Copies have poses of their own, around an estimate, and physical parameters of their own.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ def box_cases(suite: str, sizes: dict[str, tuple[float, float, float]]) -> Itera
 
 
 def shelf(book: str, y_m: float) -> Scene:
-    """The shelf of book_stow with a red book at y -0.20 and another one standing upright at `y_m`, spine to the robot."""
+    """The shelf of book_stow: a red book stands at y -0.20 and another one at `y_m`, spines to the robot."""
     task = load_task("book_stow")
     scene = task.sample(None)
     red = scene.object("other_book")
@@ -119,14 +119,14 @@ def book_cases() -> Iterator[Case]:
 def edge_cases() -> Iterator[Case]:
     """Things on a board that end with their middle 3 or 5 cm from its front edge or its right end."""
     board = ObjectModel("board", "box", np.array([0.28, 0.64, 0.10]), 5.0)
-    pose = turned_pose([0.50, 0.0, 0.05], [0.0, 0.0, 0.0])
+    pose = turned_pose(np.array([0.50, 0.0, 0.05]), (0.0, 0.0, 0.0))
     for name, size in (("crate", (0.12, 0.09, 0.06)), ("can", CANS_M["can"])):
         model = ObjectModel("thing", "box", np.array(size), 0.4)
         for where, place, inward in (("front", (0.36, 0.0), (1.0, 0.0)), ("end", (0.50, -0.32), (0.0, 1.0))):
             for gap_m in (0.03, 0.05):
                 end = np.array(place) + (gap_m + (size[0] if where == "front" else size[1]) / 2) * np.array(inward)
                 start = end + 0.10 * np.array(inward)
-                thing = SceneObject(model, standing(model, *start, 0.0, 0.10))
+                thing = SceneObject(model, standing(model, start[0], start[1], 0.0, 0.10))
                 scene = Scene((SceneObject(board, pose, False), thing), default_cameras(), WORKSPACE_M)
                 goal = moved(scene, "thing", end - start)
                 yield Case("edges", f"{name}, {100 * gap_m:.0f} cm to the {where}", scene, goal)
@@ -158,10 +158,10 @@ SUITES: dict[str, Callable[[], Iterator[Case]]] = {
 
 def standing(model: ObjectModel, x: float, y: float, heading: float, on_m: float = 0.0) -> np.ndarray:
     """The pose (7,) of a box on something `on_m` high."""
-    return turned_pose([x, y, on_m + model.size_m[2] / 2], [0.0, 0.0, heading])
+    return turned_pose(np.array([x, y, on_m + model.size_m[2] / 2]), (0.0, 0.0, heading))
 
 
-def moved(scene: Scene, name: str, shift: Sequence[float]) -> Goal:
+def moved(scene: Scene, name: str, shift: Sequence[float] | np.ndarray) -> Goal:
     """A push of an object by a shift (2,) in metres."""
     pose = np.array(scene.object(name).pose)
     pose[:2] += shift

@@ -19,7 +19,6 @@ from iker_agent.learning.learner import Learned
 from iker_agent.learning.policy import Policy
 from iker_envs.geometry import rotation_angle
 from iker_envs.planning.grasps import propose_grasps
-from iker_envs.planning.push import ends_in_reach
 from iker_envs.planning.support import SupportLimit, support_limit
 from iker_envs.scene import Goal, Grasp, Scene
 
@@ -30,6 +29,9 @@ _FEW_COPIES = 4  # of each shorter push
 _SURE = 0.75  # share of them that must succeed before it is recommended
 _SAME_RAD = 0.05
 _METRES_PER_RAD = 0.1
+
+
+Accepted = Callable[[np.ndarray], bool]
 
 
 class Hopeless(ValueError):
@@ -102,8 +104,13 @@ def choose_grasps(
     return found.grasps
 
 
-def advice(ready: Rehearsal, scene: Scene, goal: Goal, settings: ForecastSettings, seed: int = 0) -> str:
-    """What happens in simulation, and what would be better where copies show it; one sentence without a full stop."""
+def advice(
+    ready: Rehearsal, scene: Scene, goal: Goal, settings: ForecastSettings, accepted: Accepted, seed: int = 0
+) -> str:
+    """What happens in simulation, and what would be better where copies show it; one sentence without a full stop.
+
+    `accepted` says whether a target pose (7,) of the goal's object would pass the checks of goals: no other is named.
+    """
     told = ready.forecast.sentence if ready.forecast else ""
     if goal.grasp:
         return told
@@ -113,7 +120,7 @@ def advice(ready: Rehearsal, scene: Scene, goal: Goal, settings: ForecastSetting
             f"; the centre of {goal.object} would pass the edge of {limit.support} {100 * limit.short_m:.0f} cm before "
             f"this target, at x {limit.position_m[0]:.2f}, y {limit.position_m[1]:.2f}"
         )
-    better = _nearer_goal(ready.policy, scene, goal, limit, settings, seed)
+    better = _nearer_goal(ready.policy, scene, goal, limit, settings, accepted, seed)
     if better is None:
         return f"{told}; no shorter push that way succeeds either"
     x, y, _ = better.target_pose[:3]
@@ -122,7 +129,13 @@ def advice(ready: Rehearsal, scene: Scene, goal: Goal, settings: ForecastSetting
 
 
 def _nearer_goal(
-    policy: Policy, scene: Scene, goal: Goal, limit: SupportLimit | None, settings: ForecastSettings, seed: int
+    policy: Policy,
+    scene: Scene,
+    goal: Goal,
+    limit: SupportLimit | None,
+    settings: ForecastSettings,
+    accepted: Accepted,
+    seed: int,
 ) -> Goal | None:
     """Of some pushes that go less far than the goal, the one nearest to it that succeeds in most copies."""
     start = scene.object(goal.object).pose
@@ -135,7 +148,7 @@ def _nearer_goal(
         for way in ways:
             for share in _SHARES:
                 pose = np.concatenate([start[:2] + share * way, target[2:3], orientation])
-                if np.linalg.norm(share * way) > _LEAST_PUSH_M and ends_in_reach(scene.object(goal.object).model, pose):
+                if np.linalg.norm(share * way) > _LEAST_PUSH_M and accepted(pose):
                     goals.append(replace(goal, target_pose=pose, raw_targets_m={}))
     if not goals:
         return None

@@ -45,9 +45,9 @@ def _fault(scene: Scene, goal: Goal, parameters: WaypointParameters, pose: np.nd
     """What is wrong with the object at a pose (7,), a clause; empty if nothing is."""
     obj = scene.object(goal.object)
     local = obj.model.control_keypoints_m()
-    points = [pose_apply(p, local)[None] for p in (pose, goal.target_pose)]
+    here, there = (pose_apply(p, local)[None] for p in (pose, goal.target_pose))
     hand = np.array([[0.0, 0.0, 0.0, *HOME_GRIPPER_QUATERNION]])
-    shape = outline(ObservedKeypoints(hand, pose[None], *points, None), parameters.third_half_m)
+    shape = outline(ObservedKeypoints(hand, pose[None], here, there, None), parameters.third_half_m)
     left_m = shape.axes[0] @ (goal.target_pose - pose)[:2]
     others = scene_boxes(scene, skip=[goal.object])
     for face in np.flatnonzero(np.abs(left_m) > _WORTH_M):
@@ -70,7 +70,7 @@ def _fault(scene: Scene, goal: Goal, parameters: WaypointParameters, pose: np.nd
 def _hands(
     shape: Outline, face: int, left_m: np.ndarray, parameters: WaypointParameters, centre_z_m: float
 ) -> Iterator[np.ndarray]:
-    """Poses (7,) of a hand that touches a face: with the object where it is, and where the other face has brought it."""
+    """Poses (7,) of a hand that touches a face: with the object as it is, and where the other face has brought it."""
     axes = shape.axes[0]
     normal = axes[face] * (-1.0 if left_m[face] < 0 else 1.0)
     lean_rad = parameters.lean_rad

@@ -21,8 +21,8 @@ from iker_envs.planning.collision import (
     object_boxes,
     scene_boxes,
 )
-from iker_envs.reach import reach_margin, reachable
-from iker_envs.scene import HOME_GRIPPER_QUATERNION, Goal, ObjectModel, Scene, SceneObject
+from iker_envs.reach import reach_margin
+from iker_envs.scene import HOME_GRIPPER_QUATERNION, Goal, Scene, SceneObject
 
 # Where a push begins, best first: so far from the object, so high above pushing height, so far round from straight
 # behind it. From straight behind and 5 cm away, random actions end one BookPush in seven within the paper's 5 cm.
@@ -64,12 +64,6 @@ def push_start(scene: Scene, goal: Goal) -> np.ndarray:
 def push_height(boxes: Sequence[OrientedBox]) -> float:
     """Height in metres of the tool centre when it pushes an object of these boxes: the hand clears the object's top."""
     return max(highest_m(boxes) - _FINGER_BELOW_TOP_M, lowest_m(boxes) + _LOWEST_TCP_M)
-
-
-def ends_in_reach(model: ObjectModel, target_pose: np.ndarray) -> bool:
-    """Does the arm reach an object that a push has brought to its target pose (7,)?"""
-    height = push_height(object_boxes(model, target_pose))
-    return bool(reachable(np.array([*target_pose[:2], height, *HOME_GRIPPER_QUATERNION])))
 
 
 def _directions(obj: SceneObject, goal: Goal) -> list[np.ndarray]:
