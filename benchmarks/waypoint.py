@@ -3,10 +3,11 @@
     python benchmarks/waypoint.py                                   # everything, some minutes on a quiet core
     python benchmarks/waypoint.py --suites cans,books --copies 16 --out waypoint.json
 
-Suites: `tasks` (every stage of every configuration, earlier stages done), pushes of `cans` and of `tall` boxes, sideways
-pushes of standing `books` on a shelf (to a neighbour and away from one, too), pushes that end near the `edges` of a
-board, and `regrasps` of a standing book beside a neighbour. A row is printed once it is measured; one that ends before
-anything moves says why. Copies have poses of their own, around an estimate, and physical parameters of their own.
+Suites: `tasks` (every stage of every configuration, earlier stages done), pushes of `cans` and of `tall` boxes,
+sideways pushes of standing `books` on a shelf (to a neighbour and away from one, too), pushes that end near the `edges`
+of a board, and `regrasps` of a standing book beside a neighbour. A row is printed once it is measured; where something
+cannot be done, it says why, as a run would before anything moves. Copies have poses of their own, around an estimate,
+and physical parameters of their own.
 """
 
 from __future__ import annotations
@@ -56,15 +57,15 @@ class Case:
 
 @dataclass(frozen=True)
 class Row:
-    """How a case ended; `told` is why nothing moved, or what happened most often where it failed."""
+    """How a case ended: `reason` is why it cannot be done, told before anything moves, `failure` what happened most."""
 
     suite: str
     case: str
     num_success: int
     num_copies: int
-    began: bool
+    reason: str
+    failure: str
     seconds: float
-    told: str
 
 
 def task_cases() -> Iterator[Case]:
@@ -175,12 +176,13 @@ def measure(case: Case, num_copies: int, seed: int) -> Row:
     everything = SequentialTest(0.5, num_copies, _NEVER, _NEVER)
     try:
         grasps = choose_grasps(case.scene, case.goal, settings, seed) if case.goal.grasp else ()
-        policy = WaypointLearner().learn(case.scene, case.goal).policy
-        found = foresee(case.scene, case.goal, policy, settings, grasps[:1], seed, of_policy=everything)
+        learned = WaypointLearner().learn(case.scene, case.goal)
+        found = foresee(case.scene, case.goal, learned.policy, settings, grasps[:1], seed, of_policy=everything)
     except ValueError as refused:
-        return Row(case.suite, case.name, 0, num_copies, False, time.monotonic() - began_s, str(refused))
+        return Row(case.suite, case.name, 0, num_copies, str(refused), "", time.monotonic() - began_s)
+    doubt = learned.doubt if found.rate < settings.act_above else ""
     seconds = time.monotonic() - began_s
-    return Row(case.suite, case.name, found.num_success, found.num_copies, True, seconds, found.failure)
+    return Row(case.suite, case.name, found.num_success, found.num_copies, doubt, found.failure, seconds)
 
 
 def read_suites(text: str) -> list[str]:
@@ -206,7 +208,7 @@ def main() -> None:
         for case in (case for case in SUITES[suite]() if options.match in case.name):
             rows.append(measure(case, options.copies, options.seed))
             row = rows[-1]
-            told = f"  {row.told}" if row.told else ""
+            told = f"  {row.reason or row.failure}" if row.reason or row.failure else ""
             print(f"{row.case:46} {row.num_success:3}/{row.num_copies} {row.seconds:5.1f} s{told}", flush=True)
         of_suite = [row for row in rows if row.suite == suite]
         print(summary(suite, of_suite), flush=True)
@@ -216,14 +218,13 @@ def main() -> None:
 
 
 def summary(suite: str, rows: Sequence[Row]) -> str:
-    """The mean rate of a suite, and how many of its cases are told beforehand."""
+    """The mean rate of a suite, and of those of its cases that are not told beforehand to be impossible."""
     if not rows:
         return f"{suite}: no case"
     rate = float(np.mean([row.num_success / row.num_copies for row in rows]))
-    refused = sum(not row.began for row in rows)
-    tried = [row.num_success / row.num_copies for row in rows if row.began]
-    lines = f"{suite}: mean {rate:.3f} of {len(rows)} cases"
-    return lines + (f"; {refused} refused before, mean of the others {np.mean(tried):.3f}" if refused and tried else "")
+    tried = [row.num_success / row.num_copies for row in rows if not row.reason]
+    rest = f", {np.mean(tried):.3f} of the {len(tried)} that are not told beforehand to be impossible" if tried else ""
+    return f"{suite}: mean {rate:.3f} of {len(rows)} cases{rest if len(tried) < len(rows) else ''}"
 
 
 if __name__ == "__main__":

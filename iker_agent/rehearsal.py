@@ -76,6 +76,8 @@ def rehearse(
         if found[-1].rate >= settings.act_above:
             break
     best = max(range(len(found)), key=lambda k: found[k].rate)
+    if found[best].rate < settings.act_above:
+        found[best] = replace(found[best], because=learned.doubt)
     return Rehearsal(policy, (*grasps[best : best + 1], *grasps[:best], *grasps[best + 1 :]), found[best])
 
 
