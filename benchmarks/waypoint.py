@@ -3,10 +3,11 @@
     python benchmarks/waypoint.py                                   # everything, some minutes on a quiet core
     python benchmarks/waypoint.py --suites cans,books --copies 16 --out waypoint.json
 
-Suites: `tasks` (every stage of every configuration, earlier stages done), pushes of `cans` and of `tall` boxes, sideways
-pushes of standing `books` on a shelf (up to a neighbour as well), pushes that end near an `edges` of a board, and
-`regrasps` of a standing book beside a neighbour. A row is printed once it is measured; one that ends before anything
-moves says why. Copies have poses of their own, around an estimate, and physical parameters of their own.
+Suites: `tasks` (every stage of every configuration, earlier stages done), pushes of `cans` and of `tall` boxes,
+sideways pushes of standing `books` on a shelf (to a neighbour and away from one, too), pushes that end near the `edges`
+of a board, and `regrasps` of a standing book beside a neighbour. A row is printed once it is measured; where something
+cannot be done, it says why, as a run would before anything moves. Copies have poses of their own, around an estimate,
+and physical parameters of their own.
 """
 
 from __future__ import annotations
@@ -56,15 +57,15 @@ class Case:
 
 @dataclass(frozen=True)
 class Row:
-    """How a case ended; `told` is why nothing moved, or what happened most often where it failed."""
+    """How a case ended: `reason` is why it cannot be done, told before anything moves, `failure` what happened most."""
 
     suite: str
     case: str
     num_success: int
     num_copies: int
-    began: bool
+    reason: str
+    failure: str
     seconds: float
-    told: str
 
 
 def task_cases() -> Iterator[Case]:
@@ -89,7 +90,7 @@ def box_cases(suite: str, sizes: dict[str, tuple[float, float, float]]) -> Itera
 
 
 def shelf(book: str, y_m: float) -> Scene:
-    """The shelf of book_stow with a red book at y -0.20 and another one standing upright at `y_m`, spine to the robot."""
+    """The shelf of book_stow: a red book stands at y -0.20 and another one at `y_m`, spines to the robot."""
     task = load_task("book_stow")
     scene = task.sample(None)
     red = scene.object("other_book")
@@ -119,14 +120,14 @@ def book_cases() -> Iterator[Case]:
 def edge_cases() -> Iterator[Case]:
     """Things on a board that end with their middle 3 or 5 cm from its front edge or its right end."""
     board = ObjectModel("board", "box", np.array([0.28, 0.64, 0.10]), 5.0)
-    pose = turned_pose([0.50, 0.0, 0.05], [0.0, 0.0, 0.0])
+    pose = turned_pose(np.array([0.50, 0.0, 0.05]), (0.0, 0.0, 0.0))
     for name, size in (("crate", (0.12, 0.09, 0.06)), ("can", CANS_M["can"])):
         model = ObjectModel("thing", "box", np.array(size), 0.4)
         for where, place, inward in (("front", (0.36, 0.0), (1.0, 0.0)), ("end", (0.50, -0.32), (0.0, 1.0))):
             for gap_m in (0.03, 0.05):
                 end = np.array(place) + (gap_m + (size[0] if where == "front" else size[1]) / 2) * np.array(inward)
                 start = end + 0.10 * np.array(inward)
-                thing = SceneObject(model, standing(model, *start, 0.0, 0.10))
+                thing = SceneObject(model, standing(model, start[0], start[1], 0.0, 0.10))
                 scene = Scene((SceneObject(board, pose, False), thing), default_cameras(), WORKSPACE_M)
                 goal = moved(scene, "thing", end - start)
                 yield Case("edges", f"{name}, {100 * gap_m:.0f} cm to the {where}", scene, goal)
@@ -158,10 +159,10 @@ SUITES: dict[str, Callable[[], Iterator[Case]]] = {
 
 def standing(model: ObjectModel, x: float, y: float, heading: float, on_m: float = 0.0) -> np.ndarray:
     """The pose (7,) of a box on something `on_m` high."""
-    return turned_pose([x, y, on_m + model.size_m[2] / 2], [0.0, 0.0, heading])
+    return turned_pose(np.array([x, y, on_m + model.size_m[2] / 2]), (0.0, 0.0, heading))
 
 
-def moved(scene: Scene, name: str, shift: Sequence[float]) -> Goal:
+def moved(scene: Scene, name: str, shift: Sequence[float] | np.ndarray) -> Goal:
     """A push of an object by a shift (2,) in metres."""
     pose = np.array(scene.object(name).pose)
     pose[:2] += shift
@@ -175,12 +176,13 @@ def measure(case: Case, num_copies: int, seed: int) -> Row:
     everything = SequentialTest(0.5, num_copies, _NEVER, _NEVER)
     try:
         grasps = choose_grasps(case.scene, case.goal, settings, seed) if case.goal.grasp else ()
-        policy = WaypointLearner().learn(case.scene, case.goal).policy
-        found = foresee(case.scene, case.goal, policy, settings, grasps[:1], seed, of_policy=everything)
+        learned = WaypointLearner().learn(case.scene, case.goal)
+        found = foresee(case.scene, case.goal, learned.policy, settings, grasps[:1], seed, of_policy=everything)
     except ValueError as refused:
-        return Row(case.suite, case.name, 0, num_copies, False, time.monotonic() - began_s, str(refused))
+        return Row(case.suite, case.name, 0, num_copies, str(refused), "", time.monotonic() - began_s)
+    doubt = learned.doubt if found.rate < settings.act_above else ""
     seconds = time.monotonic() - began_s
-    return Row(case.suite, case.name, found.num_success, found.num_copies, True, seconds, found.failure)
+    return Row(case.suite, case.name, found.num_success, found.num_copies, doubt, found.failure, seconds)
 
 
 def read_suites(text: str) -> list[str]:
@@ -206,7 +208,7 @@ def main() -> None:
         for case in (case for case in SUITES[suite]() if options.match in case.name):
             rows.append(measure(case, options.copies, options.seed))
             row = rows[-1]
-            told = f"  {row.told}" if row.told else ""
+            told = f"  {row.reason or row.failure}" if row.reason or row.failure else ""
             print(f"{row.case:46} {row.num_success:3}/{row.num_copies} {row.seconds:5.1f} s{told}", flush=True)
         of_suite = [row for row in rows if row.suite == suite]
         print(summary(suite, of_suite), flush=True)
@@ -216,14 +218,13 @@ def main() -> None:
 
 
 def summary(suite: str, rows: Sequence[Row]) -> str:
-    """The mean rate of a suite, and how many of its cases are told beforehand."""
+    """The mean rate of a suite, and of those of its cases that are not told beforehand to be impossible."""
     if not rows:
         return f"{suite}: no case"
     rate = float(np.mean([row.num_success / row.num_copies for row in rows]))
-    refused = sum(not row.began for row in rows)
-    tried = [row.num_success / row.num_copies for row in rows if row.began]
-    lines = f"{suite}: mean {rate:.3f} of {len(rows)} cases"
-    return lines + (f"; {refused} refused before, mean of the others {np.mean(tried):.3f}" if refused and tried else "")
+    tried = [row.num_success / row.num_copies for row in rows if not row.reason]
+    rest = f", {np.mean(tried):.3f} of the {len(tried)} that are not told beforehand to be impossible" if tried else ""
+    return f"{suite}: mean {rate:.3f} of {len(rows)} cases{rest if len(tried) < len(rows) else ''}"
 
 
 if __name__ == "__main__":

@@ -13,7 +13,10 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from iker_agent.asking.goals import Refusal
+from iker_agent.asking.placing import Placement
 from iker_agent.learning.learner import Learned, Learner
 from iker_agent.learning.policy import Policy, PolicyFault
 from iker_agent.learning.progress import Report
@@ -73,7 +76,12 @@ class Preparer:
             return None
         if self.corrects:
             set_policy_aside(folder)
-            return Refusal(advice(self.ready, scene, goal, settings, seed))
+            placement = Placement(scene, scene.object(goal.object), goal.grasp)
+
+            def accepted(pose: np.ndarray) -> bool:
+                return placement.fault(pose) is None
+
+            return Refusal(advice(self.ready, scene, goal, settings, accepted, seed))
         record.notes = (f"{record.forecast.sentence}; carried out all the same, since the programs are written",)
         return None
 

@@ -20,7 +20,6 @@ from iker_agent.learning.policy import Policy
 from iker_envs.geometry import rotation_angle
 from iker_envs.planning.collision import deepest_overlap, lowest_m, object_boxes, scene_boxes, support_height
 from iker_envs.planning.grasps import ObjectGrasps, axis_name, propose_grasps
-from iker_envs.planning.push import ends_in_reach
 from iker_envs.planning.support import SupportLimit, support_limit
 from iker_envs.scene import Goal, Grasp, Scene
 
@@ -35,6 +34,9 @@ _FEW_BESIDE = 8  # copies of each,
 _STEP_M = 0.01  # on the same surface
 _SAME_RAD = 0.05
 _METRES_PER_RAD = 0.1
+
+
+Accepted = Callable[[np.ndarray], bool]
 
 
 class Hopeless(ValueError):
@@ -79,6 +81,8 @@ def rehearse(
         if found[-1].rate >= settings.act_above:
             break
     best = max(range(len(found)), key=lambda k: found[k].rate)
+    if found[best].rate < settings.act_above:
+        found[best] = replace(found[best], because=learned.doubt)
     return Rehearsal(policy, (*grasps[best : best + 1], *grasps[:best], *grasps[best + 1 :]), found[best])
 
 
@@ -107,11 +111,16 @@ def choose_grasps(
     return found.grasps
 
 
-def advice(ready: Rehearsal, scene: Scene, goal: Goal, settings: ForecastSettings, seed: int = 0) -> str:
-    """What happens in simulation, and what would be better where copies show it; one sentence without a full stop."""
+def advice(
+    ready: Rehearsal, scene: Scene, goal: Goal, settings: ForecastSettings, accepted: Accepted, seed: int = 0
+) -> str:
+    """What happens in simulation, and what would be better where copies show it; one sentence without a full stop.
+
+    `accepted` says whether a target pose (7,) of the goal's object would pass the checks of goals: no other is named.
+    """
     told = ready.forecast.sentence if ready.forecast else ""
     if goal.grasp:
-        beside = _target_beside(ready, scene, goal, settings, seed)
+        beside = _target_beside(ready, scene, goal, settings, accepted, seed)
         return f"{told}; with the target {beside} it succeeds" if beside else told
     limit = support_limit(scene, goal)
     if limit is not None:
@@ -119,7 +128,7 @@ def advice(ready: Rehearsal, scene: Scene, goal: Goal, settings: ForecastSetting
             f"; the centre of {goal.object} would pass the edge of {limit.support} {100 * limit.short_m:.0f} cm before "
             f"this target, at x {limit.position_m[0]:.2f}, y {limit.position_m[1]:.2f}"
         )
-    better = _nearer_goal(ready.policy, scene, goal, limit, settings, seed)
+    better = _nearer_goal(ready.policy, scene, goal, limit, settings, accepted, seed)
     if better is None:
         return f"{told}; no shorter push that way succeeds either"
     x, y, _ = better.target_pose[:3]
@@ -128,7 +137,13 @@ def advice(ready: Rehearsal, scene: Scene, goal: Goal, settings: ForecastSetting
 
 
 def _nearer_goal(
-    policy: Policy, scene: Scene, goal: Goal, limit: SupportLimit | None, settings: ForecastSettings, seed: int
+    policy: Policy,
+    scene: Scene,
+    goal: Goal,
+    limit: SupportLimit | None,
+    settings: ForecastSettings,
+    accepted: Accepted,
+    seed: int,
 ) -> Goal | None:
     """Of some pushes that go less far than the goal, the one nearest to it that succeeds in most copies."""
     start = scene.object(goal.object).pose
@@ -141,7 +156,7 @@ def _nearer_goal(
         for way in ways:
             for share in _SHARES:
                 pose = np.concatenate([start[:2] + share * way, target[2:3], orientation])
-                if np.linalg.norm(share * way) > _LEAST_PUSH_M and ends_in_reach(scene.object(goal.object).model, pose):
+                if np.linalg.norm(share * way) > _LEAST_PUSH_M and accepted(pose):
                     goals.append(replace(goal, target_pose=pose, raw_targets_m={}))
     if not goals:
         return None
@@ -150,7 +165,9 @@ def _nearer_goal(
     return min(good, key=lambda g: _apart(g, goal), default=None)
 
 
-def _target_beside(ready: Rehearsal, scene: Scene, goal: Goal, settings: ForecastSettings, seed: int) -> str:
+def _target_beside(
+    ready: Rehearsal, scene: Scene, goal: Goal, settings: ForecastSettings, accepted: Accepted, seed: int
+) -> str:
     """The nearest of some targets beside a grasp's own at which it succeeds in most copies: "3.0 cm towards +y".
 
     They are looked at from the nearest ones on, those away from the nearest other object first. Empty if none succeeds.
@@ -168,7 +185,7 @@ def _target_beside(ready: Rehearsal, scene: Scene, goal: Goal, settings: Forecas
         pose = np.concatenate([target[:3] + length * axis, target[3:]])
         is_level = abs(support_height(others, pose, bottom + _STEP_M) - ground_m) < _STEP_M
         is_free = deepest_overlap(object_boxes(model, pose), others)[0] <= 0.0
-        chosen = grasps.at(pose).grasps[:1] if is_level and is_free else ()
+        chosen = grasps.at(pose).grasps[:1] if is_level and is_free and accepted(pose) else ()
         if not chosen:
             continue
         moved = replace(goal, target_pose=pose, raw_targets_m={})

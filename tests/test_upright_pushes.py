@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -20,11 +21,14 @@ from iker_agent.authoring.check import check_task
 from iker_agent.cli import app
 from iker_agent.execute import execute
 from iker_agent.learning.evaluate import evaluate
+from iker_agent.learning.forecast import ForecastSettings, foresee
 from iker_agent.learning.learner import Learned
 from iker_agent.learning.policy import PolicyFault
 from iker_agent.learning.policy_files import load_policy
-from iker_agent.learning.waypoint import WaypointLearner
+from iker_agent.learning.sequential import SequentialTest
+from iker_agent.learning.waypoint import WaypointLearner, WaypointPolicy
 from iker_agent.learning.waypoint_parameters import waypoint_parameters
+from iker_agent.rehearsal import advice, rehearse
 from iker_envs.geometry import pose_apply
 from iker_envs.optics import default_cameras
 from iker_envs.scene import Goal, ObjectModel, Scene, SceneObject
@@ -91,6 +95,68 @@ def test_what_a_high_push_would_tip_over_is_pushed_low_with_the_hand_leaning_bac
     assert successes(scene, goal) >= 2
 
 
+def on_the_shelf(y: float, to_y: float, neighbour_y: float) -> tuple[Scene, Goal]:
+    """A thin book that stands on a shelf beside another one, to be pushed sideways."""
+    models = [ObjectModel(name, "box", np.array([0.11, 0.025, 0.18]), 0.4) for name in ("thing", "neighbour")]
+    board = ObjectModel("board", "box", np.array([0.28, 0.64, 0.10]), 5.0)
+    objects = [
+        SceneObject(m, np.array([0.58, at, 0.19, 1.0, 0, 0, 0])) for m, at in zip(models, (y, neighbour_y), strict=True)
+    ]
+    objects.append(SceneObject(board, np.array([0.60, 0.0, 0.05, 1.0, 0, 0, 0]), False))
+    scene = Scene(tuple(objects), default_cameras(), WORKSPACE_M)
+    return scene, Goal("thing", np.array([0.58, to_y, 0.19, 1.0, 0, 0, 0]), instruction="Push it")
+
+
+@pytest.mark.parametrize("to_y", [-0.10, 0.10])
+def test_a_thin_book_is_pushed_along_its_shelf_and_stays_upright(to_y):
+    scene, goal = on_the_shelf(0.02, to_y, -0.20)
+    policy = WaypointLearner().learn(scene, goal).policy
+    forecast = foresee(scene, goal, policy, ForecastSettings(max_copies=8), of_policy=SequentialTest(0.5, 8))
+    assert forecast.num_success >= 7
+
+
+CANNOT = {
+    "too far away to lean back": (
+        standing(TALL["5 x 5 x 15"], start=(0.58, 0.0, 0.0), end=(0.45, 0.0, 0.0)),
+        "reaches",
+    ),
+    "turned": (standing(TALL["book"], start=(0.60, 0.0, 0.3), end=(0.45, 0.0, 0.3)), "towards the robot"),
+    "low, at the end of the reach": (standing((0.1, 0.1, 0.06), start=(0.69, 0, 0), end=(0.5, 0, 0)), "reaches"),
+    "a neighbour behind": (on_the_shelf(-0.10, -0.04, -0.20), "it would hit neighbour"),
+}
+
+
+@pytest.mark.parametrize(("asked", "words"), CANNOT.values(), ids=CANNOT)
+def test_a_side_that_the_hand_cannot_get_behind_is_told_before_anything_moves(asked, words):
+    doubt = WaypointLearner().learn(*asked).doubt
+    assert re.match(f"the hand cannot get behind thing to push it .*{words}", doubt), doubt
+
+
+def test_the_reason_is_part_of_what_happens_in_copies_and_no_push_that_is_refused_is_recommended():
+    scene, goal = CANNOT["turned"][0]
+    settings = ForecastSettings(max_copies=8)
+    ready = rehearse(scene, goal, lambda grasp: WaypointLearner().learn(scene, goal), settings)
+    told = advice(ready, scene, goal, settings, lambda pose: False)
+    assert re.search(
+        r"none succeeds, since the hand cannot get behind thing .* m; grasp it instead; no shorter", told
+    ), told
+
+
+CAN = {
+    "the other way": on_the_shelf(-0.10, -0.16, -0.30),
+    "with room for the hand": on_the_shelf(0.02, 0.10, -0.20),
+    "sideways, far away": standing(TALL["5 x 5 x 15"], start=(0.58, 0.1, 0.0), end=(0.58, -0.1, 0.0)),
+    "a little back": standing(TALL["5 x 5 x 15"], start=(0.58, 0.1, 0.0), end=(0.565, -0.1, 0.0)),
+    "from nearby": standing(TALL["5 x 5 x 15"], start=(0.45, 0.0, 0.0), end=(0.38, 0.0, 0.0)),
+    "low": standing((0.1, 0.1, 0.06), start=(0.60, 0.0, 0.0), end=(0.5, 0.0, 0.0)),
+}
+
+
+@pytest.mark.parametrize("asked", CAN.values(), ids=CAN)
+def test_where_the_hand_has_room_nothing_is_refused(asked):
+    assert WaypointLearner().learn(*asked).doubt == ""
+
+
 def observation(scene: Scene, goal: Goal, gripper: np.ndarray, spec: Spec) -> np.ndarray:
     thing = scene.object("thing")
     local = thing.model.control_keypoints_m()
@@ -114,7 +180,8 @@ def test_actions_are_numbers_for_every_box_wherever_it_stands_and_however_it_is_
     spec = spec_of(scene)
     seen = observation(scene, goal, np.array([*hand, 0.0, 1.0, 0.0, 0.0]), spec)
     for grasp in (False, True):
-        action = WaypointLearner().learn(scene, replace(goal, grasp=grasp)).policy.act(seen)
+        parameters = waypoint_parameters(scene, replace(goal, grasp=grasp))
+        action = WaypointPolicy(parameters, spec).act(seen)
         assert np.isfinite(action).all() and np.abs(action).max() <= 1.0
 
 

@@ -35,6 +35,7 @@ class Forecast:
     num_missed: int = 0  # copies in which the hand missed the object: no fault of the policy
     failure: str = ""
     num_failure: int = 0
+    because: str = ""  # what is known of the cause, a clause
 
     @property
     def rate(self) -> float:
@@ -49,13 +50,17 @@ class Forecast:
     @property
     def sentence(self) -> str:
         """What happens in simulation, for the model and for the user alike; without a full stop."""
+        since = f", since {self.because}" if self.because else ""
         if self.num_success == self.num_copies or not self.failure:
-            return f"in simulation {self.num_success} of {self.num_copies} copies succeed"
+            return f"in simulation {self.num_success} of {self.num_copies} copies succeed{since}"
         if self.num_success > self.num_copies / 2:
             copies = "1 copy" if self.num_failure == 1 else f"{self.num_failure} copies"
-            return f"in simulation {self.num_success} of {self.num_copies} copies succeed; in {copies} {self.failure}"
+            return (
+                f"in simulation {self.num_success} of {self.num_copies} copies succeed; in {copies} "
+                f"{self.failure}{since}"
+            )
         only = f"; {self.num_success or 'none'} succeed{'s' if self.num_success < 2 else ''}"
-        return f"in simulation, in {self.num_failure} of {self.num_copies} copies, {self.failure}{only}"
+        return f"in simulation, in {self.num_failure} of {self.num_copies} copies, {self.failure}{only}{since}"
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, the sentence among them."""

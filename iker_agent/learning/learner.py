@@ -23,6 +23,7 @@ class Learned:
     policy: Policy
     rows: tuple[TrainingRow, ...] = ()
     forecast: Forecast | None = None  # how the whole stage ended in copies, where the learner has seen that already
+    doubt: str = ""  # why the policy will hardly do it, a clause; it is told where copies show that it does not
 
 
 class Learner(Protocol):

@@ -22,7 +22,7 @@ from iker_agent.learning.policy import Policy, save_policy
 from iker_agent.learning.stored import stored_fields
 from iker_agent.learning.waypoint_parameters import WaypointParameters, waypoint_parameters
 from iker_agent.learning.waypoint_push import push, turn_left
-from iker_agent.learning.waypoint_room import check_room
+from iker_agent.learning.waypoint_room import no_room
 from iker_agent.learning.waypoint_tall import push_tall
 from iker_envs.geometry import norm, quaternion_from_rotvec, quaternion_multiply
 from iker_envs.reach import reach_margin
@@ -137,10 +137,6 @@ class WaypointLearner:
         report: Report | None = None,
         grasp: Grasp | None = None,
     ) -> Learned:
-        """The rule for one stage, from the scene and the goal alone: the other arguments do not matter to it.
-
-        ValueError says why the hand cannot push the object that way, and the way out.
-        """
+        """The rule for one stage, from the scene and the goal alone: the other arguments do not matter to it."""
         parameters = waypoint_parameters(scene, goal)
-        check_room(scene, goal, parameters)
-        return Learned(WaypointPolicy(parameters, spec_of(scene)))
+        return Learned(WaypointPolicy(parameters, spec_of(scene)), doubt=no_room(scene, goal, parameters))

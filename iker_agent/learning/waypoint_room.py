@@ -1,6 +1,6 @@
 """Can the hand get behind what it is to push? Where it cannot, that is said before anything moves.
 
-    scene, goal, parameters  ->  check_room  ->  nothing, or a ValueError: why, and what can be done instead
+    scene, goal, parameters  ->  no_room  ->  a clause: why not, and what can be done instead; empty where it can
 
 A side has to be pushed if the object goes 2 cm or more square to it. The hand touches it from behind, before or after
 the other side has been pushed, within reach; a hand that leans back there, behind something tall, hits nothing else.
@@ -28,26 +28,26 @@ _WORTH_M = 0.02  # a side that has less to go need not be pushed: the object end
 _TOUCH_M = 0.01  # so deep a leaning hand may seem to be in something else
 
 
-def check_room(scene: Scene, goal: Goal, parameters: WaypointParameters) -> None:
-    """ValueError says which side of the goal's object the hand cannot get behind, why, and the way out."""
+def no_room(scene: Scene, goal: Goal, parameters: WaypointParameters) -> str:
+    """Which side of the goal's object the hand cannot get behind, why, and the way out; empty where there is none."""
     if goal.grasp:
-        return
+        return ""
     obj = scene.object(goal.object)
     turned = np.concatenate([obj.pose[:3], goal.target_pose[3:]])  # it may be turned before it is moved
     told = [_fault(scene, goal, parameters, pose) for pose in (obj.pose, turned)]
-    if all(told):
-        grasps = propose_grasps(scene, goal.object, goal.target_pose).grasps
-        instead = "grasp it instead" if grasps else "it cannot be grasped for that either: choose another target"
-        raise ValueError(f"{told[0]}; {instead}")
+    if not all(told):
+        return ""
+    grasps = propose_grasps(scene, goal.object, goal.target_pose).grasps
+    return f"{told[0]}; grasp it instead" if grasps else told[0]
 
 
 def _fault(scene: Scene, goal: Goal, parameters: WaypointParameters, pose: np.ndarray) -> str:
     """What is wrong with the object at a pose (7,), a clause; empty if nothing is."""
     obj = scene.object(goal.object)
     local = obj.model.control_keypoints_m()
-    points = [pose_apply(p, local)[None] for p in (pose, goal.target_pose)]
+    here, there = (pose_apply(p, local)[None] for p in (pose, goal.target_pose))
     hand = np.array([[0.0, 0.0, 0.0, *HOME_GRIPPER_QUATERNION]])
-    shape = outline(ObservedKeypoints(hand, pose[None], *points, None), parameters.third_half_m)
+    shape = outline(ObservedKeypoints(hand, pose[None], here, there, None), parameters.third_half_m)
     left_m = shape.axes[0] @ (goal.target_pose - pose)[:2]
     others = scene_boxes(scene, skip=[goal.object])
     for face in np.flatnonzero(np.abs(left_m) > _WORTH_M):
@@ -70,7 +70,7 @@ def _fault(scene: Scene, goal: Goal, parameters: WaypointParameters, pose: np.nd
 def _hands(
     shape: Outline, face: int, left_m: np.ndarray, parameters: WaypointParameters, centre_z_m: float
 ) -> Iterator[np.ndarray]:
-    """Poses (7,) of a hand that touches a face: with the object where it is, and where the other face has brought it."""
+    """Poses (7,) of a hand that touches a face: with the object as it is, and where the other face has brought it."""
     axes = shape.axes[0]
     normal = axes[face] * (-1.0 if left_m[face] < 0 else 1.0)
     lean_rad = parameters.lean_rad

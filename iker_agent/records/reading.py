@@ -151,6 +151,7 @@ class RecordedStage:
     outcome: Outcome | None = None
     success_strict: bool | None = None  # of outcome.json, else of run.json
     goal_error_m: float | None = None
+    foretold: str = ""  # what happened in copies before anything moved, a clause
     rows: list[dict[str, float]] = field(default_factory=list)  # of the training log
     program: str = ""
     prompt: str = ""
@@ -237,6 +238,9 @@ def _read_stage(run: Files, name: str, number: int, entry: dict[str, Any] | None
         stage.goal = files.contract(Goal, "goal.json", goal)
     stage.outcome = files.contract(Outcome, "outcome.json", files.json("outcome.json"))
     _read_result(stage, entry or {})
+    forecast = (entry or {}).get("forecast")
+    told = forecast.get("sentence") if isinstance(forecast, dict) else None
+    stage.foretold = told if isinstance(told, str) else ""
     if stage.record is not None:
         stage.record.outcome = stage.outcome
     seen = files.json("poses.json").get(stage.goal.object) if stage.goal else None

@@ -13,10 +13,10 @@ from itertools import product
 import numpy as np
 
 from iker_envs.geometry import norm, pose_apply
-from iker_envs.planning.collision import OrientedBox, highest_m, lowest_m, object_boxes
+from iker_envs.planning.collision import OrientedBox, highest_m, lowest_m
 from iker_envs.planning.many import Boxes, Shapes, deepest_m, hands_at
-from iker_envs.reach import reach_margin, reachable
-from iker_envs.scene import HOME_GRIPPER_QUATERNION, Goal, ObjectModel, Scene
+from iker_envs.reach import reach_margin
+from iker_envs.scene import HOME_GRIPPER_QUATERNION, Goal, Scene
 
 # Where a push begins, best first: so far from the object, so high above pushing height, so far round from straight
 # behind it. From straight behind and 5 cm away, random actions end one BookPush in seven within the paper's 5 cm.
@@ -101,9 +101,3 @@ def _away_rad(pose: np.ndarray, target_pose: np.ndarray, keypoints_m: np.ndarray
 def push_height(boxes: Sequence[OrientedBox]) -> float:
     """Height in metres of the tool centre when it pushes an object of these boxes: the hand clears the object's top."""
     return max(highest_m(boxes) - _FINGER_BELOW_TOP_M, lowest_m(boxes) + _LOWEST_TCP_M)
-
-
-def ends_in_reach(model: ObjectModel, target_pose: np.ndarray) -> bool:
-    """Does the arm reach an object that a push has brought to its target pose (7,)?"""
-    height = push_height(object_boxes(model, target_pose))
-    return bool(reachable(np.array([*target_pose[:2], height, *HOME_GRIPPER_QUATERNION])))
