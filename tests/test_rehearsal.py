@@ -124,7 +124,7 @@ def test_written_programs_and_runs_without_forecast_act(tmp_path, settings, note
 
 
 def test_a_missed_grasp_is_tried_again_in_the_same_stage(tmp_path):
-    settings = ("perception.position_m=0.02",)  # a look that is so far off misses often
+    settings = ("perception.position_m=0.02", "seed=1")  # a look that is so far off misses often; with this seed twice
     result, display, stage = run(tmp_path, None, *settings, task="shoe_place")
     assert result.stages[0].ok, result.stages[0].problem
     assert any("the hand missed left_shoe" in event for event in stage["events"])

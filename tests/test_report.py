@@ -213,6 +213,15 @@ def test_refusals_and_the_problem_of_a_stage_that_was_not_carried_out(tmp_path: 
     assert "No goal was accepted." in words and "The outcome" not in words
 
 
+@pytest.mark.parametrize(
+    "forecast, told", [({"sentence": "in simulation 8 of 8 < 9 copies succeed"}, 1), (None, 0), (3, 0)]
+)
+def test_what_was_tried_beforehand_is_told(tmp_path: Path, forecast: object, told: int) -> None:
+    _run(tmp_path, [_record(1, forecast=forecast)])
+    _stage(tmp_path, 1)
+    assert _page(tmp_path).count("Tried beforehand: in simulation 8 of 8 &lt; 9 copies succeed.") == told
+
+
 def test_an_interrupted_stage_is_shown_as_far_as_it_came(tmp_path: Path) -> None:
     """run.json is older than the folder: the second stage is not in it and was stopped before it acted."""
     _run(tmp_path, [_record(1)], success=False, done=False, reason="interrupted")
