@@ -23,7 +23,7 @@ from iker_agent.seeing.keypoints import Keypoints
 from iker_agent.vlm.types import Message, Part, Reply, Request
 from iker_envs.contract import Contract
 from iker_envs.events import By, Event, EventKind, Phase
-from iker_envs.perception import Estimate
+from iker_envs.perception import Estimate, FusedEstimate
 from iker_envs.physics.mujoco_model import build_model
 from iker_envs.randomisation import Randomisation
 from iker_envs.scene import (
@@ -40,6 +40,8 @@ from iker_envs.scene import (
     upright_pose,
 )
 from iker_envs.task import Configuration, GoalSpec, Placement, StageSpec, Task
+from real_env.calibration import Calibration, CameraCalibration
+from real_env.config import ArmConfig, CameraConfig, CapsConfig, LabConfig, RealConfig
 
 PACKAGES = (iker_envs, iker_agent, real_env)
 POSE = upright_pose([0.3, -0.1, 1 / 3], 0.7)
@@ -64,11 +66,23 @@ def _examples() -> list[Contract]:
     stage = StageSpec(goal, {"keypoints": "def f():\n    return None\n"})
     configuration = Configuration({"cup": place}, "Put it: there", (stage,), "on(cup, table)")
     part = Part("look", large, "view.png")
+    arm = ArmConfig("127.0.0.1", 30502)
+    seen_by = CameraConfig("123", 320, 240, 15)
+    caps = CapsConfig(0.01, 0.005)
+    lab = LabConfig(4242, "secret", "127.0.0.2", 4243, 0.002, 1.0)
+    of_camera = CameraCalibration("123", 320, 240, np.eye(3), POSE, "wrist", np.full(5, 0.1), 8000, 0.2, 0.001, 15)
     return [
         event, model, thing, camera, scene, image, goal, place, stage, configuration, part,
         Goal("cup", POSE, True, "go", {"1": np.array([1.0, 2, 3])}, POSE),
         Grasp(POSE, 0.06, 0.5),
-        Estimate(POSE, 0.5),
+        Estimate(POSE, 0.5, 0.002, 0.75, "seen by one camera"),
+        FusedEstimate(POSE, 0.5, 0.002, 0.75, "seen by one camera", 3),
+        arm, seen_by, caps, lab, of_camera,
+        RealConfig(
+            arm, {"query": seen_by}, "cell.json", "query", box, caps, 0.5, 2, (0.1,) * 7, (0.2,) * 7, 0.25, True, 0.75,
+            2.0, 15.0, "lab", lab,
+        ),
+        Calibration("2026-11-26", {"query": of_camera}, "by hand"),
         View({"eye": image}, "eye", {"cup": POSE}),
         Outcome(True, False, 0.01, 0.1, 0.2, 0.0, 0.03, "it fell", 12, {"cup": POSE}, False, (event,)),
         Randomisation({"mass": (0.5, 2.0)}),
@@ -140,7 +154,10 @@ def test_an_example_leaves_no_field_at_its_default(example):
         if f.default is not dataclasses.MISSING:
             assert getattr(example, f.name) is not f.default or isinstance(f.default, bool), f.name
         elif f.default_factory is not dataclasses.MISSING:
-            assert len(getattr(example, f.name)), f.name
+            value = getattr(example, f.name)
+            default = f.default_factory()
+            is_other = value.to_dict() != default.to_dict() if isinstance(value, Contract) else len(value)
+            assert is_other, f.name
 
 
 @every_contract

@@ -114,7 +114,9 @@ def test_a_grasp_of_the_air_is_an_outcome_with_a_reason(ready):
     for grasp in (air, air.to_dict()):
         ready.reset(options={**KEEP, "goal": CARRY, "grasp": grasp})
         outcome = ready.finish()
-        assert not outcome.success_strict and outcome.reason == "the hand did not lift left_shoe when it grasped it"
+        assert (
+            not outcome.success_strict and outcome.reason == "the fingers closed on nothing: left_shoe was not lifted"
+        )
 
 
 def test_a_goal_that_cannot_be_grasped_is_an_outcome_with_a_reason(ready):

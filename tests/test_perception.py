@@ -61,8 +61,8 @@ def test_a_picture_alone_has_no_truth(blank_view, rack_scene):
 
 
 def test_an_unknown_source_names_the_known_ones():
-    assert SOURCES == ("truth", "rgbd")
-    with pytest.raises(ValueError, match="the estimator 'guess' is unknown; known: truth, rgbd"):
+    assert SOURCES == ("truth", "rgbd", "server")
+    with pytest.raises(ValueError, match="the estimator 'guess' is unknown; known: truth, rgbd, server"):
         make_estimator("guess")
 
 

@@ -111,7 +111,7 @@ def small_cameras(world) -> DepthCameraWorld:
 def test_a_push_is_carried_out_from_pictures_alone(tmp_path, monkeypatch):
     overrides = ("run.video=false", "perception.source=rgbd")
     config = make_config(overrides, learner="waypoint", task="shoe_push", seed=1)
-    assert isinstance(pose_estimator(config), RgbdEstimator)
+    assert isinstance(pose_estimator(config).inner, RgbdEstimator)
     world = make_world(config, make_plan(config).task)
     assert isinstance(world, DepthCameraWorld) and world.has_truth
     monkeypatch.setattr(loop, "make_world", lambda config, task: small_cameras(world))

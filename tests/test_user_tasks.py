@@ -62,7 +62,7 @@ def test_no_file_can_break_or_slow_the_import(folder):
         os.mkfifo(folder / "pipe.yaml")
     ours = "[id for id in gym.registry if id.startswith('IKER-ShoePush')]"
     found = after_import(f"found = [sorted(iker_envs.USER_TASKS), {ours}]")
-    assert found == [["Large-v0", "Late-Bomb-v0"], ["IKER-ShoePush-v0"]]
+    assert found == [["Large-v0", "Late-Bomb-v0"], ["IKER-ShoePush-v0", "IKER-ShoePush-Real-v0"]]
 
 
 def test_no_id_takes_the_place_of_another(folder):

@@ -28,9 +28,10 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "
 
 # The libraries of each extra by the names they are imported by; whatever else is missing belongs to the package itself.
 EXTRAS = {
-    "mesh": ("trimesh", "coacd"),
+    "mesh": ("trimesh", "coacd", "fast_simplification"),
     "vlm": ("openai",),
     "real": ("xarm", "mink", "daqp", "pyrealsense2"),
+    "calibration": ("cv2",),
     "agent": (
         "torch",
         "skrl",

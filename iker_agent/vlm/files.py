@@ -163,7 +163,8 @@ def _laid(place: Path) -> Iterator[Path]:
         temporary.mkdir()
         yield temporary
         if place.exists() or place.is_symlink():
-            raise VLMConfigurationError(f"{str(place)!r} was there before its question; only the run makes such folders")
+            was_there = f"{str(place)!r} was there before its question; only the run makes such folders"
+            raise VLMConfigurationError(was_there)
         temporary.rename(place)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
