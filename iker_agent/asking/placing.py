@@ -234,7 +234,7 @@ class Placement:
         if depth <= MAX_OVERLAP_M:
             return None
         if self.grasp and whom in self.furniture and self._would_stand_on(whom, pose, boxes):
-            return self._sunk(boxes, lowest_m(boxes))
+            return self._sunk(pose, boxes, lowest_m(boxes))
         inside = f"the target of {self.object.name} is {np.ceil(1000 * depth) / 10:.1f} cm inside {whom}"
         return Fault("overlap", f"{inside} (at most {100 * MAX_OVERLAP_M:.1f}); leave room between them")
 
