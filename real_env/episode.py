@@ -18,14 +18,11 @@ from iker_envs.geometry import norm, pose_apply, quaternion_conjugate, quaternio
 from iker_envs.judging.happened import happened
 from iker_envs.judging.sentences import sentence
 from iker_envs.measure import NEAR_TILT_RAD, Errors, lost, make_outcome, measure
-from iker_envs.planning.collision import object_boxes
 from iker_envs.rewards import RewardConfig, State, compute_rewards
 from iker_envs.scene import Goal, Outcome, Scene
 from iker_envs.spec import POSITION_BOUND_M, Spec, pack_observation
 from real_env.recorder import Recorder
 
-_NEAR_M = 0.06  # of the tool centre from the object's boxes: the palm is as far behind it
-_NEAR_TRAVEL_M = 0.012  # 0.12 m/s
 _STILL_M = 0.001
 _STILL_RAD = 0.01
 _POSE_ERROR_M_PER_RAD = 0.1  # of the alignment row under the pose observation, as in simulation
@@ -95,18 +92,6 @@ class Episode:
     def poses(self, found: Mapping[str, np.ndarray]) -> np.ndarray:
         """Poses (O, 7) in the order of the scene; an object that was not found stands where it was last seen."""
         return np.array([found.get(name, self.scene.object(name).pose) for name in self.objects])
-
-    def most_travel_m(self, hand: np.ndarray, found: Mapping[str, np.ndarray]) -> float:
-        """How far the hand, at a pose (7,), may go in a tick: near its object slowly enough to feel a contact.
-
-        What it holds is no obstacle.
-        """
-        if self.goal.grasp:
-            return np.inf
-        boxes = object_boxes(self.scene.object(self.goal.object).model, self.poses(found)[self.index])
-        inside = [np.abs((hand[:3] - box.centre) @ box.axes) - box.half for box in boxes]
-        near = min(float(norm(np.maximum(outside, 0.0))) for outside in inside) < _NEAR_M
-        return _NEAR_TRAVEL_M if near else np.inf
 
     def observe(self, gripper_pose: np.ndarray, poses: np.ndarray) -> np.ndarray:
         """The observation (observation_dim,), clipped to its bounds."""

@@ -23,7 +23,7 @@ from real_env.config import RealConfig
 from real_env.faults import Kind, Recovery, RobotFault
 from real_env.ik import HostIK, tool_pose
 from real_env.planned import Planner
-from real_env.safety import Guard, Surfaces, between
+from real_env.safety import Guard, Surfaces
 from real_env.stream import PERIOD_S, Line, Path, Stream, StreamStatistics
 from real_env.touch import Touch
 
@@ -41,7 +41,6 @@ _WITHDRAW_TICKS = 6
 _OPEN_TICKS = 6
 _ASTRAY_RAD = 0.35  # a joint so far from its set point is not lagging (3 set points at full speed), it is held
 _RECONNECT_S = 12.0  # of the wall at least: one attempt of the SDK takes up to 5 s
-_SETTLE_S = 0.15  # until the servos stand still
 _BACK_POINTS = 100  # of a retreat along the travelled path, 1 s at most
 _BACK_M = 0.06
 _BACK_HOLDING_M = 0.01
@@ -109,27 +108,14 @@ class Robot:
         self.guard.lift_m = 0.0
         self.holds = False
         self._line_end = tool_pose(self.stream.joints_rad)
-        self.tare()
-
-    def tare(self) -> None:
-        """Nothing touches the hand, or what it holds, at this moment: to what is felt from now on, it gives way."""
-        self.wait(_SETTLE_S)
-        self.touch.tare(self.check(), self.arm.torques_nm())
-
-    def _felt(self, joints_rad: np.ndarray) -> np.ndarray:
-        self.touch.feel(joints_rad, self.arm.torques_nm())
-        return self.touch.yield_m
+        self.check()
 
     # -- ticks ---------------------------------------------------------------------------------------------------
 
-    def tick(self, pose: np.ndarray, most_m: float = np.inf) -> None:
-        """Go straight to a pose (7,) within a tick, by `most_m` at most, the tips guarded.
-
-        Returns when the last set point is sent.
-        """
+    def tick(self, pose: np.ndarray) -> None:
+        """Go straight to a pose (7,) within a tick, the tips guarded; returns when its last set point is sent."""
         start = self._line_end if self._line_end is not None else tool_pose(self.stream.joints_rad)
-        pose = between(start, pose, min(1.0, most_m / max(float(np.linalg.norm(pose[:3] - start[:3])), 1e-9)))
-        line = Line(self.ik, self.guard, start, pose, self.opening_m, POINTS_PER_TICK, self._felt)
+        line = Line(self.ik, self.guard, start, pose, self.opening_m, POINTS_PER_TICK)
         self.stream.carry_out(line)
         self._line_end = line.reached
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -46,27 +45,16 @@ class Motion(Protocol):
 
 
 class Line:
-    """The tool goes straight from one pose (7,) to another in `num_points` set points, the tips guarded.
-
-    `give_way` is told the last set point (7,) and answers by how many metres (3,) the hand gives way.
-    """
+    """The tool goes straight from one pose (7,) to another in `num_points` set points, the tips guarded."""
 
     def __init__(
-        self,
-        ik: HostIK,
-        guard: Guard,
-        start: np.ndarray,
-        goal: np.ndarray,
-        opening_m: float,
-        num_points: int,
-        give_way: Callable[[np.ndarray], np.ndarray] | None = None,
+        self, ik: HostIK, guard: Guard, start: np.ndarray, goal: np.ndarray, opening_m: float, num_points: int
     ):
         self._ik = ik
         self._guard = guard
         self._start = start
         self._goal = goal
         self._opening_m = opening_m
-        self._give_way = give_way
         self._sent = 0
         self._share = 0.0
         self.num_points = num_points
@@ -82,10 +70,7 @@ class Line:
         pose = between(self._start, self._goal, share)
         if self._guard.rise(pose, self._opening_m):
             self._share = share
-        raised = self._guard.lifted(self.reached)
-        if self._give_way is not None:
-            raised[:3] += self._give_way(joints_rad)
-        return self._ik.follow(raised, joints_rad)
+        return self._ik.follow(self._guard.lifted(self.reached), joints_rad)
 
     @property
     def reached(self) -> np.ndarray:

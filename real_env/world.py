@@ -296,7 +296,6 @@ class RealWorld(gym.Env):
         self._hand = self._robot.measured_pose()
         before = in_hand(self._track(holds=False)[goal.object], self._hand)
         self._robot.withdraw(tcp)
-        self._robot.tare()
         self._hand = tool_pose(self._robot.check(gripper=True))
         after = in_hand(self._track(holds=True)[goal.object], self._hand)
         held = float(np.linalg.norm(after - before)) < _HELD_M
@@ -345,7 +344,7 @@ class RealWorld(gym.Env):
         episode.commanded_pose = decode_action(
             self._spec, action[None], episode.commanded_pose[None], self._hand[None], self._workspace()
         )[0]
-        self._robot.tick(episode.commanded_pose, episode.most_travel_m(self._hand, self._found or {}))
+        self._robot.tick(episode.commanded_pose)
         self._hand = tool_pose(self._robot.check(gripper=True))
 
     def _recovered(self, fault: RobotFault) -> RobotFault:

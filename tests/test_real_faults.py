@@ -55,7 +55,7 @@ def world(cell, lab):
     cell.reset(options=KEEP)
     for _ in range(3):
         info = cell.step(NUDGE)[-1]
-        assert "fault" not in info
+        assert "fault" not in info, info.get("fault")
     return cell
 
 
