@@ -244,7 +244,7 @@ def test_every_library_of_an_extra_is_known_to_be_in_it():
     listed = [line for line in requires("iker") if "extra ==" in line and not line.startswith("iker[")]
     packages = packages_distributions()
     for extra, known in EXTRAS.items():
-        from_known = {name for library in known for name in packages.get(library, [library])}
+        from_known = {name.replace("_", "-") for library in known for name in packages.get(library, [library])}
         mine = [line for line in listed if extra in line.partition("extra ==")[2]]
         names = {line.split(";")[0].strip().split("[")[0].split(">")[0].split("<")[0] for line in mine}
         assert names - {*known, *from_known, *EXTRAS["agent"]} == set(), extra

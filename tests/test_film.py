@@ -129,7 +129,8 @@ def test_videos_hold_pictures_drawn_or_not_in_order(tmp_path):
     assert brightness(tmp_path / "a/rollout.mp4") == [4, 7, 10, 13, 16, 16, 16]
     assert brightness(tmp_path / "b/rollout.mp4") == [16, 13, 10, 7, 4]
     assert brightness(tmp_path / "c/rollout.mp4") == [4, 7]
-    assert (tmp_path / "drawn").read_text() == "0 1 2 3 4 ", "a frame that is repeated is drawn once"
+    drawn = (tmp_path / "drawn").read_text().split()
+    assert sorted(drawn) == ["0", "1", "2", "3", "4"], "a frame that is repeated is drawn once"
 
 
 def test_videos_that_are_given_up_leave_those_that_are_done_and_nothing_half_written(tmp_path):

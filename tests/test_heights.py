@@ -35,7 +35,7 @@ def test_half_a_height_is_that_of_the_turned_bounding_box(angles):
 def test_a_scaled_object_stands_on_what_the_nominal_one_stands_on(angles, scale):
     pose = turned_pose([0.4, 0.1, 0.3], angles)
     scaled = ObjectModel("box", "box", scale * BOX.size_m, 0.5)
-    lifted = object_boxes(scaled, standing_higher(BOX, pose, scale))
+    lifted = object_boxes(scaled, standing_higher(BOX.size_m, pose, scale))
     assert lowest_m(lifted) == pytest.approx(lowest_m(object_boxes(BOX, pose)), abs=1e-12)
 
 

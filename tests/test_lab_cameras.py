@@ -60,7 +60,10 @@ class Consumer:
         config.enable_device(serial_number)
         config.enable_stream(rs.stream.depth, *SIZE, rs.format.z16, 30)
         config.enable_stream(rs.stream.color, *SIZE, rs.format.rgb8, 30)
-        self.profile = self._pipeline.start(config)
+        try:
+            self.profile = self._pipeline.start(config)
+        except RuntimeError:  # on a busy machine the library's two seconds for an answer may pass once
+            self.profile = self._pipeline.start(config)
 
     def take(self, count=1):
         """The newest of some framesets: colour (H, W, 3), depth in metres (H, W), stamp in ms."""

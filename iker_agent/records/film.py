@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import signal
 import subprocess
 import sys
 import tempfile
@@ -133,6 +134,8 @@ class _Film:
         try:
             self.process.wait(_GIVE_UP_S)
         except subprocess.TimeoutExpired:
-            self.process.kill()
+            os.killpg(self.process.pid, signal.SIGKILL)  # the encoder with it
             self.process.wait()
+        for half in self.job.path.parent.glob(f".{self.job.path.name}.part*"):
+            half.unlink(missing_ok=True)
         self._log.close()

@@ -58,7 +58,7 @@ def _stop(number: int, frame: FrameType | None) -> None:
 
 
 def _tell(**facts: Any) -> None:
-    print(json.dumps(facts), flush=True)
+    os.write(sys.stdout.fileno(), f"{json.dumps(facts)}\n".encode())
 
 
 def _write(job: Job, path: Path) -> None:
