@@ -16,6 +16,7 @@ from iker_agent.records.report import write_report
 from iker_agent.records.run_folder import Folder
 from iker_agent.vlm.errors import ReplayMiss
 from iker_agent.vlm.types import Reply
+from tests.quiet_display import Quiet
 
 PUSH = """
 def get_interaction_data(kp):
@@ -26,19 +27,6 @@ def get_interaction_data(kp):
 """
 DONE = "def get_interaction_data(keypoint_coordinates):\n    return None\n"
 OWN = "Make it look nice"
-
-
-class Quiet:
-    """A display that remembers what it was told."""
-
-    def __init__(self) -> None:
-        self.notes: list[str] = []
-
-    def stage(self, number, text): ...
-    def learning(self, row): ...
-    def outcome(self, record): ...
-    def note(self, text):
-        self.notes.append(text)
 
 
 class Scripted:

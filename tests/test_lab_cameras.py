@@ -24,6 +24,7 @@ from tests.lab_hosts import wait_for
 SEED = 3
 SIZE = (640, 480)
 PATIENCE_MS = 5000
+BEGAN_S = time.time()  # before any camera was opened
 
 
 @pytest.fixture(scope="module")
@@ -127,7 +128,7 @@ def test_a_pixel_leads_back_to_the_point(rs, far, lab):
 def test_time_stamps_go_on_and_both_streams_share_them(far):
     stamps = [far.take()[2] for _ in range(4)]
     assert np.all(np.diff(stamps) > 0)
-    assert abs(stamps[-1] - 1e3 * time.time()) < 5000
+    assert stamps[0] > 1e3 * BEGAN_S and stamps[-1] < 1e3 * time.time()
 
 
 def test_a_frozen_camera_gives_no_frames_until_it_is_mended(far, lab):

@@ -23,6 +23,7 @@ from iker_envs.physics.transfer import settle
 from iker_envs.planning.support import support_limit
 from iker_envs.scene import Goal
 from iker_envs.task import load_task
+from tests.quiet_display import Quiet
 
 BOX_TO = """
 def get_interaction_data(keypoint_coordinates):
@@ -35,17 +36,6 @@ def get_interaction_data(keypoint_coordinates):
 """
 DONE = "def get_interaction_data(keypoint_coordinates):\n    return\n"
 OVER_THE_END = (0.61, -0.318)
-
-
-class Quiet:
-    def __init__(self) -> None:
-        self.notes: list[str] = []
-
-    def stage(self, number, text): ...
-    def learning(self, row): ...
-    def outcome(self, record): ...
-    def note(self, text):
-        self.notes.append(text)
 
 
 class Reader:

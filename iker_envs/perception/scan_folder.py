@@ -50,8 +50,8 @@ class ScanPictures:
     def picture(self, index: int) -> ScanPicture:
         """Open a pair; ValueError names the file that cannot be read or does not fit."""
         name, depth_name = self.files[index]
-        rgb = np.asarray(_opened(self.folder / name).convert("RGB"))
-        raw = np.asarray(_opened(self.folder / depth_name))
+        rgb = np.asarray(opened_picture(self.folder / name).convert("RGB"))
+        raw = np.asarray(opened_picture(self.folder / depth_name))
         if raw.ndim != 2 or raw.shape != rgb.shape[:2]:
             raise ValueError(
                 f"{shown(depth_name)} is a picture of {raw.shape}, not one number a pixel of {rgb.shape[:2]}; align "
@@ -60,7 +60,8 @@ class ScanPictures:
         return ScanPicture(name, rgb, raw.astype(np.float32) * np.float32(self.depth_unit_m))
 
 
-def _opened(path: Path) -> PillowImage.Image:
+def opened_picture(path: Path) -> PillowImage.Image:
+    """The picture in a file; ValueError names the file if it cannot be read."""
     try:
         return PillowImage.open(path)
     except (OSError, ValueError) as error:

@@ -21,6 +21,7 @@ from PIL import Image as PillowImage
 from iker_envs.contract import check_fields, check_name, check_whole
 from iker_envs.documents import read_document, shown
 from iker_envs.perception.board import Board
+from iker_envs.perception.scan_folder import opened_picture
 from real_env.calibration import MOUNTS
 
 FILE = "recording.yaml"
@@ -42,11 +43,11 @@ class Shot:
 
     def rgb(self) -> np.ndarray:
         """(H, W, 3) uint8; ValueError if there is no such picture."""
-        return np.asarray(_opened(self.picture).convert("RGB"))
+        return np.asarray(opened_picture(self.picture).convert("RGB"))
 
     def depth_m(self) -> np.ndarray | None:
         """(H, W) metres along the optical axis, 0 where nothing was measured; None without a depth picture."""
-        return None if self.depth is None else np.asarray(_opened(self.depth), dtype=float) / 1000
+        return None if self.depth is None else np.asarray(opened_picture(self.depth), dtype=float) / 1000
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,13 +63,6 @@ class Recording:
     shots: tuple[Shot, ...]
     board: Board = field(default_factory=Board)
     distortion: np.ndarray = field(default_factory=lambda: np.zeros(5))
-
-
-def _opened(path: Path) -> PillowImage.Image:
-    try:
-        return PillowImage.open(path)
-    except (OSError, ValueError) as error:
-        raise ValueError(f"the picture {shown(str(path))} cannot be read: {error}") from None
 
 
 def load_recording(folder: str | Path) -> Recording:
