@@ -20,6 +20,14 @@ settings.register_profile("iker", deadline=None, derandomize=True, max_examples=
 settings.load_profile("iker")
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests of a file share a process; all that may start a laboratory share one, as its clock is the wall's."""
+    for item in items:
+        group = "lab" if item.path.name.startswith(("test_lab_", "test_real_")) else item.path.name
+        item.add_marker(pytest.mark.xdist_group(group))
+
+
 class NetworkForbidden(RuntimeError):
     """A test tried to reach another machine."""
 

@@ -29,7 +29,6 @@ from real_env.realsense import LAB_CONTEXT, LAB_DOMAIN, load_realsense
 NO_OPENGL = 3  # exit status
 _IDLE_S = 0.02
 _REST = 1 / 3  # of the time that pictures took
-_ACKNOWLEDGE_S = 0.5
 CONDITIONS = ("ok", "frozen", "stuck", "missing", "exposure")
 
 

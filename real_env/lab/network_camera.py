@@ -9,6 +9,7 @@ may be published only after a reader is there; until then `wanted` is false and 
 from __future__ import annotations
 
 import threading
+import time
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,9 @@ _FIRMWARE = "5.16.0.1"
 _DEPTH_UNIT_M = 0.001
 _EXPOSURE = 156.0  # hundreds of microseconds, as the option has it; pictures look as they are at this
 _RATES = (30, 15, 6)
+# A host sends a request first and then notes that it waits for the answer (librealsense's write_control_message); an
+# answer that comes before the note is dropped, and the host gives up. On loopback an answer can be that quick.
+_ANSWER_S = 0.1
 _LEVELS = np.arange(256)
 _LUMA = np.round(16 + _LEVELS * 219 / 255).astype(np.uint8)  # full range to BT.601's
 _CHROMA = np.round(128 + (_LEVELS - 128.0) * 224 / 255).astype(np.uint8)
@@ -90,12 +94,14 @@ class NetworkCamera:
 
     def _control(self, server: Any, control_id: str, control: dict[str, Any], answer: Any) -> bool:
         """Streams may be opened, at one of the offered rates, and closed."""
+        time.sleep(_ANSWER_S)
         if control_id == "open-streams":
             rates = [int(profile[0]) for profile in control.get("stream-profiles", {}).values()]
             self.rate_hz = max(rates, default=self.rate_hz)
         return True
 
     def _set_option(self, stream: Any, option: Any, value: Any) -> None:
+        time.sleep(_ANSWER_S)
         if option.get_name() == "Exposure":
             self._exposure = float(value)
 
