@@ -113,7 +113,10 @@ class RealSenseCamera:
     def _read(self, rs: Any, depth_scale_m: float) -> None:
         align = rs.align(rs.stream.color)
         while not self._stopping.is_set():
-            is_new, frames = self._pipeline.try_wait_for_frames(_WAIT_MS)
+            try:
+                is_new, frames = self._pipeline.try_wait_for_frames(_WAIT_MS)
+            except RuntimeError:  # the library ends a stream whose camera has left; `check` tells it from its age
+                return
             if not is_new:
                 continue
             both = align.process(frames)
@@ -171,7 +174,8 @@ class RealSenseCamera:
         self._stopping.set()
         self._thread.join()
         self._thread = None
-        self._pipeline.stop()
+        with contextlib.suppress(RuntimeError):  # the camera has left, and the library has stopped already
+            self._pipeline.stop()
 
 
 def known_serials(rs: Any, context: Any) -> set[str]:
