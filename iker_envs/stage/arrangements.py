@@ -107,7 +107,8 @@ class Arrangements:
         count = self.source.num_configurations
         chosen = [int(rng.integers(count)) if configuration is None else configuration for rng in rngs]
         starts = draw_starts(self.source, rngs, np.array(chosen))
-        picks = [self.variants.pick(c, self._size_factor(rng)) for c, rng in zip(chosen, rngs, strict=True)]
+        factors = self.randomisation.draw_each({"geometry_scale": 1}, rngs)["geometry_scale"][:, 0, 0]
+        picks = [self.variants.pick(c, factor) for c, factor in zip(chosen, factors, strict=True)]
         wanted = [goal or self.variants.starts[c].goal for c, goal in zip(chosen, goals, strict=True)]
         scales = np.array([self.variants.items[k].scale_of(g.object) for k, g in zip(picks, wanted, strict=True)])
         index = np.array([self._names.index(goal.object) for goal in wanted])
@@ -130,9 +131,6 @@ class Arrangements:
             )
             for k, goal in enumerate(wanted)
         ]
-
-    def _size_factor(self, rng: np.random.Generator) -> float:
-        return float(self.randomisation.draw("geometry_scale", rng)[0, 0])
 
     def _hands(
         self, configuration: np.ndarray, index: np.ndarray, poses: np.ndarray, targets: np.ndarray
