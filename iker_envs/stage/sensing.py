@@ -37,16 +37,16 @@ class Sensing:
 
     def begin(self, worlds: np.ndarray, rngs: Sequence[np.random.Generator], pose: np.ndarray) -> None:
         """Draw the errors of new episodes in the worlds (M,), whose object stands at `pose` (M, 7)."""
-        draw = self.randomisation.draw
-        turns_rad: list[float] = []
-        for w in worlds:
-            self.offset_m[w] = draw("observation_position", rngs[w])[0]
-            turns_rad.append(draw("observation_rotation", rngs[w])[0, 0])
-            if self._noise_m.shape[1] > 1:
-                self._noise_m[w] = draw("observation_noise", rngs[w], self._noise_m.shape[1])
-            for name in self._delayed:
-                self._latency[name][w] = round(float(draw(name, rngs[w])[0, 0]))
-        self.turn[worlds] = quaternion_from_yaw(np.array(turns_rad))
+        counts = {"observation_position": 1, "observation_rotation": 1}
+        if self._noise_m.shape[1] > 1:
+            counts["observation_noise"] = self._noise_m.shape[1]
+        drawn = self.randomisation.draw_each(counts | dict.fromkeys(self._delayed, 1), [rngs[w] for w in worlds])
+        self.offset_m[worlds] = drawn["observation_position"][:, 0]
+        self.turn[worlds] = quaternion_from_yaw(drawn["observation_rotation"][:, 0, 0])
+        if "observation_noise" in drawn:
+            self._noise_m[worlds] = drawn["observation_noise"]
+        for name in self._delayed:
+            self._latency[name][worlds] = np.round(drawn[name][:, 0, 0]).astype(int)
         self._poses[:, worlds] = pose
         self._actions[:, worlds] = 0.0
 

@@ -113,8 +113,8 @@ class Stage(Worlds):
     def _push_starts(self, worlds: np.ndarray, starts: Sequence[Arrangement]) -> np.ndarray:
         """End-effector poses (M, 7) beside the objects, shifted at random within the workspace."""
         hands = np.array([s.hand_pose for s in starts])
-        shifts = [self.randomisation.draw("gripper_position", self.rngs[w])[0] for w in worlds]
-        hands[:, :3] = np.clip(hands[:, :3] + shifts, *self.workspace_m)
+        shifts = self.randomisation.draw_each({"gripper_position": 1}, [self.rngs[w] for w in worlds])
+        hands[:, :3] = np.clip(hands[:, :3] + shifts["gripper_position"][:, 0], *self.workspace_m)
         return hands
 
     def _reset_grasped(self, worlds: np.ndarray, configuration: int | None) -> None:
