@@ -34,7 +34,7 @@ FLOORS = {
         ("__main__",),
         ("cli",),
         ("commands",),
-        ("loop", "authoring", "experiments"),
+        ("loop", "authoring", "experiments", "sweep"),
         ("acting", "preparing"),
         ("asking",),
         ("seeing",),
