@@ -18,7 +18,10 @@ from iker_agent.sweep.plan import Trial
 from iker_agent.sweep.trial import run_trial
 
 _WAIT_S = 1.0  # between looks at the signals of this process
-_QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_DEDUP_LOGS": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
+_QUIET = {"RAY_USAGE_STATS_ENABLED": "0"}
+# Ray takes 127.0.0.1 for a mistake and puts the machine's own address in its place, unless it is told that this is no
+# cluster, by a variable that is named after the systems where that is so by default (ray/_private/ray_constants.py).
+_LOCAL = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
 LOOPBACK = "127.0.0.1"
 
 
@@ -61,7 +64,7 @@ def on_ray(
     Raises:
         ConnectionError: No cluster is found at the address.
     """
-    os.environ.update(_QUIET)  # before Ray is loaded
+    os.environ.update(_QUIET if address else _QUIET | _LOCAL)  # before Ray is loaded, which reads them once
     import ray
 
     if address:

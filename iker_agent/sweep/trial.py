@@ -55,7 +55,7 @@ def run_trial(trial: Trial, sweep_folder: Path) -> dict[str, Any]:
         if (done := finished(trial, sweep_folder)) is not None:
             return done
         _train(trial, folder)
-        header = load_policy(folder / POLICY).header
+        header = _header(folder)
         measured = measure(replace(trial.evaluation, policy=str(folder / POLICY)))
         record = {
             "hash": trial.hash,
@@ -87,7 +87,7 @@ def _train(trial: Trial, folder: Path) -> None:
     """Train, or go on from the checkpoint, unless only the evaluation is missing."""
     learn = trial.settings.learn
     resume = (folder / CHECKPOINT).exists()
-    if resume and (folder / POLICY).exists() and load_policy(folder / POLICY).header["good_enough"]:
+    if resume and (folder / POLICY).exists() and _header(folder)["good_enough"]:
         return
     threads = learn.num_threads or max(1, int(trial.cpus))
     settings = replace(trial.settings, learn=replace(learn, num_threads=threads))
@@ -95,3 +95,8 @@ def _train(trial: Trial, folder: Path) -> None:
     run.run()
     if run.interrupted:
         raise KeyboardInterrupt
+
+
+def _header(folder: Path) -> dict[str, Any]:
+    """What the policy of a training says about itself."""
+    return load_policy(folder / POLICY).header  # type: ignore[attr-defined]  # a network, since it was trained here
