@@ -18,6 +18,7 @@ from iker_agent.commands.lab import doctor, lab
 from iker_agent.commands.options import ModelOptions, Out, QueryOptions, RunFolder, RunOptions, named_path, spread
 from iker_agent.commands.scan import scan
 from iker_agent.commands.settings import RunCommand, TrainCommand
+from iker_agent.commands.sweep import sweep
 from iker_agent.commands.talk import talk
 from iker_agent.commands.tasks import envs, tasks
 from iker_agent.commands.train import evaluate, train
@@ -178,6 +179,7 @@ def replay(folder: RunFolder, out: Out = None) -> None:
 
 app.command(cls=TrainCommand)(train)
 app.command("eval")(evaluate)
+app.command()(sweep)
 
 
 @bench_app.command("vlm", cls=RunCommand)
