@@ -32,7 +32,8 @@ def _poison_mujoco(state: dict[str, Any], world: int) -> None:
     state["state"]["qvel"][world, 0] = np.nan
 
 
-POISON = {"threads": _poison_mujoco, "warp": _poison_mujoco}  # by engine: write into a saved state what makes a world diverge
+# By engine: write into a saved state what makes a world diverge.
+POISON = {"threads": _poison_mujoco, "warp": _poison_mujoco}
 ENGINES = tuple(POISON)
 
 

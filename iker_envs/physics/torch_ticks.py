@@ -5,6 +5,8 @@ Sim  ->  torch_ticks  ->  Ticks, whose arrays are torch tensors
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import array_api_compat.torch
 import torch
 
@@ -14,7 +16,7 @@ from iker_envs.sim import Sim, Ticks, WorldState
 
 def torch_ticks(sim: Sim) -> Ticks:
     """The worlds of a simulation for torch tensors on its own device."""
-    ticks = getattr(sim, "ticks", None)
+    ticks: Callable[[], Ticks] | None = getattr(sim, "ticks", None)
     return ticks() if ticks else HostTicks(sim)
 
 

@@ -17,7 +17,7 @@ from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import mujoco
-import mujoco_warp
+import mujoco_warp  # type: ignore[import-untyped, import-not-found, unused-ignore]
 import numpy as np
 import torch
 import warp
@@ -28,6 +28,7 @@ from iker_envs.physics.mujoco_gripper import hinge_angles
 from iker_envs.physics.mujoco_parameters import WorldModels
 from iker_envs.physics.mujoco_worlds import MujocoWorlds
 from iker_envs.physics.warp_fields import KNOWN, WarpFields
+from iker_envs.physics.warp_kernels import heal
 from iker_envs.scene import Scene
 from iker_envs.sim import SimulationError, Variant, WorldReset, WorldState
 
@@ -38,7 +39,6 @@ _CONTACTS = 32
 _CONTACTS_PER_OBJECT = 16
 _ROWS = 128
 _ROWS_PER_OBJECT = 64
-_LIMIT = 1e10  # mjMAXVAL: C MuJoCo calls numbers beyond it bad, too
 _OVERFLOWS = {
     "NEFC": "njmax",
     "NJMAX_NNZ": "njmax",
@@ -46,33 +46,6 @@ _OVERFLOWS = {
     "NARROWPHASE": "nconmax",
     "CCD": "nconmax",
 }
-
-
-@warp.kernel
-def _heal(
-    start: warp.array2d[float],
-    qpos: warp.array2d[float],
-    qvel: warp.array2d[float],
-    warmstart: warp.array2d[float],
-    force: warp.array2d[float],
-    unstable: warp.array[bool],
-):
-    """Put worlds whose numbers are not finite, or too large, to the initial state, and mark them."""
-    world = warp.tid()
-    bad = bool(False)  # noqa: UP018 (a variable, as Warp's compiler has it)
-    for i in range(qpos.shape[1]):
-        bad = bad or not (warp.abs(qpos[world, i]) < _LIMIT)
-    for i in range(qvel.shape[1]):
-        bad = bad or not (warp.abs(qvel[world, i]) < _LIMIT)
-        bad = bad or not (warp.abs(warmstart[world, i]) < _LIMIT)
-    if bad:
-        unstable[world] = True
-        for i in range(qpos.shape[1]):
-            qpos[world, i] = start[0, i]
-        for i in range(qvel.shape[1]):
-            qvel[world, i] = 0.0
-            warmstart[world, i] = 0.0
-            force[world, i] = 0.0
 
 
 def default_device() -> str:
@@ -182,7 +155,7 @@ class WarpSim(MujocoWorlds):
     def _heal_and_place(self) -> None:
         data = self._data
         arrays = [self._start_array(), data.qpos, data.qvel, data.qacc_warmstart, data.qfrc_constraint]
-        warp.launch(_heal, dim=self.num_worlds, inputs=[*arrays, self._unstable_array])
+        warp.launch(heal, dim=self.num_worlds, inputs=[*arrays, self._unstable_array])
         mujoco_warp.kinematics(self._placing, data)
 
     def _start_array(self) -> Any:
@@ -250,7 +223,7 @@ class WarpSim(MujocoWorlds):
     def step(self, gripper_pose: np.ndarray, opening_m: np.ndarray, num_substeps: int) -> None:
         """Hold the commanded poses (N, 7) and openings (N,) for `num_substeps` of `substep_s`."""
         self._open()
-        check_command(self, gripper_pose, opening_m, num_substeps)  # type: ignore[arg-type]
+        check_command(self, gripper_pose, opening_m, num_substeps)
         self._drive(self._put(gripper_pose), self._put(opening_m), num_substeps)
 
     def _drive(self, gripper_pose: torch.Tensor, opening_m: torch.Tensor, num_substeps: int) -> None:
@@ -267,7 +240,7 @@ class WarpSim(MujocoWorlds):
     def reset(self, worlds: np.ndarray, to: WorldReset) -> None:
         """Put worlds (M,) into the given rows at rest; the others do not notice."""
         self._open()
-        check_reset(self, worlds, to)  # type: ignore[arg-type]
+        check_reset(self, worlds, to)
         if not len(worlds):
             return
         self._check_room()
