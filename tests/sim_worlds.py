@@ -10,10 +10,11 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import pytest
 
 from iker_envs.geometry import pose_compose
 from iker_envs.optics import default_cameras
-from iker_envs.physics.engines import make_sim
+from iker_envs.physics.engines import check_engine, make_sim
 from iker_envs.scene import HOME_GRIPPER_QUATERNION, ObjectModel, Scene, SceneObject, upright_pose
 from iker_envs.sim import Sim, WorldReset, WorldState
 
@@ -27,17 +28,19 @@ BESIDE = np.array([0.36, 0.0, 0.056, *HOME_GRIPPER_QUATERNION])  # in front of t
 ACROSS = pose_compose(BESIDE, upright_pose(np.zeros(3), np.pi / 2))  # there, the closed fingers flat towards the box
 
 
-def _poison_threads(state: dict[str, Any], world: int) -> None:
+def _poison_mujoco(state: dict[str, Any], world: int) -> None:
     state["state"]["qvel"][world, 0] = np.nan
 
 
-POISON = {"threads": _poison_threads}  # by engine: write into a saved state what makes a world diverge
+# By engine: write into a saved state what makes a world diverge.
+POISON = {"threads": _poison_mujoco, "warp": _poison_mujoco}
 ENGINES = tuple(POISON)
 
 
 def sims(request) -> Iterator[Callable[..., Sim]]:
     """A fixture, parametrised by ENGINES: makes simulations of one engine and closes them."""
     made: list[Sim] = []
+    skip_without(request.param)
 
     def make(scene, num_worlds: int = 2, free=None) -> Sim:
         made.append(make_sim(request.param, scene, num_worlds, free, num_threads=1))
@@ -46,6 +49,14 @@ def sims(request) -> Iterator[Callable[..., Sim]]:
     yield make
     for sim in made:
         sim.close()
+
+
+def skip_without(engine: str) -> None:
+    """Skip a test where the engine is not installed; the reason has the pip line."""
+    try:
+        check_engine(engine)
+    except ModuleNotFoundError as error:
+        pytest.skip(str(error))
 
 
 def scene_of(pose=ON_TABLE, *, rack: bool = False, model: ObjectModel = BOX) -> Scene:

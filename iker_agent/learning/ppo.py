@@ -98,15 +98,16 @@ class PPOLearner:
         self, scene: Scene, goal: Goal, start: NetworkPolicy | None, seed: int, report: Report | None
     ) -> Training:
         """A training from a policy or from scratch, at its end."""
-        make = {"num_threads": self.config.num_threads, "rewards": _WARM_REWARDS if start else {}}
+        config = self.config
+        make = {"num_threads": config.num_threads, "sim": config.sim, "rewards": _WARM_REWARDS if start else {}}
         make |= {"scene": scene, "goal": goal, "randomisation": self.randomisation}
         make["grasp_bank"] = 1  # of every world, and each begins with those of all
         grasped = self._grasped_states(scene, goal)
-        env = make_worlds(self.config.num_envs, random_first_age=True, **make)
+        env = make_worlds(config.num_envs, random_first_age=True, **make)
         env.worlds.grasps.shared = grasped
         try:
-            judge = fresh_copies(self.config.eval_envs, {**make, "grasped": grasped})
-            training = Training(env, self.config, judge, seed=seed, report=report, start=start)
+            judge = fresh_copies(config.eval_envs, {**make, "grasped": grasped})
+            training = Training(env, config, judge, seed=seed, report=report, start=start)
             training.run()
             return training
         finally:
