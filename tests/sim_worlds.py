@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from isaac_double import use_double
 
 from iker_envs.geometry import pose_compose
 from iker_envs.optics import default_cameras
@@ -31,13 +32,20 @@ def _poison_threads(state: dict[str, Any], world: int) -> None:
     state["state"]["qvel"][world, 0] = np.nan
 
 
-POISON = {"threads": _poison_threads}  # by engine: write into a saved state what makes a world diverge
+def _poison_isaac(state: dict[str, Any], world: int) -> None:
+    state["state"]["joint"][world, 0, 1] = np.nan
+
+
+# By engine: write into a saved state what makes a world diverge.
+POISON = {"threads": _poison_threads, "isaac": _poison_isaac}
 ENGINES = tuple(POISON)
 
 
 def sims(request) -> Iterator[Callable[..., Sim]]:
     """A fixture, parametrised by ENGINES: makes simulations of one engine and closes them."""
     made: list[Sim] = []
+    if request.param == "isaac":
+        use_double(request.getfixturevalue("monkeypatch"))
 
     def make(scene, num_worlds: int = 2, free=None) -> Sim:
         made.append(make_sim(request.param, scene, num_worlds, free, num_threads=1))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 
+from iker_envs.physics.isaac.client import IsaacSim
 from iker_envs.physics.mujoco_sim import MujocoSim
 from iker_envs.scene import Scene
 from iker_envs.sim import Sim, Variant
@@ -40,4 +41,5 @@ def _threads(scene: Scene | Sequence[Variant], num_worlds: int, free: Collection
 
 ENGINES: dict[str, Callable[[Scene | Sequence[Variant], int, Collection[str] | None, int], Sim]] = {
     "threads": _threads,
+    "isaac": IsaacSim,
 }
