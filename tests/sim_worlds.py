@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from isaac_double import use_double
 
 from iker_envs.geometry import pose_compose
 from iker_envs.optics import default_cameras
@@ -32,8 +33,12 @@ def _poison_mujoco(state: dict[str, Any], world: int) -> None:
     state["state"]["qvel"][world, 0] = np.nan
 
 
+def _poison_isaac(state: dict[str, Any], world: int) -> None:
+    state["state"]["joint"][world, 0, 1] = np.nan
+
+
 # By engine: write into a saved state what makes a world diverge.
-POISON = {"threads": _poison_mujoco, "warp": _poison_mujoco}
+POISON = {"threads": _poison_mujoco, "warp": _poison_mujoco, "isaac": _poison_isaac}
 ENGINES = tuple(POISON)
 
 
@@ -41,6 +46,8 @@ def sims(request) -> Iterator[Callable[..., Sim]]:
     """A fixture, parametrised by ENGINES: makes simulations of one engine and closes them."""
     made: list[Sim] = []
     skip_without(request.param)
+    if request.param == "isaac":
+        use_double(request.getfixturevalue("monkeypatch"))
 
     def make(scene, num_worlds: int = 2, free=None) -> Sim:
         made.append(make_sim(request.param, scene, num_worlds, free, num_threads=1))

@@ -108,8 +108,22 @@ def _warp(
     return WarpSim(scene, num_worlds, free, num_threads, device=device, nconmax=nconmax, njmax=njmax)
 
 
-ENGINES: dict[str, Callable[..., Sim]] = {"threads": _threads, "warp": _warp}
-SETTINGS: Mapping[str, tuple[str, ...]] = {"warp": ("device", "nconmax", "njmax")}
+def _isaac(
+    scene: Scene | Sequence[Variant],
+    num_worlds: int,
+    free: Collection[str] | None,
+    num_threads: int,
+    *,
+    device: str = "",
+) -> Sim:
+    """Isaac Gym Preview 4, in a process of its own."""
+    from iker_envs.physics.isaac.client import IsaacSim
+
+    return IsaacSim(scene, num_worlds, free, num_threads, device=device)
+
+
+ENGINES: dict[str, Callable[..., Sim]] = {"threads": _threads, "warp": _warp, "isaac": _isaac}
+SETTINGS: Mapping[str, tuple[str, ...]] = {"warp": ("device", "nconmax", "njmax"), "isaac": ("device",)}
 """What may follow an engine's name."""
 NEEDS: Mapping[str, tuple[tuple[str, ...], str]] = {"warp": (("mujoco_warp", "warp", "torch"), "warp")}
 """Modules that an engine imports, and the extra that brings them."""
