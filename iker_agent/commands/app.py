@@ -207,6 +207,18 @@ def bench_vlm(
     raise typer.Exit(DONE if measure(options.config(), asked, out) else NOT_DONE)
 
 
+@bench_app.command("leaderboard")
+def leaderboard(
+    folder: Annotated[Path, typer.Argument(parser=named_path, metavar="FOLDER", help="Holds results.json files.")],
+) -> None:
+    """Show the tables that results.json files make, and what does not enter, with the reason."""
+    from iker_agent.experiments.leaderboard import Refused, judge_folder, tables
+
+    found = judge_folder(folder)
+    echo(tables(found))
+    raise typer.Exit(NOT_DONE if not found or any(isinstance(entry, Refused) for entry in found) else DONE)
+
+
 @app.command()
 def check(task: Annotated[str, typer.Argument(help="Task name, or path of a task YAML.")]) -> None:
     """Check a task: at rest, reachable, visible, programs right, solved by a simple policy."""
