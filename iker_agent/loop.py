@@ -75,6 +75,10 @@ class GaveUp(Exception):
     """The run cannot go on; the message says why."""
 
 
+class SaysImpossible(GaveUp):
+    """The program says that it cannot be done: that ends the run, whether it is so or not."""
+
+
 def run_task(
     config: RunConfig,
     folder: Folder,
@@ -210,6 +214,9 @@ class _Run:
             record.stopped(Failure.ANSWER, str(problem))
         except (NoPolicy, PolicyFault) as problem:
             record.stopped(Failure.LEARNING, str(problem))
+        except SaysImpossible as claim:
+            record.stopped(Failure.IMPOSSIBLE, str(claim))
+            raise
         except Unanswered as problem:
             record.stopped(Failure.BACKEND, str(problem))
             raise
@@ -243,6 +250,8 @@ class _Run:
         except NoAnswer:
             self.history.append(replace(turn, note="no answer could be used", refusals=tuple(record.refusals)))
             raise
+        if accepted.impossible:
+            raise SaysImpossible(f"the program says that it cannot be done: {accepted.impossible}")
         if accepted.goal is None:
             self.display.stage(record.number, "looks again: done")
             return True
@@ -291,7 +300,7 @@ class _Run:
         accepted = ask(self.vlm, request, seen, wanted, folder, note_refusal, trial)
         doubts = 0
         while doubts < config.run.doubts:
-            unmet = self._unmet() if accepted.goal is None else ()
+            unmet = self._unmet() if accepted.is_done else ()
             if not unmet:
                 break
             doubts += 1

@@ -34,6 +34,7 @@ _PREFIX = r"^[ \t]*+(?:>>> |\+|\d{1,4}[ \t]*+[|:]?[ \t]*+)?"
 _RETURN = re.compile(r"^(?:[^#'\"\n]*:)?[ \t]*+return\b[ \t]*+([^#\n]*)", re.MULTILINE)
 _HELPER = re.compile(r"^(?:def|class)[ \t]+(\w+)|^([A-Z][A-Z0-9_]+)[ \t]*(?::[^=\n]+)?=(?!=)", re.MULTILINE)
 _DOCSTRING = re.compile(r"\bdef[ \t][^\n]*:[ \t]*\n[ \t]*[\"']{1,3}([^\n]{0,80})")
+_IMPOSSIBLE = re.compile(r"""[(\[{]?\s*[rf]?["']{1,3}\W*impossible\b""", re.IGNORECASE)
 _NAME = re.compile(r"[A-Za-z_]\w*")
 _PROGRAM_LANGUAGES = ("", "python", "py", "python3", "py3", "pycon", "ipython")
 _MAX_PROSE = 500  # characters of the text before a program that are read for what they say about it
@@ -57,8 +58,9 @@ class _Program:
         return bool(self.returns)
 
     @property
-    def says_done(self) -> bool:
-        return all(value in ("", "None") for value in self.returns)
+    def moves_nothing(self) -> bool:
+        """It says done, or that it cannot be done."""
+        return all(value in ("", "None") or _IMPOSSIBLE.match(value) for value in self.returns)
 
     @property
     def stage(self) -> str:
@@ -183,7 +185,7 @@ def _counts(last: _Program, previous: _Program, function: str) -> bool:
     if is_rejected(last.before):
         raise _Question(_unclear(function))
     later = is_for_later(last.before) or (last.stage not in ("", "1", "first") and last.stage != previous.stage)
-    if last.says_done and not previous.says_done:
+    if last.moves_nothing and not previous.moves_nothing:
         if later and not corrects(last.before):
             return False
         if not later and replaces(last.before):

@@ -244,6 +244,8 @@ def _read_returned(
     told = replace(told, warnings=(*told.warnings, *reading.warnings))
     if reading.done:
         return replace(told, status="done")
+    if reading.impossible:
+        return replace(told, status="impossible", message=reading.impossible)
     problem = signature.implausible(reading, originals) if check_targets else ""
     if problem:
         return replace(told, status="invalid", message=problem)
