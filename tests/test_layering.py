@@ -34,6 +34,8 @@ FLOORS = {
         ("__main__",),
         ("cli",),
         ("commands",),
+        ("reproduce",),
+        ("voxposer",),
         ("loop", "authoring", "experiments"),
         ("acting", "preparing"),
         ("asking",),

@@ -171,7 +171,9 @@ def between_fingers(scene: Scene, tcp_pose: np.ndarray) -> tuple[str, float]:
     found: dict[str, tuple[float, float]] = {}
     for obj in scene.objects:
         spans = [_span(box, tcp_pose[:3], closing) for box in object_boxes(obj.model, obj.pose) if obj.movable]
-        hit = [span for span in spans if span is not None and span[0] < MAX_OPENING_M / 2 and span[1] > -MAX_OPENING_M / 2]
+        hit = [
+            span for span in spans if span is not None and span[0] < MAX_OPENING_M / 2 and span[1] > -MAX_OPENING_M / 2
+        ]
         if hit:
             found[obj.name] = (min(s[0] for s in hit), max(s[1] for s in hit))
     place = np.round(tcp_pose[:3], 3).tolist()

@@ -1,7 +1,7 @@
 """Voxels over the workspace: regions become maps, what stands around becomes an obstacle.
 
 Scene  ->  VoxelGrid          regions  ->  grid.map_of  ->  (100, 100, 100)
-grid.obstacles(scene, without=...)  ->  (100, 100, 100) bool          value_at(regions, points)  ->  the last one's value
+grid.obstacles(scene, without=...)  ->  (100, 100, 100) bool          value_at(regions, point)  ->  numbers
 
 100 voxels an axis, as in VoxPoser (Huang et al. 2023, Sec. 4); indices are (x, y, z), points metres in the base frame.
 """

@@ -30,6 +30,7 @@ _VISITED = 1.0  # a voxel that was visited costs so much more
 _SMOOTH_POINTS = 20
 _SMOOTH_DEGREE = 3
 _SPACING_M = 0.03  # between the points of the path that is given back: what a hand moves in one tick
+_TINY = 1e-9
 _OFFSETS = np.array([o for o in product(range(-_WINDOW, _WINDOW + 1), repeat=3) if any(o)])
 _PLANAR = _OFFSETS[_OFFSETS[:, 2] == 0]
 
@@ -81,8 +82,8 @@ def _avoided(
 
 def _cost(distance: np.ndarray, avoided: np.ndarray) -> np.ndarray:
     blurred = gaussian_filter(avoided, _BLUR_VOXELS)
-    parts = ((_TARGET_WEIGHT, distance), (_OBSTACLE_WEIGHT, blurred))
-    total = sum(weight * part / max(float(part.max()), 1e-9) for weight, part in parts)
+    far, near = (part / max(float(part.max()), _TINY) for part in (distance, blurred))
+    total = _TARGET_WEIGHT * far + _OBSTACLE_WEIGHT * near
     spread = float(np.ptp(total))
     return np.asarray((total - total.min()) / (spread or 1.0))
 

@@ -15,7 +15,9 @@ from importlib.resources import files
 from string import Template
 from typing import Any
 
-from iker_agent.vlm.types import Reply, Request
+from iker_agent.backends import make_vlm
+from iker_agent.config import RunConfig
+from iker_agent.vlm.types import VLM, Reply, Request
 from iker_envs.documents import read_document
 from iker_envs.task import Task
 
@@ -43,6 +45,12 @@ class AnnotatedMaps:
         start = time.monotonic()
         program = self.plan[request.attachments[STAGE]].program
         return Reply(f"```python\n{program.rstrip()}\n```\n", "annotated", seconds=time.monotonic() - start)
+
+
+def make_maps_vlm(config: RunConfig, task: Task) -> VLM:
+    """Who writes a run's programs of value maps; ValueError if nobody can, or if the task has no plan."""
+    plan = plan_of(task, config.configuration)
+    return AnnotatedMaps(plan) if config.vlm == "annotated" else make_vlm(config, task)
 
 
 def plan_of(task: Task, configuration: int) -> tuple[PlanStep, ...]:
