@@ -35,6 +35,8 @@ FLOORS = {
         ("__main__",),
         ("cli",),
         ("commands",),
+        ("reproduce",),
+        ("voxposer",),
         ("loop", "authoring", "experiments", "sweep"),
         ("acting", "preparing"),
         ("asking",),

@@ -107,6 +107,7 @@ class RunOptions(QueryOptions):
             metavar="TEXT|FILE", help="When it is done: 'on(left_shoe, rack)', or a file; default: the task's own."
         ),
     ] = None
+    method: Annotated[str | None, typer.Option(help="iker, or voxposer: the baseline of value maps.")] = None
     learner: Annotated[str | None, typer.Option(help="ppo (trains) or waypoint (a fixed rule).")] = None
     world: Annotated[
         str | None, typer.Option(help="sim, lab (an emulated robot, started and stopped by itself) or real.")

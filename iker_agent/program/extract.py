@@ -24,6 +24,7 @@ from iker_agent.program.cues import (
 )
 from iker_agent.program.envelopes import code_as_text, plain_code, without_marks
 from iker_agent.program.fences import Part, parts_of
+from iker_agent.program.signature import Signature
 from iker_agent.program.signatures import signature_named
 from iker_agent.program.thoughts import without_thoughts
 
@@ -75,7 +76,7 @@ class _Question(Exception):
     """More than one program may be meant, or none; the text is one sentence for the model."""
 
 
-def extract_program(reply_text: str, contract: str = "keypoints") -> tuple[str | None, tuple[str, ...]]:
+def extract_program(reply_text: str, contract: str | Signature = "keypoints") -> tuple[str | None, tuple[str, ...]]:
     """The source of the last whole program in a reply, and warnings about its form.
 
     Returns (None, (reason,)) when no code defines the contract's function, or when it cannot be told which of several
