@@ -170,8 +170,6 @@ def _as_db3(rs: Any, path: Path, room: Path) -> Path:
 def _opened(rs: Any, path: Path) -> tuple[Any, Any]:
     settings = rs.config()
     settings.enable_device_from_file(str(path), repeat_playback=False)
-    settings.enable_stream(rs.stream.depth)
-    settings.enable_stream(rs.stream.color, rs.format.rgb8)
     pipeline = rs.pipeline()
     profile = pipeline.start(settings)
     profile.get_device().as_playback().set_real_time(False)
@@ -190,7 +188,16 @@ def _sets(rs: Any, pipeline: Any) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         both = align.process(frames)
         depth, colour = both.get_depth_frame(), both.get_color_frame()
         if depth and colour:
-            yield np.array(colour.get_data()), np.array(depth.get_data())
+            yield _rgb(rs, colour), np.array(depth.get_data())
+
+
+def _rgb(rs: Any, colour: Any) -> np.ndarray:
+    """A colour frame as (H, W, 3) uint8; ValueError for a form that is neither RGB nor BGR."""
+    form = colour.get_profile().format()
+    if form not in (rs.format.rgb8, rs.format.bgr8):
+        raise ValueError(f"the recording's colour is {form}, not rgb8 or bgr8; record it as RGB8")
+    pixels = np.array(colour.get_data())
+    return pixels if form == rs.format.rgb8 else pixels[..., ::-1]
 
 
 def _save(kept: Sharpest, folder: Path, intrinsics: Intrinsics, board: Board, say: Say) -> None:

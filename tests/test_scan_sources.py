@@ -1,5 +1,10 @@
 """What a scan may be read from beside a folder: arrays, a pair of videos, the camera's own recording, a live camera."""
 
+import signal
+import subprocess
+import sys
+import threading
+
 import numpy as np
 import pytest
 from PIL import Image as PillowImage
@@ -8,6 +13,7 @@ from typer.testing import CliRunner
 from iker_agent.authoring.scan_video import unpack_video
 from iker_agent.commands.app import app
 from iker_envs.perception.board import Board
+from iker_envs.perception.scan_folder import load_scan, save_scan
 from iker_envs.perception.scan_frames import FEWEST_KEPT, Sharpest, sharpness
 
 SIZE = (160, 120)
@@ -180,3 +186,94 @@ def test_what_is_no_source_is_refused_before_anything_happens(tmp_path, monkeypa
     told = " ".join((done.output + str(done.exception)).split())
     assert done.exit_code != 0 and words in told
     assert list(tmp_path.iterdir()) == []
+
+
+# -- the camera's own library ------------------------------------------------------------------------------------------
+
+LARGE = (640, 480)
+LARGE_K = np.array([[600.0, 0, 321], [0, 605, 239], [0, 0, 1]])
+
+
+@pytest.fixture(scope="module")
+def shown(tmp_path_factory):
+    """A folder of four pictures as large as a camera's."""
+    pytest.importorskip("libusb_package", reason="this test needs cameras: pip install 'iker[lab]'")
+    rgb, depth = frames(4)
+    pairs = [
+        (
+            np.asarray(PillowImage.fromarray(c).resize(LARGE, 0)),
+            np.asarray(PillowImage.fromarray(d).resize(LARGE)) / 1e3,
+        )
+        for c, d in zip(rgb, depth, strict=True)
+    ]
+    return save_scan(tmp_path_factory.mktemp("shown") / "scan", pairs, LARGE_K, BOARD)
+
+
+def test_a_recording_of_the_cameras_library_keeps_pictures_and_intrinsics(shown, tmp_path):
+    from recorded_scanner import record
+
+    from real_env.scanning import read_file
+
+    record(tmp_path / "mug.db3", shown)
+    told = []
+    read_file(tmp_path / "mug.db3", tmp_path / "out", BOARD, told.append)
+    pictures = load_scan(tmp_path / "out")
+    count = len(pictures.files)
+    assert told[0] == f"mug.db3: {count} pictures" and pictures.board == BOARD
+    assert 2 <= count <= 4, "the library may lose the first while it begins to play"
+    np.testing.assert_allclose(pictures.K, LARGE_K, atol=1e-3)
+    for number in range(count):
+        picture, given = pictures.picture(number), shown.picture(number + 4 - count)
+        np.testing.assert_array_equal(picture.rgb, given.rgb)
+        seen = picture.depth_m > 0
+        assert seen.mean() > 0.98
+        np.testing.assert_allclose(picture.depth_m[seen], given.depth_m[seen], atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["mug.db3", "mug.bag"])
+def test_what_is_no_recording_of_the_library_is_told(shown, tmp_path, name, capfd):
+    from real_env.scanning import main
+
+    (tmp_path / name).write_text("nothing")
+    assert main([str(tmp_path / name), "--board", "11", "8", "0.035", "--out", str(tmp_path / "out")]) == 2
+    told = capfd.readouterr().err
+    assert "is no recording that this librealsense can play" in told and told.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_live_camera_is_recorded_until_ctrl_c_and_keeps_what_it_has(shown, tmp_path):
+    serial = "900499990002"
+    camera = subprocess.Popen(
+        [sys.executable, "-m", "tests.network_scanner", str(shown.folder), serial, "2"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    where = ["--camera", serial, "--lab", "--seconds", "600", "--board", "11", "8", "0.035", "--out", str(tmp_path)]
+    try:
+        assert camera.stdout.readline() == b"ready\n"
+        recorder = subprocess.Popen(
+            [sys.executable, "-m", "real_env.scanning", *where],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        guard = threading.Timer(60, recorder.kill)
+        guard.start()
+        told = []
+        for line in recorder.stdout:
+            told.append(line)
+            if "s left" in line:
+                recorder.send_signal(signal.SIGINT)
+        complaint = recorder.stderr.read()
+        assert recorder.wait() == 0, complaint
+        guard.cancel()
+    finally:
+        camera.stdin.close()
+        camera.wait(10)
+    assert "recording begins in 3 s" in told[0] and "not seen: it shows no board" in "".join(told)
+    assert "ended by Ctrl-C; what was recorded is used\n" in told
+    pictures = load_scan(tmp_path)
+    np.testing.assert_allclose(pictures.K, LARGE_K, atol=1e-3)
+    assert len(pictures.files) >= 4 and "sharp pictures of" in told[-1]
+    depths = {round(float(np.median(pictures.picture(k).depth_m)), 2) for k in range(len(pictures.files))}
+    assert depths <= {0.40, 0.41, 0.42, 0.43} and len(depths) > 1
