@@ -226,7 +226,7 @@ def test_a_recording_of_the_cameras_library_keeps_pictures_and_intrinsics(shown,
         picture, given = pictures.picture(number), shown.picture(number + 4 - count)
         np.testing.assert_array_equal(picture.rgb, given.rgb)
         seen = picture.depth_m > 0
-        assert seen.mean() > 0.98
+        assert seen.mean() > 0.85, "aligning leaves a grid of holes"
         np.testing.assert_allclose(picture.depth_m[seen], given.depth_m[seen], atol=1e-4)
 
 
