@@ -48,7 +48,7 @@ FLOORS = {
         ("atomic", "limits", "plain_text", "robots"),
     ),
     "real_env": (
-        ("entry", "doctor", "calibrating"),
+        ("entry", "doctor", "calibrating", "scanning"),
         ("world",),
         ("robot", "making"),
         ("planned", "operators", "poses", "sight", "touch"),

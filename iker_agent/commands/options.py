@@ -25,9 +25,12 @@ _ASKED = {  # option of `ask` -> the backends that read it
 }
 
 
-def named_path(text: str) -> Path:
-    """The path that a user names; an empty name is refused, since it would mean the current folder."""
-    if not text.strip():
+def named_path(text: str | Path) -> Path:
+    """The path that a user names; an empty name is refused, since it would mean the current folder.
+
+    A default is a Path already.
+    """
+    if not str(text).strip():
         raise typer.BadParameter("a path has a name; '' has none")
     return Path(text)
 
