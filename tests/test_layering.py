@@ -64,7 +64,14 @@ FLOORS = {
     ),
 }
 # What a robot machine may use: contracts, numbers, formulas and plans; no engine, no environment, no trainer.
-HEAVY = ("iker_envs.env", "iker_envs.vec_task", "iker_envs.vector_env", "iker_envs.stage", "iker_envs.pictures", "iker_envs.physics")
+HEAVY = (
+    "iker_envs.env",
+    "iker_envs.vec_task",
+    "iker_envs.vector_env",
+    "iker_envs.stage",
+    "iker_envs.pictures",
+    "iker_envs.physics",
+)
 MAX_FILE = 400
 MAX_FUNCTION = 60
 MEDIAN_FILE = 150
