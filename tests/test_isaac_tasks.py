@@ -150,14 +150,16 @@ def test_on_the_gpu_masses_are_drawn_before_the_first_step(on_gpu):
     other.close()
 
 
-def test_an_environment_on_the_gpu_draws_masses_once(on_gpu, monkeypatch):
+@pytest.mark.parametrize("id_", ["IKER-BookPush-v0", "IKER-ShoePlace-v0"])  # the latter steps while it is reset
+def test_an_environment_on_the_gpu_draws_masses_once(on_gpu, monkeypatch, id_):
     monkeypatch.setitem(engines.ENGINES, DEFAULT_ENGINE, IsaacSim)
-    env = gym.make_vec("IKER-BookPush-v0", num_envs=2, num_threads=1, randomisation="on")
+    env = gym.make_vec(id_, num_envs=2, num_threads=1, randomisation="on", autoreset_mode="disabled")
     masses = []
     for seed in range(2):
         env.reset(seed=seed)
         env.step(np.zeros_like(env.action_space.sample()))
         masses.append(env.unwrapped.worlds.physics.drawn["mass"].copy())
+    env.reset(options={"reset_mask": np.array([False, True])})
     np.testing.assert_array_equal(*masses)
     env.close()
 
