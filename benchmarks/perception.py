@@ -2,7 +2,8 @@
 
     python benchmarks/perception.py --scenes 20 --seed 7     prints a line a scene as it goes, then a table
 
-Scenes are the tasks' arrangements (start, end of the annotated stages) and random ones; pictures are those of the four
+Scenes are the tasks' arrangements (start, end of the annotated stages) and random ones, --touching alone those in which
+objects touch; pictures are those of the four
 stationary cameras and the query camera with D435-like noise, other flaws in every scene. A pose is wrong if it is more
 than 2 cm or 10 degrees off, no symmetry allowed; intervals are Wilson's, 95 %. Cold: nothing is known; warm: the same
 scene, photographed again. Seconds are CPU seconds of one process, pictures not counted.
@@ -14,6 +15,7 @@ import argparse
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 
@@ -30,10 +32,13 @@ from iker_envs.scene import Scene, View, upright_pose
 from iker_envs.task import Task, load_task
 
 TASKS = ("shoe_place", "shoe_push", "book_push", "book_reorient", "shoe_rack", "book_stow")
-ARRANGEMENTS = ("start", "end", "random")
+ARRANGEMENTS = ("start", "end", "random")  # and "touching"
 WRONG_M = 0.02
 WRONG_DEG = 10.0
 _DRAWS = 200
+_CONTACT_M = 0.0005
+_TOUCHING_M = 0.003  # after they came to rest
+_HALVINGS = 14
 
 
 @dataclass
@@ -58,6 +63,8 @@ def arranged(task: Task, arrangement: str, configuration: int, rng: np.random.Ge
         for stage in range(len(task.configuration(configuration).stages)):
             goal = task.goal(stage, scene, configuration)
             scene = scene.with_poses({goal.object: goal.target_pose})
+    if arrangement == "touching":
+        return pushed_together(scene, rng)
     return thrown_about(scene, rng) if arrangement == "random" else scene
 
 
@@ -79,6 +86,41 @@ def thrown_about(scene: Scene, rng: np.random.Generator) -> Scene:
         except SceneNotAtRest:
             continue
     return scene
+
+
+def pushed_together(scene: Scene, rng: np.random.Generator) -> Scene:
+    """Thrown about, then each object after the first slid towards the one before it until they touch."""
+    for _ in range(_DRAWS):
+        moved = thrown_about(scene, rng)
+        for before, name in pairwise(moved.movable):
+            moved = _slid(moved, name, moved.object(before).pose[:2])
+        try:
+            rest = scene_from_poses(moved, {n: moved.object(n).pose for n in moved.movable})
+        except SceneNotAtRest:
+            continue
+        gaps = [_gap_m(rest, name) for name in rest.movable[1:]]
+        if max(gaps, default=0.0) < _TOUCHING_M:
+            return rest
+    raise ValueError("no draw of this task has its objects touch each other")
+
+
+def _slid(scene: Scene, name: str, towards: np.ndarray) -> Scene:
+    """With an object moved straight over the table until the gap to the other movable ones is half a millimetre."""
+    pose = scene.object(name).pose
+    low, high = 0.0, 1.0  # of the way to the other's centre, where they overlap
+    for _ in range(_HALVINGS):
+        share = (low + high) / 2
+        there = np.concatenate([pose[:2] + share * (towards - pose[:2]), pose[2:]])
+        free = _gap_m(scene.with_poses({name: there}), name) > _CONTACT_M
+        low, high = (share, high) if free else (low, share)
+    return scene.with_poses({name: np.concatenate([pose[:2] + low * (towards - pose[:2]), pose[2:]])})
+
+
+def _gap_m(scene: Scene, name: str) -> float:
+    """How far an object is from the nearest other movable one; below 0 where they overlap."""
+    fixed = [o.name for o in scene.objects if not o.movable]
+    boxes = object_boxes(scene.object(name).model, scene.object(name).pose)
+    return -float(deepest_overlap(boxes, scene_boxes(scene, skip=[name, *fixed]))[0])
 
 
 def _below(scene: Scene, place: np.ndarray) -> list:
@@ -183,6 +225,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--tasks", default=",".join(TASKS), help="names, with commas")
     parser.add_argument("--arrangements", default=",".join(ARRANGEMENTS), help="start, end, random, with commas")
+    parser.add_argument("--touching", action="store_true", help="objects thrown about and pushed together; no other")
     parser.add_argument("--cameras", default="", help="names, with commas; all if empty")
     parser.add_argument("--scenes", type=int, default=18)
     parser.add_argument("--seed", type=int, default=0)
@@ -190,7 +233,9 @@ def main() -> None:
     tallies: dict[str, Tally] = {}
     every = Tally()
     kept = [name for name in asked.cameras.split(",") if name]
-    plan = jobs(asked.tasks.split(","), asked.arrangements.split(","), asked.scenes)
+    tasks = [t for t in asked.tasks.split(",") if not asked.touching or len(load_task(t).sample(None).movable) > 1]
+    arrangements = ["touching"] if asked.touching else asked.arrangements.split(",")
+    plan = jobs(tasks, arrangements, asked.scenes)
     for number, (task, arrangement, configuration) in enumerate(plan):
         scene = arranged(load_task(task), arrangement, configuration, np.random.default_rng([asked.seed, number]))
         tally = Tally()

@@ -31,6 +31,7 @@ from iker_envs.perception.fusing import MAX_LOOKS
 
 WORLDS = ("sim", "lab", "real")
 LEARNERS = ("ppo", "waypoint")
+METHODS = ("iker", "voxposer")
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,7 @@ class RunSettings:
     video: bool = True  # leave rollout.mp4
     act_above: float = 0.5  # success in copies of the scene below which nothing moves and the model is told; 0: act
     max_copies: int = 64  # in which a doubtful stage is tried before it is carried out; clear cases take 16
+    open_loop: bool = False  # all programs from the first look: stages are taken to have ended as they should
     regrasps: int = 2  # a missed grasp is tried again so often, from a fresh look and without learning anew
 
     def __post_init__(self) -> None:
@@ -100,6 +102,7 @@ class RunConfig:
     world: str = "sim"  # where it acts: sim, a simulation of its own; lab, an emulated laboratory; real, a robot
     real: str = ""  # path of the robot.yaml of world=real
     clock: float = 1.0  # of world=lab: laboratory seconds in a second; below 1 for slow machines
+    method: str = "iker"  # or voxposer, the baseline of value maps (docs/reproduce.md)
     learner: str = "ppo"  # or waypoint, a fixed rule
     vlm: str = "annotated"  # who writes the programs: annotated (humans), openai, replay, files
     disturb: str = ""  # a scripted disturbance of cfg/disturbances
@@ -113,6 +116,7 @@ class RunConfig:
 
     def __post_init__(self) -> None:
         check_choice("world", self.world, WORLDS)
+        check_choice("method", self.method, METHODS)
         check_choice("learner", self.learner, LEARNERS)
         check_choice("vlm", self.vlm, BACKENDS)
         if (self.world == "real") != bool(self.real):

@@ -41,7 +41,7 @@ from iker_agent.records.record import (
 )
 from iker_agent.records.run_folder import Folder
 from iker_agent.rehearsal import Rehearsal
-from iker_agent.seeing.look import Look, look
+from iker_agent.seeing.look import Look, imagined, look
 from iker_agent.vlm.budget import Budget
 from iker_agent.vlm.errors import Unanswered
 from iker_agent.vlm.types import VLM
@@ -73,6 +73,10 @@ class Display(Protocol):
 
 class GaveUp(Exception):
     """The run cannot go on; the message says why."""
+
+
+class SaysImpossible(GaveUp):
+    """The program says that it cannot be done: that ends the run, whether it is so or not."""
 
 
 def run_task(
@@ -133,6 +137,7 @@ class _Run:
         self.actor = Actor(plan, self.world, self.estimator, self.perturbation, display.note)
         self.films = Films()
         self.history: list[Turn] = []
+        self.imagined: Look | None = None  # in an open loop: the first look, with the objects where they should be now
         self.start: Scene | None = None  # what the first look after the instruction found
         self.result = RunResult(reason=INTERRUPTED)  # until it ends otherwise
         self.began_s = time.monotonic()
@@ -193,7 +198,7 @@ class _Run:
             self._save()
             if is_done:
                 return
-            retries_left -= not record.ok
+            retries_left -= not record.ok and not limits.open_loop  # nobody sees that it missed
             if retries_left < 0:
                 reason = record.outcome.reason if record.outcome else record.problem
                 raise GaveUp(f"no retries left after stage {number}: {reason}")
@@ -210,6 +215,9 @@ class _Run:
             record.stopped(Failure.ANSWER, str(problem))
         except (NoPolicy, PolicyFault) as problem:
             record.stopped(Failure.LEARNING, str(problem))
+        except SaysImpossible as claim:
+            record.stopped(Failure.IMPOSSIBLE, str(claim))
+            raise
         except Unanswered as problem:
             record.stopped(Failure.BACKEND, str(problem))
             raise
@@ -235,7 +243,7 @@ class _Run:
         folder = self.folder.stage(record.number)
         self._hear_instruction(record)
         config = self.plan.config
-        seen = look(self.world, self.estimator, folder, config.run.contract, side=config.prompt.side)
+        seen = self.imagined or look(self.world, self.estimator, folder, config.run.contract, side=config.prompt.side)
         self.start = self.start or whereabouts(self.world).scene
         turn = Turn(seen.marked, f"../{folder.path.name}/marked.png", "", instruction=self.plan.instruction)
         try:
@@ -243,10 +251,14 @@ class _Run:
         except NoAnswer:
             self.history.append(replace(turn, note="no answer could be used", refusals=tuple(record.refusals)))
             raise
+        if accepted.impossible:
+            raise SaysImpossible(f"the program says that it cannot be done: {accepted.impossible}")
         if accepted.goal is None:
             self.display.stage(record.number, "looks again: done")
             return True
         turn = replace(turn, program=accepted.code, refusals=tuple(record.refusals))
+        if config.run.open_loop:
+            self.imagined = imagined(seen, {accepted.goal.object: accepted.goal.target_pose})
         try:
             outcome = self._act(self.preparer.take(), accepted.goal, seen.scene, folder, record)
         except (NoPolicy, PolicyFault) as problem:
@@ -275,7 +287,7 @@ class _Run:
             prompt=self.prompt,
             shown=config.prompt,
             standing=standing_of(config, record.number, sum(not s.ok for s in self.result.stages[:-1])),
-            outcomes=config.run.outcomes_in_history,
+            outcomes=config.run.outcomes_in_history and not config.run.open_loop,
         )
         wanted = Requirements(self.plan.instruction, config.run.contract, config.goal.project, config.run.repairs)
 
@@ -291,7 +303,7 @@ class _Run:
         accepted = ask(self.vlm, request, seen, wanted, folder, note_refusal, trial)
         doubts = 0
         while doubts < config.run.doubts:
-            unmet = self._unmet() if accepted.goal is None else ()
+            unmet = self._unmet() if accepted.is_done and not config.run.open_loop else ()
             if not unmet:
                 break
             doubts += 1

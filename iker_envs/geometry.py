@@ -24,32 +24,41 @@ def namespace(*arrays: Array) -> Any:
     return array_api_compat.array_namespace(*arrays)
 
 
+def columns(v: Array) -> tuple[Array, ...]:
+    """The components (...) of vectors (..., D). Sums over a short last axis are slow, those of components are not."""
+    return tuple(v[..., k] for k in range(v.shape[-1]))
+
+
 def cross(a: Array, b: Array) -> Array:
     """Cross product over the last axis, (..., 3) x (..., 3) with broadcasting."""
-    xp = namespace(a, b)
-    a0 = a[..., 0]
-    a1 = a[..., 1]
-    a2 = a[..., 2]
-    b0 = b[..., 0]
-    b1 = b[..., 1]
-    b2 = b[..., 2]
-    return xp.stack([a1 * b2 - a2 * b1, a2 * b0 - a0 * b2, a0 * b1 - a1 * b0], axis=-1)
+    return namespace(a, b).stack(_cross(columns(a), columns(b)), axis=-1)
+
+
+def _cross(a: tuple[Array, ...], b: tuple[Array, ...]) -> tuple[Array, Array, Array]:
+    a0, a1, a2 = a
+    b0, b1, b2 = b
+    return a1 * b2 - a2 * b1, a2 * b0 - a0 * b2, a0 * b1 - a1 * b0
+
+
+def dot(a: Array, b: Array) -> Array:
+    """Dot product over the last axis, (..., D) x (..., D) -> (...) with broadcasting, D at least 1."""
+    first, *rest = (x * y for x, y in zip(columns(a), columns(b), strict=True))
+    return sum(rest, start=first)
 
 
 def norm(v: Array) -> Array:
     """Euclidean length over the last axis, (..., D) -> (...)."""
-    return namespace(v).linalg.vector_norm(v, axis=-1)
+    return namespace(v).sqrt(dot(v, v))
 
 
 def quaternion_multiply(a: Array, b: Array) -> Array:
     """Rotation b followed by rotation a, (..., 4)."""
-    xp = namespace(a, b)
-    aw = a[..., :1]
-    av = a[..., 1:]
-    bw = b[..., :1]
-    bv = b[..., 1:]
-    w = aw * bw - xp.sum(av * bv, axis=-1, keepdims=True)
-    return xp.concat([w, aw * bv + bw * av + cross(av, bv)], axis=-1)
+    aw, ax, ay, az = columns(a)
+    bw, bx, by, bz = columns(b)
+    cx, cy, cz = _cross((ax, ay, az), (bx, by, bz))
+    w = aw * bw - (ax * bx + ay * by + az * bz)
+    parts = [w, aw * bx + bw * ax + cx, aw * by + bw * ay + cy, aw * bz + bw * az + cz]
+    return namespace(a, b).stack(parts, axis=-1)
 
 
 def quaternion_conjugate(q: Array) -> Array:
@@ -59,10 +68,11 @@ def quaternion_conjugate(q: Array) -> Array:
 
 def quaternion_rotate(q: Array, v: Array) -> Array:
     """Rotate vectors (..., 3) by quaternions (..., 4)."""
-    w = q[..., :1]
-    u = q[..., 1:]
-    t = 2.0 * cross(u, v)
-    return v + w * t + cross(u, t)
+    w, *u = columns(q)
+    vx, vy, vz = columns(v)
+    tx, ty, tz = (2.0 * c for c in _cross(tuple(u), (vx, vy, vz)))
+    cx, cy, cz = _cross(tuple(u), (tx, ty, tz))
+    return namespace(q, v).stack([vx + w * tx + cx, vy + w * ty + cy, vz + w * tz + cz], axis=-1)
 
 
 def quaternion_from_rotvec(rotvec: Array) -> Array:
@@ -95,7 +105,7 @@ def quaternion_from_yaw(yaw_rad: Array) -> Array:
 def align_sign(q: Array, reference: Array) -> Array:
     """Of q and -q, the same rotation, the one whose dot product with `reference` (4,) is not negative."""
     xp = namespace(q)
-    return xp.where(xp.sum(q * reference, axis=-1, keepdims=True) < 0, -q, q)
+    return xp.where(dot(q, reference)[..., None] < 0, -q, q)
 
 
 def rotation_angle(a: Array, b: Array) -> Array:
@@ -120,7 +130,7 @@ def body_axis(q: Array, axis: int) -> Array:
 def tilt_angle(a: Array, b: Array) -> Array:
     """Angle in radians between the body z axes of two quaternions (..., 4): 0 when equally upright."""
     xp = namespace(a, b)
-    return xp.acos(xp.clip(xp.sum(body_axis(a, 2) * body_axis(b, 2), axis=-1), -1.0, 1.0))
+    return xp.acos(xp.clip(dot(body_axis(a, 2), body_axis(b, 2)), -1.0, 1.0))
 
 
 def heading_angle(a: Array, b: Array) -> Array:

@@ -78,7 +78,7 @@ def measure(poses: Array, index: Array, start: Array, target_pose: Array, local_
     # what is left of the target, in base axes: tilt is out of the vertical and heading about it, however a body lies
     turned = quaternion_multiply(now[:, 3:], quaternion_conjugate(target_pose[:, 3:]))
     upright = xp.concat([xp.ones_like(turned[:, :1]), xp.zeros_like(turned[:, 1:])], axis=-1)
-    is_other = xp.arange(poses.shape[1])[None, :] != index[:, None]
+    is_other = xp.arange(poses.shape[1], device=poses.device)[None, :] != index[:, None]
     others = xp.max(xp.where(is_other, moved, xp.zeros_like(moved)), axis=-1)
     return Errors(
         goal_m=keypoint_error(now, local_m, pose_apply(target_pose, local_m)),

@@ -9,7 +9,7 @@ applied by the engine (see `Sim.randomize`), the others by the module that draws
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -181,6 +181,24 @@ class Randomisation(Contract):
             return np.full((count, quantity.size), quantity.nominal)
         low, high = self.ranges[name]
         return rng.uniform(low, high, size=(count, quantity.size))
+
+    def draw_each(self, counts: Mapping[str, int], rngs: Sequence[np.random.Generator]) -> dict[str, np.ndarray]:
+        """So many of each of several quantities for M worlds, (M, count, size) by name, each from its generator.
+
+        The same numbers as `draw` gives in this order, from one call of every generator.
+        """
+        sizes = [counts[n] * QUANTITIES[n].size if n in self.ranges else 0 for n in counts]
+        unit = np.array([rng.random(sum(sizes)) for rng in rngs]).reshape(len(rngs), sum(sizes))
+        drawn = {}
+        for name, part in zip(counts, np.split(unit, np.cumsum(sizes)[:-1], axis=1), strict=True):
+            quantity = QUANTITIES[name]
+            shape = (len(rngs), counts[name], quantity.size)
+            if name in self.ranges:
+                low, high = self.ranges[name]
+                drawn[name] = low + (high - low) * part.reshape(shape)
+            else:
+                drawn[name] = np.full(shape, quantity.nominal)
+        return drawn
 
 
 def as_randomisation(value: Any) -> Randomisation:

@@ -55,7 +55,7 @@ class ObjectModel(Contract):
     side: str = ""  # "left" or "right" for a shoe
     rgba: np.ndarray = field(default_factory=lambda: np.array([0.6, 0.6, 0.6, 1.0]))
     source: str = ""  # where size and mass come from
-    mesh: str = ""  # path of an .obj or .stl, for shape "mesh" only
+    mesh: str = ""  # path of an .obj or .stl, for shape "mesh"; of the .ply that is drawn in the place of another one
     mesh_scale: float = 1.0  # metres per unit of the mesh
 
     def __post_init__(self) -> None:

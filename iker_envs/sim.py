@@ -66,6 +66,31 @@ class PictureData(Protocol):
     time: float
 
 
+class Ticks(Protocol):
+    """The part of a simulation that every tick uses: a Sim, or a Sim's worlds on arrays of another library.
+
+    Where arrays live on an accelerator, their shapes are checked and their numbers are not: a number that is not finite
+    makes its world unstable. Nothing is waited for there.
+    """
+
+    xp: ModuleType
+    """The array library of what goes in and comes out."""
+    device: str
+    """Where its arrays live."""
+
+    def state(self) -> WorldState:
+        """As `Sim.state`."""
+        ...
+
+    def step(self, gripper_pose: Array, opening_m: Array, num_substeps: int) -> None:
+        """As `Sim.step`."""
+        ...
+
+
+class SimulationError(RuntimeError):
+    """Physics went on with less than it needed; the message names the setting of the engine to raise."""
+
+
 class Sim(Protocol):
     """N worlds of one scene on one engine.
 

@@ -13,6 +13,7 @@ the arguments that keep a few of both per world.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -22,10 +23,12 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
 from iker_envs.contract import as_contract, check_whole
+from iker_envs.geometry import Array, namespace
 from iker_envs.measure import Errors
 from iker_envs.scene import Goal
+from iker_envs.stage.arrays import copied
 from iker_envs.stage.making import check_configuration, check_options, make_config, make_source
-from iker_envs.stage.snapshot import Snapshot
+from iker_envs.stage.snapshot import Snapshot, short
 from iker_envs.stage.stage import Stage
 from iker_envs.task import Task
 
@@ -40,6 +43,10 @@ class StageVectorEnv(Snapshot, VectorEnv):
         autoreset_mode: "same_step", "next_step" or "disabled" (then `reset(options={"reset_mask": (N,) bool})`).
         random_first_age: start the first episodes at a random age, so that worlds are not in phase while training.
         render_mode: None alone; `gym.make` draws pictures, of one world.
+        sim: the physics engine: "threads" (the default) or "warp"; its own settings may follow ("warp:njmax=256").
+        xp: "numpy" (the default), or "torch": then actions are torch tensors on the engine's device (`device`), and so
+            are observations, rewards, done flags and `info`, without a copy on a GPU. Numbers of such actions are not
+            checked; one that is not finite makes its world unstable, which ends the episode.
 
     `reset(options={"goals": ...})` gives every world a goal of its own for its episodes from then on: N Goals (or their
     dictionaries), or target poses (N, 7) of the task's object; None for the task's own again.
@@ -60,9 +67,11 @@ class StageVectorEnv(Snapshot, VectorEnv):
         autoreset_mode: str | AutoresetMode = "same_step",
         random_first_age: bool = False,
         render_mode: str | None = None,
+        xp: str = "numpy",
         **config: Any,
     ) -> None:
         own = {"stage_index": stage_index, "autoreset_mode": autoreset_mode, "random_first_age": random_first_age}
+        own |= {"xp": xp}
         Snapshot.__init__(self, num_envs, task, scene, goal, randomisation, **own, **config)
         if render_mode is not None:
             raise ValueError(
@@ -74,7 +83,7 @@ class StageVectorEnv(Snapshot, VectorEnv):
         self.autoreset_mode = _autoreset_mode(autoreset_mode)
         self.metadata = {**self.metadata, "autoreset_mode": self.autoreset_mode}
         self.task, self.source, self.randomisation = make_source(task, scene, goal, randomisation, stage_index)
-        stage_config = make_config(self.source, self.task, **config)
+        stage_config = replace(make_config(self.source, self.task, **config), xp=xp)
         self._worlds = Stage(self.source, self.num_envs, stage_config, self.randomisation)
         spec = self.worlds.config.spec
         bound = spec.observation_bound()
@@ -82,7 +91,8 @@ class StageVectorEnv(Snapshot, VectorEnv):
         self.single_action_space = spaces.Box(-1.0, 1.0, (spec.action_dim,), np.float32)
         self.observation_space = batch_space(self.single_observation_space, self.num_envs)
         self.action_space = batch_space(self.single_action_space, self.num_envs)
-        self._done = np.zeros(self.num_envs, dtype=bool)
+        self.device = self._worlds.ticks.device
+        self._done: Array = self._worlds.arrays.put(np.zeros(self.num_envs, dtype=bool))
         self._configuration: list[int | None] = [None] * self.num_envs
 
     def _spec_arguments(self, kwargs: Mapping[str, Any]) -> dict[str, Any]:
@@ -91,7 +101,7 @@ class StageVectorEnv(Snapshot, VectorEnv):
 
     def reset(
         self, *, seed: int | Sequence[int | None] | None = None, options: Mapping[str, Any] | None = None
-    ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    ) -> tuple[Array, dict[str, Array]]:
         """Begin episodes in all worlds, or in those of `options["reset_mask"]`; seed an int or one per world.
 
         A world whose seed is None goes on with the generator that it has. A world's goal holds until another is given,
@@ -115,8 +125,9 @@ class StageVectorEnv(Snapshot, VectorEnv):
         self._reset(mask)
         if self.random_first_age and mask.all():
             ages = [rng.integers(self.worlds.config.max_steps) for rng in self.worlds.rngs]
-            self.worlds.episode.step_count[:] = ages
-        return self.worlds.observe(), _with_masks({"is_success": self.worlds.errors().success & mask}, mask)
+            self.worlds.episode.step_count[:] = self.worlds.arrays.put(np.array(ages))
+        begun = self.worlds.arrays.put(mask)
+        return self.worlds.observe(), _with_masks({"is_success": self.worlds.errors().success & begun}, begun)
 
     def _give_goals(self, goals: Any, worlds: np.ndarray) -> None:
         if goals is None:
@@ -148,48 +159,57 @@ class StageVectorEnv(Snapshot, VectorEnv):
             raise ValueError(f"{len(seed)} seeds were given for {self.num_envs} worlds; give one int or one per world")
         return [None if s is None else check_whole("each seed", s, 0) for s in seed]
 
-    def _reset(self, mask: np.ndarray) -> None:
-        worlds = np.flatnonzero(mask)
+    def _reset(self, mask: Array) -> None:
+        worlds = np.flatnonzero(self.worlds.arrays.host(mask))
         for configuration in dict.fromkeys(self._configuration[w] for w in worlds):
             alike = [w for w in worlds if self._configuration[w] == configuration]
             self.worlds.reset(np.array(alike), configuration)
-        self._done = self._done & ~mask
+        self._done = self._done & ~self.worlds.arrays.put(mask)
 
-    def step(
-        self, actions: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, np.ndarray | dict]]:
+    def step(self, actions: Array) -> tuple[Array, Array, Array, Array, dict[str, Array | dict]]:
         """One tick of 0.1 s in all worlds; actions (N, 6) in [-1, 1].
 
         ValueError with autoreset "disabled" while a world that has ended was not reset.
         """
         self._check_ready("step")
-        actions = self._check_action(actions, f"actions are {self.action_space.shape}")
+        actions = self._check_actions(actions)
         if self.autoreset_mode == AutoresetMode.DISABLED and self._done.any():
-            ended = ", ".join(map(str, np.flatnonzero(self._done)))
+            ended = ", ".join(map(str, np.flatnonzero(self.worlds.arrays.host(self._done))))
             raise ValueError(
                 f"episodes ended in the worlds {ended}; call reset() with options['reset_mask'] of them first"
             )
-        fresh = self._done if self.autoreset_mode == AutoresetMode.NEXT_STEP else np.zeros(self.num_envs, dtype=bool)
-        rows, lost, errors = self.worlds.step(np.where(fresh[:, None], 0.0, actions))
-        if fresh.any():  # next_step mode: this step is spent on the reset of worlds that had ended
-            self._reset(fresh.copy())
+        xp = self.worlds.arrays.xp
+        spent = self.autoreset_mode == AutoresetMode.NEXT_STEP  # on the reset of worlds that had ended
+        fresh = self._done if spent else xp.zeros_like(self._done)
+        rows, lost, errors = self.worlds.step(_zero_where(fresh[:, None], actions))
+        if spent and fresh.any():
+            self._reset(copied(fresh))
             errors = self.worlds.errors()
         terminated = lost & ~fresh
         truncated = (self.worlds.episode.step_count >= self.worlds.config.max_steps) & ~fresh
-        reward = np.where(fresh, 0.0, sum(rows.values()))
-        values = {f"reward/{name}": np.where(fresh, 0.0, value) for name, value in rows.items()}
+        reward = _zero_where(fresh, sum(rows.values()))
+        values = {f"reward/{name}": _zero_where(fresh, value) for name, value in rows.items()}
         values |= {"is_success_strict": errors.strict, "goal_error_m": errors.goal_m}
-        arrays = _with_masks(values, ~fresh) | _with_masks({"is_success": errors.success}, np.ones_like(fresh))
-        info: dict[str, np.ndarray | dict] = {**arrays}
+        arrays = _with_masks(values, ~fresh) | _with_masks({"is_success": errors.success}, xp.ones_like(fresh))
+        info: dict[str, Array | dict] = {**arrays}
         self._done = terminated | truncated
         observation = self.worlds.observe()
         if self.autoreset_mode == AutoresetMode.SAME_STEP:
-            info |= _with_masks({"final_obs": observation.copy()}, self._done)
+            info |= _with_masks({"final_obs": copied(observation)}, self._done)
             if self._done.any():
                 info |= _final_info(arrays, self._done)
-                self._reset(self._done.copy())
+                self._reset(copied(self._done))
                 observation = self.worlds.observe()
         return observation, reward, terminated, truncated, info
+
+    def _check_actions(self, actions: Array) -> Array:
+        """The actions (N, 6) as the worlds take them; ValueError unless they have the space's shape."""
+        what = f"actions are {self.action_space.shape}"
+        if self.worlds.arrays.on_host:
+            return self._check_action(actions, what)
+        if tuple(getattr(actions, "shape", ())) != self.action_space.shape or str(actions.device) != self.device:
+            raise ValueError(f"{what} a torch tensor on {self.device}, not {short(actions)}")
+        return self.worlds.arrays.xp.astype(actions, self.worlds.episode.error_m.dtype)
 
     def finish(self) -> Errors:
         """Open all hands, retreat, wait until still and measure: Errors with (N,) arrays."""
@@ -205,20 +225,26 @@ class StageVectorEnv(Snapshot, VectorEnv):
         self._close_worlds()
 
 
-def _with_masks(values: Mapping[str, np.ndarray], mask: np.ndarray) -> dict[str, np.ndarray]:
+def _zero_where(chosen: Array, values: Array) -> Array:
+    """The values, 0 where chosen."""
+    xp = namespace(values)
+    return xp.where(chosen, xp.zeros_like(values), values)
+
+
+def _with_masks(values: Mapping[str, Array], mask: Array) -> dict[str, Array]:
     """Rows (N, ...) by name, each beside `_name` (N,) bool: the worlds that have it, as gymnasium tells them."""
     info = {}
     for name, value in values.items():
         info[name] = value
-        info[f"_{name}"] = mask.copy()
+        info[f"_{name}"] = copied(mask)
     return info
 
 
-def _final_info(arrays: Mapping[str, np.ndarray], ended: np.ndarray) -> dict[str, np.ndarray | dict]:
+def _final_info(arrays: Mapping[str, Array], ended: Array) -> dict[str, Array | dict]:
     """gymnasium's "final_info": what `arrays` say of the worlds that ended (N,), and zeros for the other ones."""
     names = [name for name in arrays if not name.startswith("_")]
-    values = {name: np.where(ended, arrays[name], np.zeros_like(arrays[name])) for name in names}
-    return {"final_info": _with_masks(values, ended), "_final_info": ended.copy()}
+    values = {name: _zero_where(~ended, arrays[name]) for name in names}
+    return {"final_info": _with_masks(values, ended), "_final_info": copied(ended)}
 
 
 def _mask(value: Any, num_envs: int) -> np.ndarray:

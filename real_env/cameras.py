@@ -1,6 +1,6 @@
 """RealSense cameras by serial number: each in a thread of its own, its newest picture at hand, and how old that is.
 
-    CameraConfig  ->  RealSenseCamera.start  ->  newest() -> Frame | None,  age_s()
+    CameraConfig  ->  RealSenseCamera.start  ->  newest() -> Frame | None,  age_s(),  intrinsics
 
 Depth is aligned to the colour image. A camera that is absent, silent or brighter than before is told from its pictures
 and from the library, never waited for without a limit.
@@ -26,6 +26,7 @@ _WAIT_MS = 200  # for one set of pictures
 _STARTS = 4  # a network camera of a busy machine may miss some
 _BRIGHTNESS = 1.5  # factor between the medians of two pictures of one place that is no change of the scene
 _DARK = 4.0  # of 255; below it a factor means nothing
+PIXEL_CENTRE = 0.5  # ours are at half-integers, OpenCV's and the vendor's at integers
 _STRIDE = 16  # pixels between those that the brightness is taken from
 
 
@@ -37,6 +38,21 @@ class Frame:
     depth_m: np.ndarray
     taken_s: float  # time.monotonic when it arrived
     brightness: float  # median of its pixels, 0 to 255
+
+
+@dataclass(frozen=True, eq=False)
+class Intrinsics:
+    """Of a colour stream: K (3, 3), pixel centres at integers as OpenCV has it, and distortion (5,)."""
+
+    K: np.ndarray
+    distortion: np.ndarray
+
+    @property
+    def K_ours(self) -> np.ndarray:
+        """K with pixel centres at half-integers, as everywhere in `iker_envs`."""
+        K = np.array(self.K)
+        K[:2, 2] += PIXEL_CENTRE
+        return K
 
 
 class RealSenseCamera:
@@ -52,6 +68,7 @@ class RealSenseCamera:
         self._arrived = threading.Condition()
         self._newest: Frame | None = None
         self._started_s = 0.0
+        self.intrinsics: Intrinsics | None = None  # known once it was started
         self._reference: float | None = None  # brightness that counts as unchanged
 
     @property
@@ -70,6 +87,7 @@ class RealSenseCamera:
         self._stopping.clear()
         self._started_s = time.monotonic()
         scale = _depth_scale(profile)
+        self.intrinsics = colour_intrinsics(rs, profile)
         self._thread = threading.Thread(target=self._read, args=(rs, scale), name=f"camera {self.role}", daemon=True)
         self._thread.start()
 
@@ -113,7 +131,10 @@ class RealSenseCamera:
     def _read(self, rs: Any, depth_scale_m: float) -> None:
         align = rs.align(rs.stream.color)
         while not self._stopping.is_set():
-            is_new, frames = self._pipeline.try_wait_for_frames(_WAIT_MS)
+            try:
+                is_new, frames = self._pipeline.try_wait_for_frames(_WAIT_MS)
+            except RuntimeError:  # the library ends a stream whose camera has left; `check` tells it from its age
+                return
             if not is_new:
                 continue
             both = align.process(frames)
@@ -171,7 +192,8 @@ class RealSenseCamera:
         self._stopping.set()
         self._thread.join()
         self._thread = None
-        self._pipeline.stop()
+        with contextlib.suppress(RuntimeError):  # the camera has left, and the library has stopped already
+            self._pipeline.stop()
 
 
 def known_serials(rs: Any, context: Any) -> set[str]:
@@ -182,3 +204,10 @@ def known_serials(rs: Any, context: Any) -> set[str]:
 def _depth_scale(profile: Any) -> float:
     """Metres in one unit of depth."""
     return float(profile.get_device().first_depth_sensor().get_depth_scale())
+
+
+def colour_intrinsics(rs: Any, profile: Any) -> Intrinsics:
+    """Of a pipeline that was started."""
+    told = profile.get_stream(rs.stream.color).as_video_stream_profile().get_intrinsics()
+    K = np.array([[told.fx, 0.0, told.ppx], [0.0, told.fy, told.ppy], [0.0, 0.0, 1.0]])
+    return Intrinsics(K, np.array(told.coeffs, dtype=float))

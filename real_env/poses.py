@@ -17,7 +17,7 @@ import numpy as np
 
 from iker_envs.geometry import quaternion_from_rotvec, quaternion_multiply
 from iker_envs.perception import EstimateRefused, Estimator
-from iker_envs.perception.tracking import GripperPose, ModelTracker
+from iker_envs.perception.tracking import GripperPose, ModelTracker, Tracked
 from iker_envs.planning.collision import object_boxes
 from iker_envs.scene import Image, Scene, View
 from real_env.config import LabConfig
@@ -37,6 +37,9 @@ class PoseSource(Protocol):
 
     latest: Poses
     """What is best known of the last look, without objects that were not found in it: to judge by, not to act by."""
+
+    tracked: Tracked | None
+    """The followed object in the newest tick, with its age and trust, also where it was lost; None before the first."""
 
     def begin(self) -> None:
         """An episode begins."""
@@ -69,7 +72,9 @@ class LabPoses:
         self._rng = rng
         self._models: Scene | None = None
         self._errors: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+        self._followed = ""
         self.latest: Poses = {}
+        self.tracked: Tracked | None = None
 
     def begin(self) -> None:
         """Forget the errors; the next `find` draws others."""
@@ -78,11 +83,15 @@ class LabPoses:
     def follow(self, scene: Scene, name: str) -> None:
         """See `PoseSource`."""
         self._models = scene
+        self._followed = name
+        self.tracked = None
 
     def track(self, hand: GripperPose) -> Poses:
         """See `PoseSource`; the laboratory knows all of them."""
         assert self._models is not None
-        return self.find(self._models)
+        found = self.find(self._models)
+        self.tracked = Tracked(found[self._followed], 0.0, True)
+        return found
 
     def truth(self, models: Scene) -> Poses:
         """See `PoseSource`."""
@@ -128,6 +137,7 @@ class SeenPoses:
         self._last: Poses = {}
         self._seen_s: dict[str, float] = {}
         self.latest: Poses = {}
+        self.tracked: Tracked | None = None
 
     def begin(self) -> None:
         """Everything must be seen once more."""
@@ -160,6 +170,7 @@ class SeenPoses:
         furniture = [box for o in scene.objects if not o.movable for box in object_boxes(o.model, o.pose)]
         self._tracker = ModelTracker(followed.model, furniture, np.array(followed.pose))
         self._followed = name
+        self.tracked = None
         self._last = {o.name: np.array(o.pose) for o in scene.objects if o.movable}
 
     def track(self, hand: GripperPose) -> Poses:
@@ -169,6 +180,7 @@ class SeenPoses:
         tracked = self._tracker.update(images, hand)
         if self._tracker.is_lost:
             tracked = self._tracker.search(images, hand)
+        self.tracked = tracked
         if not tracked.trusted and tracked.age_s > self._max_blind_s:
             raise RobotFault(Kind.PERCEPTION, f"{self._followed} was lost: {tracked.why}")
         self._last[self._followed] = np.array(tracked.pose)

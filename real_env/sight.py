@@ -16,14 +16,13 @@ import numpy as np
 
 from iker_envs.scene import Image, View
 from real_env.calibration import Calibration, load_calibration
-from real_env.cameras import Frame, RealSenseCamera
+from real_env.cameras import PIXEL_CENTRE, Frame, RealSenseCamera
 from real_env.config import CameraConfig, RealConfig
 from real_env.ik import tool_pose
 from real_env.realsense import lab_context, load_realsense
 from real_env.self_filter import SelfFilter
 
 _PATIENCE_S = 10.0  # for the first picture after a start
-_PIXEL_CENTRE = 0.5  # ours are at half-integers, OpenCV's and the vendor's at integers
 
 
 def open_sight(role: str, config: CameraConfig, context: Any) -> str:
@@ -109,7 +108,7 @@ class Sight:
         assert self._calibration is not None
         known = self._calibration.cameras[role]
         K = np.array(known.K)
-        K[:2, 2] += _PIXEL_CENTRE
+        K[:2, 2] += PIXEL_CENTRE
         return Image(frame.rgb, frame.depth_m, K, known.pose_world(hand), frame.taken_s)
 
     def newest_rgb(self, role: str) -> np.ndarray | None:

@@ -4,8 +4,8 @@
 
 The spaces, the numbers in them and the options are those of the simulated twin. Objects are where they are estimated to
 be, "new" asks an operator, and a fault ends an episode with `truncated` and `info["fault"]`, a `Fault` of
-iker_envs/world.py, after one attempt at recovery. `info["lag_m"]` is how far the hand is behind its command. Nothing
-moves between episodes.
+iker_envs/world.py, after one attempt at recovery. `info["lag_m"]` is how far the hand is behind its command,
+`info["pose_age_s"]` and `["pose_trusted"]` say how the object is followed. Nothing moves between episodes.
 """
 
 from __future__ import annotations
@@ -179,7 +179,7 @@ class RealWorld(gym.Env):
     def _track(self, *, holds: bool) -> Poses:
         """Where the objects are in this tick."""
         found = self._poses.track(GripperPose(self._hand, self._robot.opening_m, holds))
-        self._recorder.see(self._poses.latest, self._hand)
+        self._recorder.see(self._poses.latest, self._hand, self._poses.tracked)
         return found
 
     def render(self) -> np.ndarray | None:
@@ -331,7 +331,8 @@ class RealWorld(gym.Env):
         rows, is_lost, errors = episode.tick(self._hand, poses, given)
         info: dict[str, Any] = {f"reward/{name}": value for name, value in rows.items()}
         info |= {"is_success": bool(errors.success[0]), "is_success_strict": bool(errors.strict[0])}
-        info |= {"goal_error_m": float(errors.goal_m[0])}
+        assert self._poses.tracked is not None
+        info |= {"goal_error_m": float(errors.goal_m[0]), **self._poses.tracked.info()}
         info["lag_m"] = float(np.linalg.norm(episode.commanded_pose[:3] - self._hand[:3]))
         if self._fault is not None:
             info["fault"] = self._fault.fault

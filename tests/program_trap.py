@@ -25,6 +25,7 @@ class Trap:
         (folder / "evil.npy").write_bytes(pickle.dumps(_Touch(str(folder / "np_load_pickle"))))
         self.planted = sorted(folder.iterdir())
         self.server = socket.create_server(("127.0.0.1", 0))
+        self.server.settimeout(None)  # whatever this process has as its default
         self.connections = 0
         self.closing = threading.Event()
         self.thread = threading.Thread(target=self._listen)

@@ -10,11 +10,12 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import pytest
 from isaac_double import use_double
 
 from iker_envs.geometry import pose_compose
 from iker_envs.optics import default_cameras
-from iker_envs.physics.engines import make_sim
+from iker_envs.physics.engines import check_engine, make_sim
 from iker_envs.scene import HOME_GRIPPER_QUATERNION, ObjectModel, Scene, SceneObject, upright_pose
 from iker_envs.sim import Sim, WorldReset, WorldState
 
@@ -28,7 +29,7 @@ BESIDE = np.array([0.36, 0.0, 0.056, *HOME_GRIPPER_QUATERNION])  # in front of t
 ACROSS = pose_compose(BESIDE, upright_pose(np.zeros(3), np.pi / 2))  # there, the closed fingers flat towards the box
 
 
-def _poison_threads(state: dict[str, Any], world: int) -> None:
+def _poison_mujoco(state: dict[str, Any], world: int) -> None:
     state["state"]["qvel"][world, 0] = np.nan
 
 
@@ -37,13 +38,14 @@ def _poison_isaac(state: dict[str, Any], world: int) -> None:
 
 
 # By engine: write into a saved state what makes a world diverge.
-POISON = {"threads": _poison_threads, "isaac": _poison_isaac}
+POISON = {"threads": _poison_mujoco, "warp": _poison_mujoco, "isaac": _poison_isaac}
 ENGINES = tuple(POISON)
 
 
 def sims(request) -> Iterator[Callable[..., Sim]]:
     """A fixture, parametrised by ENGINES: makes simulations of one engine and closes them."""
     made: list[Sim] = []
+    skip_without(request.param)
     if request.param == "isaac":
         use_double(request.getfixturevalue("monkeypatch"))
 
@@ -54,6 +56,14 @@ def sims(request) -> Iterator[Callable[..., Sim]]:
     yield make
     for sim in made:
         sim.close()
+
+
+def skip_without(engine: str) -> None:
+    """Skip a test where the engine is not installed; the reason has the pip line."""
+    try:
+        check_engine(engine)
+    except ModuleNotFoundError as error:
+        pytest.skip(str(error))
 
 
 def scene_of(pose=ON_TABLE, *, rack: bool = False, model: ObjectModel = BOX) -> Scene:

@@ -15,6 +15,7 @@ PACKAGES = ("iker_envs", "iker_agent", "real_env", "cfg")
 # A name is a module of the package, or a room with all its modules.
 FLOORS = {
     "iker_envs": (
+        ("vec_task",),
         ("env", "vector_env", "user_tasks"),
         ("stage",),
         ("pictures",),
@@ -34,7 +35,9 @@ FLOORS = {
         ("__main__",),
         ("cli",),
         ("commands",),
-        ("loop", "authoring", "experiments"),
+        ("reproduce",),
+        ("voxposer",),
+        ("loop", "authoring", "experiments", "sweep"),
         ("acting", "preparing"),
         ("asking",),
         ("seeing",),
@@ -45,7 +48,7 @@ FLOORS = {
         ("atomic", "limits", "plain_text", "robots"),
     ),
     "real_env": (
-        ("entry", "doctor", "calibrating"),
+        ("entry", "doctor", "calibrating", "scanning"),
         ("world",),
         ("robot", "making"),
         ("planned", "operators", "poses", "sight", "touch"),
@@ -61,7 +64,14 @@ FLOORS = {
     ),
 }
 # What a robot machine may use: contracts, numbers, formulas and plans; no engine, no environment, no trainer.
-HEAVY = ("iker_envs.env", "iker_envs.vector_env", "iker_envs.stage", "iker_envs.pictures", "iker_envs.physics")
+HEAVY = (
+    "iker_envs.env",
+    "iker_envs.vec_task",
+    "iker_envs.vector_env",
+    "iker_envs.stage",
+    "iker_envs.pictures",
+    "iker_envs.physics",
+)
 MAX_FILE = 400
 MAX_FUNCTION = 60
 MEDIAN_FILE = 150

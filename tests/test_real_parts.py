@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from iker_envs.geometry import pose_compose, rotation_angle
+from iker_envs.perception.tracking import GripperPose
 from iker_envs.planning.grasps import propose_grasps
 from iker_envs.planning.hand import MAX_OPENING_M
 from iker_envs.planning.push import push_start
@@ -372,3 +373,21 @@ def test_what_is_hidden_counts_as_seen_for_a_moment_only():
     with pytest.raises(RobotFault, match="a hand hides it") as caught:
         seen.find(scene)
     assert caught.value.kind is Kind.PERCEPTION
+
+
+def test_a_tick_tells_how_old_the_followed_pose_is_also_when_it_is_lost():
+    from real_env.poses import SeenPoses
+
+    scene = load_task("shoe_push").sample(np.random.default_rng(0), 0)
+    name = scene.movable[0]
+    seen = SeenPoses(lambda: None, dict, None, max_blind_s=0.25)
+    seen.follow(scene, name)
+    assert seen.tracked is None
+    hand = GripperPose(HOME)
+    for tick in (1, 2):
+        np.testing.assert_allclose(seen.track(hand)[name], scene.object(name).pose, atol=1e-9)
+        assert seen.tracked.info() == {"pose_age_s": pytest.approx(0.1 * tick), "pose_trusted": False}
+        assert seen.latest == {}
+    with pytest.raises(RobotFault, match=f"{name} was lost"):
+        seen.track(hand)
+    assert seen.tracked.age_s > 0.25

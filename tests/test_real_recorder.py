@@ -8,6 +8,7 @@ import pytest
 
 from iker_envs.judging.happened import happened
 from iker_envs.judging.sentences import sentence
+from iker_envs.perception.tracking import Tracked
 from iker_envs.scene import HOME_GRIPPER_QUATERNION
 from iker_envs.task import load_task
 from real_env.config import RealConfig
@@ -91,9 +92,10 @@ def test_a_new_episode_forgets_the_one_before():
         recorder.start(SCENE.movable, AT, FAR)
         recorder.note_move(NAME)
         recorder.begin()
-        recorder.see(AT, FAR)
+        recorder.see(AT, FAR, Tracked(START, 0.3, False, "hidden"))
     trace = recorder.trace(SCENE, GOAL, held=False, out_of_time=False)
     assert len(trace.hand_pose) == 2 and trace.moved == ((1, NAME),) and np.isnan(trace.contact_N).all()
+    assert trace.pose_age_s.tolist() == [0.0, 0.3] and trace.pose_trusted.tolist() == [True, False]
 
 
 def test_an_sdk_that_never_connects_is_a_fault_and_is_hung_up_when_it_comes_late(monkeypatch):

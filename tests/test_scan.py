@@ -11,6 +11,7 @@ import pytest
 import trimesh
 from mug import mug
 from scan_pictures import take
+from scipy.ndimage import uniform_filter
 from scipy.spatial import cKDTree
 from typer.testing import CliRunner
 
@@ -20,16 +21,19 @@ from iker_agent.commands.app import app
 from iker_agent.execute import execute
 from iker_agent.learning.waypoint import WaypointLearner
 from iker_envs.geometry import fit_rigid, pose_apply
+from iker_envs.objects.coloured import Coloured, write_coloured
 from iker_envs.objects.library import object_library
 from iker_envs.objects.looks import visual_geoms
 from iker_envs.objects.mesh_repair import is_closed
 from iker_envs.objects.own_mesh import mesh_size_m
+from iker_envs.optics import look_at
 from iker_envs.perception.scan import scan_object
 from iker_envs.perception.scan_folder import load_scan
 from iker_envs.perception.surfaces import surface_model
 from iker_envs.physics.transfer import scene_from_poses
+from iker_envs.pictures.still import still_view
 from iker_envs.planning.grasps import propose_grasps
-from iker_envs.scene import ObjectModel
+from iker_envs.scene import ObjectModel, Scene, SceneObject, upright_pose
 from iker_envs.task import load_task
 
 NAMES = ("sneaker_left", "book_red", "mug")
@@ -141,6 +145,59 @@ def test_a_scan_becomes_an_entry_that_tasks_read(scanned, tmp_path, name, shape)
     assert set(object_library([tmp_path])) >= {"thing", "other"}
 
 
+@pytest.mark.parametrize("name", ["sneaker_left", "book_red"])
+def test_a_scan_is_drawn_in_the_colours_that_the_cameras_saw(taken, scanned, tmp_path, name):
+    true, _ = taken(name)
+    model = save(make_object(scanned(name), "thing", 0.4), tmp_path)
+    assert trimesh.load_mesh(tmp_path / "thing.ply").visual.kind == "vertex"
+    for side in (1.0, -1.0):
+        looks = [look_from_the_side(replace(m, name="thing"), side) for m in (model, true)]
+        (drawn, shown), (exact, there) = ((i.rgb.astype(float), i.segmentation == 0) for i in looks)
+        both = shown & there
+        assert both.sum() > 0.93 * there.sum()
+        inner = uniform_filter(both.astype(float), 5) > 0.99
+        seen, expected = (uniform_filter(picture, (5, 5, 0))[inner] for picture in (drawn, exact))
+        share = seen.mean(axis=0) / expected.mean(axis=0)
+        darkest = 0.6 if side > 0 else 0.3  # the lamp is on its left: the shade in which it stood is in its colours
+        assert darkest < share.min() and share.max() < 1.25 and np.ptp(share) < 0.1
+        assert np.corrcoef(seen[:, 1], expected[:, 1])[0, 1] > 0.75, "print, laces and sole, not one colour"
+
+
+def look_from_the_side(model: ObjectModel, side: float):
+    thing = SceneObject(model, upright_pose(np.array([0.5, 0.0, model.size_m[2] / 2])))
+    camera = look_at("query", (0.45, 0.55 * side, 0.3), (0.5, 0.0, 0.06), up=(0.0, 0.0, 1.0))
+    camera = replace(camera, width=320, height=240)
+    scene = Scene((thing,), (camera,), np.array([[0.2, -0.45, 0.015], [0.75, 0.45, 0.45]]), query_camera="query")
+    return still_view(scene, shadows=False).cameras["query"]
+
+
+WRONG_LOOKS = {
+    "another kind of file": ({"mesh": "thing.obj"}, "is a .ply file with colours"),
+    "elsewhere": ({"mesh": "../thing.ply"}, "is a path inside the folder"),
+    "missing": ({"mesh": "no.ply"}, "there is no mesh file"),
+    "without colours": ({"mesh": "plain.ply"}, "have no colours"),
+    "of another size": ({"size_m": [0.3, 0.1, 0.1]}, "the object 30.0 x 10.0 x 10.0 cm"),
+    "no mesh at all": ({"mesh": "text.ply"}, "cannot be read"),
+}
+
+
+@pytest.mark.parametrize(("changes", "words"), WRONG_LOOKS.values(), ids=WRONG_LOOKS)
+def test_a_look_that_cannot_be_drawn_is_refused_when_the_library_is_read(tmp_path, changes, words):
+    box = trimesh.creation.box((0.2, 0.1, 0.05))
+    (tmp_path / "plain.ply").write_bytes(box.export(file_type="ply"))
+    (tmp_path / "text.ply").write_text("ply, but not really")
+    colours = np.full((len(box.vertices), 3), 0.5)
+    (tmp_path / "thing.ply").write_bytes(write_coloured(Coloured(box.vertices, box.faces, colours)))
+    entry = {"shape": "box", "size_m": [0.2, 0.1, 0.05], "mass_kg": 0.3, "mesh": "thing.ply"}
+    (tmp_path / "objects.yaml").write_text(json.dumps({"thing": entry}))
+    (look,) = visual_geoms(object_library([tmp_path])["thing"])
+    np.testing.assert_allclose(look.colours, 128 / 255, atol=1e-6)
+    (tmp_path / "objects.yaml").write_text(json.dumps({"thing": entry | changes}))
+    with pytest.raises(ValueError) as caught:
+        object_library([tmp_path])
+    assert words in str(caught.value) and "\n" not in str(caught.value)
+
+
 def test_the_front_is_where_the_user_says(taken, scanned):
     _, folder = taken("sneaker_left")
     ahead = scanned("sneaker_left").vertices
@@ -158,7 +215,7 @@ def test_the_command_leaves_mesh_entry_and_contact_sheet(taken, tmp_path):
     done = CliRunner().invoke(app, ["scan", str(folder), "--name", "novel", "--out", str(tmp_path)])
     assert done.exit_code == 0, done.output
     assert "is a guess from its volume; weigh it" in done.output and "grasps from above" in done.output
-    assert {p.name for p in tmp_path.iterdir()} == {"novel.obj", "novel.jpg", "objects.yaml"}
+    assert {p.name for p in tmp_path.iterdir()} == {"novel.ply", "novel.jpg", "objects.yaml"}
     assert min(Image.open(tmp_path / "novel.jpg").size) > 800
 
 

@@ -36,12 +36,21 @@ class Requirements:
 
 @dataclass(eq=False)
 class AcceptedProgram:
-    """What came of asking; `goal` is None when the program says done. `refusals` holds one reason per repair turn."""
+    """What came of asking; `goal` is None when the program says done, or why it is impossible.
+
+    `refusals` holds one reason per repair turn.
+    """
 
     goal: Goal | None = None
     code: str = ""
     refusals: list[str] = field(default_factory=list)
     notes: tuple[str, ...] = ()  # what was read generously
+    impossible: str = ""  # why the program says that it cannot be done
+
+    @property
+    def is_done(self) -> bool:
+        """It says that nothing is left to do."""
+        return self.goal is None and not self.impossible
 
     @property
     def answers(self) -> int:
@@ -107,11 +116,12 @@ def read_reply(text: str, seen: Look, wanted: Requirements, folder: Folder) -> A
     folder.text("program.py", code)
     result = run_program(code, _inputs(seen, wanted.contract), wanted.contract, check_targets=False)  # check_goal does
     notes = (*warnings, *result.warnings)
-    if result.status == "done":
+    if result.status in ("done", "impossible"):
         if CUT in warnings:
-            return Refusal(f"the program says done, but {CUT}")
-        folder.json("goal.json", {"done": True})
-        return AcceptedProgram(None, code, notes=notes)
+            return Refusal(f"the program says {result.status}, but {CUT}")
+        reason = result.message  # empty where it is done
+        folder.json("goal.json", {"impossible": reason} if reason else {"done": True})
+        return AcceptedProgram(None, code, notes=notes, impossible=reason)
     if result.status != "ok":
         return Refusal(result.message)
     goal = check_goal(result, seen.scene, seen.keypoints, wanted.instruction, project=wanted.project)

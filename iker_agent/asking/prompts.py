@@ -78,7 +78,7 @@ def build_request(
     look are attached for local backends; a model is shown them only as far as `shown` and the contract say.
     """
     is_pose = signature_named(prompt.contract).rows is POSE_ROWS
-    parts = [Part("\n\n".join(_text(name) for name in prompt.files))]
+    parts = [Part(prompt_text(prompt))]
     if prompt.stages:
         parts += _history(history, instruction, outcomes, shown.refusals)
     if shown.limits:
@@ -108,6 +108,11 @@ def _table(seen: Look) -> str:
         note = "" if label in seen.drawn else ", not in the image"
         lines.append(f"- {label} ({owner}{note}): {', '.join(f'{v:.3f}' for v in point)}")
     return "\n".join(lines)
+
+
+def prompt_text(prompt: PromptKind) -> str:
+    """The rules that a model is told, from the prompt's files."""
+    return "\n\n".join(_text(name) for name in prompt.files)
 
 
 def _text(name: str) -> str:

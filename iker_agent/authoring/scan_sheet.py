@@ -1,4 +1,4 @@
-"""The contact sheet of a scan: some of its pictures, the mesh from six sides with its keypoints, what was measured.
+"""The contact sheet of a scan: some of its pictures, the scan from six sides with its keypoints, what was measured.
 
 ScannedObject, ObjectModel, ScanPictures, notes  ->  scan_sheet  ->  picture
 """
@@ -74,20 +74,20 @@ def _picture(pictures: ScanPictures, name: str) -> PillowImage.Image:
 
 
 def _view(made: ScannedObject, model: ObjectModel, right: np.ndarray, up: np.ndarray) -> PillowImage.Image:
-    """The mesh without perspective: a dense sample of its surface, the nearest point of every pixel."""
+    """The scan without perspective: a dense sample of its surface, the nearest point of every pixel."""
     points, normals, colours = _sample(made)
     towards = np.cross(right, up)
     scale = _FILL * _CELL_PX / float(np.ptp(made.vertices, axis=0).max())
     column, row = _pixels(points, right, up, scale)
     shade = 0.6 + 0.4 * np.clip(normals @ (_LIGHT @ np.stack([right, towards, up])), 0, 1)
-    order = np.argsort(points @ towards)
+    order = np.argsort(points @ towards)  # the nearest are drawn last
+    order = order[normals[order] @ towards > 0]
     picture = np.full((_CELL_PX, _CELL_PX, 3), 243, np.uint8)
-    lit = np.clip(255 * colours * shade[:, None], 0, 255).astype(np.uint8)
-    facing = normals[order] @ towards > 0
-    for down in (-1, 0, 1):
-        for across in (-1, 0, 1):
-            at = np.clip(row[order] + down, 0, _CELL_PX - 1), np.clip(column[order] + across, 0, _CELL_PX - 1)
-            picture[at[0][facing], at[1][facing]] = lit[order][facing]
+    lit = np.clip(255 * colours[order] * shade[order, None], 0, 255).astype(np.uint8)
+    down, across = (np.tile(offset.ravel(), len(order)) for offset in np.mgrid[-1:2, -1:2])
+    rows = np.clip(np.repeat(row[order], 9) + down, 0, _CELL_PX - 1)
+    columns = np.clip(np.repeat(column[order], 9) + across, 0, _CELL_PX - 1)
+    picture[rows, columns] = np.repeat(lit, 9, axis=0)
     cell = PillowImage.fromarray(picture)
     pen = ImageDraw.Draw(cell)
     for number, point in enumerate(model.control_keypoints_m(), 1):
@@ -104,8 +104,9 @@ def _pixels(points: np.ndarray, right: np.ndarray, up: np.ndarray, scale: float)
 
 
 def _sample(made: ScannedObject) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Points, normals and colours (K, 3) spread over the mesh."""
-    corners = made.vertices[made.faces]
+    """Points, normals and colours (K, 3) spread over the scan as it will be drawn."""
+    look = made.look
+    corners = look.vertices[look.faces]
     cross = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
     area = np.linalg.norm(cross, axis=1)
     rng = np.random.default_rng(0)
@@ -115,5 +116,5 @@ def _sample(made: ScannedObject) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     weights = np.hstack([1 - np.where(flip, 2 - u - v, u + v), np.where(flip, 1 - u, u), np.where(flip, 1 - v, v)])
     normals = cross / np.maximum(area, 1e-18)[:, None]
     points = np.einsum("kc,kci->ki", weights, corners[face])
-    colours = np.einsum("kc,kci->ki", weights, made.colours[made.faces[face]])
+    colours = np.einsum("kc,kci->ki", weights, look.colours[look.faces[face]])
     return points, normals[face], colours

@@ -1,10 +1,11 @@
 """A scanned surface becomes an object that every task accepts: a mesh file and an entry in objects.yaml.
 
-    Scanned  ->  make_object  ->  ScannedObject(entry, mesh)  ->  save  ->  folder/NAME.obj, folder/objects.yaml
-                                                             ->  ObjectModel, checked as a task would
+    Scanned  ->  make_object  ->  ScannedObject(entry, mesh, look)  ->  save  ->  NAME.obj, NAME.ply, objects.yaml
+                                                                   ->  ObjectModel, checked as a task would
 
 What fills most of the box around it becomes that box: a scanned book stands on its box, and falls over on the bumps of
 its scanned edge. Anything else becomes a mesh of a few thousand faces, which is cut into convex parts when it is used.
+Either is drawn, and looked for in pictures, as the whole scan with its colours: NAME.ply.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from scipy.spatial import cKDTree
 from iker_agent.atomic import replace_file
 from iker_envs.contract import check_name
 from iker_envs.documents import read_document, shown
+from iker_envs.objects.coloured import SUFFIX, Coloured, write_coloured
 from iker_envs.objects.library import OBJECTS_FILE, object_library
 from iker_envs.objects.mesh_file import PIP
 from iker_envs.objects.mesh_repair import is_closed
@@ -35,12 +37,12 @@ _TRIM = 0.5  # percent of points beyond each side of the box: bumps at edges
 _BOX_DENSITY = 350.0  # kg/m3: between a box of shoes (100) and a book (800)
 _DENSITY = 180.0  # of what a surface encloses: shoes and mugs are hollow
 _MIN_MASS_KG = 0.02
-_UNSEEN_M = 0.008  # so near to the board, no camera sees colours
+_UNSEEN_M = 0.011  # so near to the board, cameras see the board's colours
 
 
 @dataclass(frozen=True, eq=False)
 class ScannedObject:
-    """The entry of objects.yaml, and the simplified surface: vertices (V, 3), faces (F, 3), colours (V, 3)."""
+    """The entry of objects.yaml, the simplified surface (V, 3), (F, 3) with colours (V, 3), and what is drawn."""
 
     name: str
     entry: dict[str, Any]
@@ -48,13 +50,16 @@ class ScannedObject:
     faces: np.ndarray
     colours: np.ndarray
     fill: float
+    look: Coloured
 
 
 def make_object(scanned: Scanned, name: str, mass_kg: float | None = None, friction: float = 0.6) -> ScannedObject:
     """Simplify, choose box or mesh, guess the mass where it is not given; ValueError if the surface cannot be used."""
     check_name("the object's name", name)
-    vertices, faces, colours = _simplified(scanned)
     points = scanned.vertices
+    painted = _with_underside(points, scanned.colours)
+    vertices, faces = _simplified(scanned)
+    colours = painted[cKDTree(points).query(vertices)[1]]
     low, high = np.percentile(points, [_TRIM, 100 - _TRIM], axis=0)
     volume = enclosed_m3(scanned.vertices, scanned.faces)
     fill = volume / float(np.prod(high - low))
@@ -62,16 +67,26 @@ def make_object(scanned: Scanned, name: str, mass_kg: float | None = None, frict
     guess = (_BOX_DENSITY * float(np.prod(high - low))) if is_box else _DENSITY * volume
     mass = max(_MIN_MASS_KG, round(guess, 2)) if mass_kg is None else mass_kg
     told = "weighed" if mass_kg is not None else "guessed from its volume"
-    above = vertices[:, 2] > vertices[:, 2].min() + _UNSEEN_M
-    rgba = [round(float(c), 3) for c in np.median(colours[above], axis=0)] + [1.0]
+    rgba = [round(float(c), 3) for c in np.median(colours, axis=0)] + [1.0]
     entry: dict[str, Any] = {"shape": "box" if is_box else "mesh"}
     if is_box:
-        entry["size_m"] = [round(float(s), 4) for s in high - low]
+        entry |= {"size_m": [round(float(s), 4) for s in high - low], "mesh": f"{name}{SUFFIX}"}
+        centre = (low + high) / 2
     else:
         entry["mesh"] = f"{name}.obj"
+        centre = (vertices.min(axis=0) + vertices.max(axis=0)) / 2
     source = f"scanned from {len(scanned.used)} pictures on the marker board; mass {told}"
     entry |= {"mass_kg": mass, "friction": friction, "rgba": rgba, "source": source}
-    return ScannedObject(name, entry, vertices, faces, colours, fill)
+    look = Coloured(points - centre, scanned.faces, painted)
+    return ScannedObject(name, entry, vertices - centre, faces, colours, fill, look)
+
+
+def _with_underside(points: np.ndarray, colours: np.ndarray) -> np.ndarray:
+    """The colours (V, 3) with those of the underside, which no camera saw, taken from the nearest seen points."""
+    unseen = points[:, 2] < points[:, 2].min() + _UNSEEN_M
+    filled = np.array(colours)
+    filled[unseen] = colours[~unseen][cKDTree(points[~unseen]).query(points[unseen])[1]]
+    return filled
 
 
 def enclosed_m3(vertices: np.ndarray, faces: np.ndarray) -> float:
@@ -80,8 +95,8 @@ def enclosed_m3(vertices: np.ndarray, faces: np.ndarray) -> float:
     return float(abs(np.einsum("ij,ij->i", a, np.cross(b, c)).sum()) / 6)
 
 
-def _simplified(scanned: Scanned) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """A closed surface of a few thousand faces; colours are those of the nearest scanned points."""
+def _simplified(scanned: Scanned) -> tuple[np.ndarray, np.ndarray]:
+    """A closed surface of a few thousand faces."""
     if find_spec("fast_simplification") is None:
         raise ValueError(f"a scan is simplified by fast-simplification; {PIP}")
     import fast_simplification  # type: ignore[import-untyped]
@@ -94,11 +109,8 @@ def _simplified(scanned: Scanned) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
             scanned.vertices.astype(np.float32), scanned.faces.astype(np.int32), target_reduction=share
         )
         if is_closed(faces):
-            vertices = np.asarray(vertices, dtype=float)
-            vertices = vertices - (vertices.min(axis=0) + vertices.max(axis=0)) / 2
-            _, nearest = cKDTree(scanned.vertices).query(vertices)
-            return vertices, np.asarray(faces, dtype=int), scanned.colours[nearest]
-    return scanned.vertices, scanned.faces, scanned.colours
+            return np.asarray(vertices, dtype=float), np.asarray(faces, dtype=int)
+    return scanned.vertices, scanned.faces
 
 
 def save(made: ScannedObject, folder: Path, *, replace: bool = False) -> ObjectModel:
@@ -113,7 +125,9 @@ def save(made: ScannedObject, folder: Path, *, replace: bool = False) -> ObjectM
         raise ValueError(f"{shown(str(library))} holds a mapping from model names to their fields")
     if made.name in entries and not replace:
         raise ValueError(f"{shown(str(library))} has an object {made.name!r}; choose another name, or pass --replace")
-    replace_file(folder / f"{made.name}.obj", lambda path: path.write_text(_obj(made), encoding="ascii"))
+    replace_file(folder / f"{made.name}{SUFFIX}", lambda path: path.write_bytes(write_coloured(made.look)))
+    if made.entry["shape"] == "mesh":
+        replace_file(folder / f"{made.name}.obj", lambda path: path.write_text(_obj(made), encoding="ascii"))
     text = yaml.safe_dump({made.name: made.entry}, sort_keys=False, allow_unicode=True)
     if made.name in entries:
         rest = {name: entry for name, entry in entries.items() if name != made.name}

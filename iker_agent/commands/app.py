@@ -18,6 +18,7 @@ from iker_agent.commands.lab import doctor, lab
 from iker_agent.commands.options import ModelOptions, Out, QueryOptions, RunFolder, RunOptions, named_path, spread
 from iker_agent.commands.scan import scan
 from iker_agent.commands.settings import RunCommand, TrainCommand
+from iker_agent.commands.sweep import sweep
 from iker_agent.commands.talk import talk
 from iker_agent.commands.tasks import envs, tasks
 from iker_agent.commands.train import evaluate, train
@@ -178,6 +179,7 @@ def replay(folder: RunFolder, out: Out = None) -> None:
 
 app.command(cls=TrainCommand)(train)
 app.command("eval")(evaluate)
+app.command()(sweep)
 
 
 @bench_app.command("vlm", cls=RunCommand)
@@ -186,13 +188,37 @@ def bench_vlm(
     options: ModelOptions,
     task: Annotated[list[str] | None, typer.Option(help="Task name or path, may be repeated; default: all.")] = None,
     contract: Annotated[str, typer.Option(help="keypoints, poses or both.")] = "both",
-    samples: Annotated[int, typer.Option(help="Drawn scenes per arrangement.")] = 1,
+    samples: Annotated[int, typer.Option(help="Drawn scenes per arrangement or item.")] = 1,
+    tier: Annotated[str, typer.Option(help="Of the instructions: precise, natural, hard or all.")] = "precise",
+    items: Annotated[list[str] | None, typer.Option(help="Name of an item, may be repeated; default: all.")] = None,
+    execute: Annotated[
+        bool, typer.Option("--execute", help="Also carry right answers out, each in a world of its own.")
+    ] = False,
     out: Out = None,
 ) -> None:
-    """Programs only, no training: how often is a target where the annotated one is?"""
+    """How often is a model right? Answers are judged by what success is; nothing is learned.
+
+    A benchmark that was stopped goes on where it was when it is started again with its --out FOLDER. For example:
+
+        iker bench vlm --vlm openai --model MODEL --tier all --out FOLDER ask.max_calls=0
+    """
+    from iker_agent.commands.bench import Asked
     from iker_agent.commands.bench import bench_vlm as measure
 
-    raise typer.Exit(DONE if measure(options.config(), task or (), contract, samples, out) else NOT_DONE)
+    asked = Asked(task or (), contract, samples, tier, items or (), execute)
+    raise typer.Exit(DONE if measure(options.config(), asked, out) else NOT_DONE)
+
+
+@bench_app.command("leaderboard")
+def leaderboard(
+    folder: Annotated[Path, typer.Argument(parser=named_path, metavar="FOLDER", help="Holds results.json files.")],
+) -> None:
+    """Show the tables that results.json files make, and what does not enter, with the reason."""
+    from iker_agent.experiments.leaderboard import Refused, judge_folder, tables
+
+    found = judge_folder(folder)
+    echo(tables(found))
+    raise typer.Exit(NOT_DONE if not found or any(isinstance(entry, Refused) for entry in found) else DONE)
 
 
 @app.command()

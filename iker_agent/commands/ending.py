@@ -32,6 +32,7 @@ EXTRAS = {
     "vlm": ("openai",),
     "real": ("xarm", "mink", "daqp", "pyrealsense2", "libusb_package"),
     "calibration": ("cv2",),
+    "cluster": ("ray",),
     "agent": (
         "torch",
         "skrl",

@@ -25,9 +25,12 @@ _ASKED = {  # option of `ask` -> the backends that read it
 }
 
 
-def named_path(text: str) -> Path:
-    """The path that a user names; an empty name is refused, since it would mean the current folder."""
-    if not text.strip():
+def named_path(text: str | Path) -> Path:
+    """The path that a user names; an empty name is refused, since it would mean the current folder.
+
+    A default is a Path already.
+    """
+    if not str(text).strip():
         raise typer.BadParameter("a path has a name; '' has none")
     return Path(text)
 
@@ -107,6 +110,7 @@ class RunOptions(QueryOptions):
             metavar="TEXT|FILE", help="When it is done: 'on(left_shoe, rack)', or a file; default: the task's own."
         ),
     ] = None
+    method: Annotated[str | None, typer.Option(help="iker, or voxposer: the baseline of value maps.")] = None
     learner: Annotated[str | None, typer.Option(help="ppo (trains) or waypoint (a fixed rule).")] = None
     world: Annotated[
         str | None, typer.Option(help="sim, lab (an emulated robot, started and stopped by itself) or real.")

@@ -94,7 +94,12 @@ def _verdict(result: Query) -> str:
     if result.answer is None:
         return f"[red]none[/red]: {escape(result.problem)}"
     goal = result.answer.goal
-    lines = ["done: the instruction is fulfilled" if goal is None else _goal_line(goal)]
+    if goal is not None:
+        lines = [_goal_line(goal)]
+    elif result.answer.impossible:
+        lines = [f"impossible: {escape(result.answer.impossible)}"]
+    else:
+        lines = ["done: the instruction is fulfilled"]
     return "\n".join([*lines, *(f"note: {escape(note)}" for note in result.answer.notes)])
 
 

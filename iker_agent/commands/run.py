@@ -32,6 +32,8 @@ from iker_agent.records.report import write_report
 from iker_agent.records.run_folder import Folder, claimed_folder
 from iker_agent.vlm.replay import Replay
 from iker_agent.vlm.types import VLM
+from iker_agent.voxposer.baseline import carry_out_value_maps
+from iker_agent.voxposer.plans import make_maps_vlm
 from iker_agent.worlds import make_world
 from iker_envs.documents import RECORD_LIMITS, read_document
 from iker_envs.randomisation import as_randomisation
@@ -46,8 +48,8 @@ def start_run(config: RunConfig, out: Path | None) -> bool:
     as_randomisation(config.randomisation)
     need(*(("torch", "skrl") if config.learner == "ppo" else ()))
     need(*(("imageio_ffmpeg",) if config.run.video else ()))
-    vlm = make_vlm(config, plan.task)  # wrong settings leave no folder behind
-    with asking(vlm), claimed_folder(out, plan.task.name) as folder:
+    vlm = make_maps_vlm(config, plan.task) if config.method == "voxposer" else make_vlm(config, plan.task)
+    with asking(vlm), claimed_folder(out, plan.task.name) as folder:  # wrong settings leave none behind
         result = _carry_out(plan, folder, vlm, world=_robot(plan))
         return result.done if result.success is None else result.success
 
@@ -68,7 +70,10 @@ def _carry_out(
             screen.console.print(f"[bold]{escape(plan.instruction)}[/bold]")
             for line in told(vlm):
                 screen.note(line)
-            result = carry_out(plan, folder, screen, vlm, learner, world)
+            if plan.config.method == "voxposer":
+                result = carry_out_value_maps(plan, folder, screen, vlm, world)
+            else:
+                result = carry_out(plan, folder, screen, vlm, learner, world)
             screen.closing(result, str(write_report(folder.path)))
         except BaseException as end:  # is raised again; Ctrl-C is no Exception
             if _left_readable(folder) and not isinstance(end, BrokenPipeError):

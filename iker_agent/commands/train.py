@@ -43,6 +43,15 @@ def train(
     restart: Annotated[
         bool, typer.Option("--restart", help="With --resume: begin at step 0 in a folder that has no checkpoint.")
     ] = False,
+    export: Annotated[
+        Path | None,
+        typer.Option(
+            "--export-isaacgymenvs",
+            parser=named_path,
+            metavar="DIR",
+            help="Train nothing; write the settings as YAML files for IsaacGymEnvs' and rl_games' users.",
+        ),
+    ] = None,
 ) -> None:
     """Train one policy for a task or a family of stages; Ctrl-C saves, --resume goes on.
 
@@ -57,6 +66,11 @@ def train(
         raise ValueError("--restart is for --resume FOLDER; a new training begins at step 0 anyway")
     if resume and task:
         overrides.insert(0, task)  # the task is known from the folder: what looks like one is a setting
+    if export:
+        if resume or out:
+            raise ValueError("--export-isaacgymenvs DIR trains nothing; leave --resume and --out out")
+        _export(export, task, overrides, observation or "keypoints", randomisation or "on", seed or 0)
+        raise typer.Exit(DONE)
     with distributed.joined_group():
         if resume:
             done = _resume(resume, overrides, restart)
@@ -66,6 +80,17 @@ def train(
         if distributed.num_processes() > 1:
             distributed.leave(code)
     raise typer.Exit(code)
+
+
+def _export(folder: Path, task: str, overrides: Sequence[str], observation: str, randomisation: str, seed: int) -> None:
+    """Write what would be trained as configuration files of that style."""
+    from iker_agent.learning.isaacgymenvs_cfg import write_cfg
+    from iker_agent.learning.training_folder import new_settings
+    from iker_agent.plain_text import echo
+
+    settings = new_settings(task, observation, randomisation, seed, _learn(overrides, train_defaults()))
+    for path in write_cfg(folder, settings):
+        echo(str(path))
 
 
 def _begin(

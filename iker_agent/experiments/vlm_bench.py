@@ -1,174 +1,151 @@
-"""`iker bench vlm`: how often does a model's program put the target where the task is fulfilled?
+"""A model benchmark without actions: ask about items of three tiers, and judge the answers.
 
-    tasks x arrangements x stages x samples  ->  look, ask, check  ->  BenchRow  ->  table with Wilson intervals, JSON
+items, contracts, settings  ->  Bench.rows  ->  BenchRow, one after another (bench_rows.py); tables: bench_tables.py
 
-Nothing is learned and nothing moves: every stage begins as if those before it had gone perfectly, with their annotated
-programs as history. The last question of each arrangement shows the finished task; the right answer is done. Whether
-an answer is right the task's success says (scoring.py); how near a target is to the annotation is a second number.
+Nothing is learned. The precise tier is asked stage by stage: every stage begins as if those before it had gone
+perfectly, with their annotated programs as history, and the last question of each arrangement shows the finished task;
+the right answer is done. Items of the other tiers are conversations (dialogue.py), judged by where they end.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
-from importlib.metadata import version
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
 
-import numpy as np
-
-from iker_agent.asking.ask import AcceptedProgram, NoAnswer, Requirements, ask
-from iker_agent.asking.limits import Standing
-from iker_agent.asking.prompts import Turn, build_request
+from iker_agent.asking.prompts import Turn
 from iker_agent.backends import asking, make_vlm, recorded
 from iker_agent.config import RunConfig
-from iker_agent.experiments.scoring import NEAR_M, NEAR_RAD, score_done, score_goal
-from iker_agent.learning.evaluate import wilson
-from iker_agent.prompt_kinds import prompt_kind
+from iker_agent.experiments.annotated_items import AnnotatedItem
+from iker_agent.experiments.bench_rows import PRECISE, BenchRow, Key, Meter, RowFile
+from iker_agent.experiments.items import Item
+from iker_agent.experiments.questions import Question, key_of
+from iker_agent.experiments.stills import Still, ahead, looks_at, stages_of, start_of
 from iker_agent.records.run_folder import Folder
-from iker_agent.seeing.look import see
 from iker_agent.vlm.budget import Budget
+from iker_agent.vlm.errors import ReplayMiss
 from iker_agent.vlm.types import VLM
-from iker_envs.pictures.still import still_view
 from iker_envs.scene import Scene
-from iker_envs.spec import Spec
 from iker_envs.task import Task
 
 
-@dataclass(frozen=True)
-class BenchRow:
-    """One question and what came of it; errors are None where no target was given."""
+@dataclass(frozen=True, eq=False)
+class BenchPlan:
+    """What is asked, of whom: items in order, contracts, drawn scenes per item, settings; `execute` carries goals out.
 
-    task: str
-    configuration: int
-    stage: int  # counted from 1; one more than the task has where done is the right answer
-    sample: int
-    contract: str
-    right: bool
-    answers: int  # replies until one was accepted or all repairs were used
-    near: bool | None = None  # the target is within 5 cm and 15 degrees of the annotated one; None without a target
-    error_m: float | None = None
-    error_deg: float | None = None
-    reason: str = ""  # why it is not right
+    ValueError if a prompt of the settings does not fit a contract.
+    """
 
-    @property
-    def first(self) -> bool:
-        """Right with the first answer."""
-        return self.right and self.answers == 1
+    items: tuple[Item, ...]
+    contracts: tuple[str, ...]
+    config: RunConfig
+    samples: int = 1
+    execute: bool = False
+    chosen: dict[str, RunConfig] = field(init=False)  # the settings by contract
 
+    def __post_init__(self) -> None:
+        run = self.config.run
+        chosen = {c: replace(self.config, run=replace(run, contract=c)) for c in self.contracts}
+        object.__setattr__(self, "chosen", chosen)
 
-@dataclass(frozen=True)
-class Summary:
-    """Counts of right answers among `asked` for one task and contract ("all" for all tasks)."""
+    def keys(self) -> list[Key]:
+        """Every question, in the order in which they are asked."""
+        return [key for item, sample in self.scenes() for key in self.keys_of(item, sample)]
 
-    task: str
-    contract: str
-    asked: int
-    first: int
-    repaired: int  # first ones included
-    targets: int  # proposed in the end, done not counted
-    near: int  # of these, within 5 cm and 15 degrees of the annotated ones
+    def keys_of(self, item: Item, sample: int) -> Iterator[Key]:
+        """The questions about a drawn scene of an item."""
+        stages = len(item.task.configuration(item.configuration).stages)
+        for stage in range(1, stages + 2) if item.tier == PRECISE else (0,):
+            for contract in self.contracts:
+                yield key_of(item, stage, sample, contract)
 
-
-def bench(tasks: Sequence[Task], contracts: Sequence[str], samples: int, config: RunConfig, folder: Folder):
-    """Yield a BenchRow per question; everything that was asked and answered is left in the folder."""
-    if config.vlm == "annotated":
-        yield from _rows(tasks, contracts, samples, config, folder, None)
-        return
-    with asking(make_vlm(config, tasks[0])) as inner:
-        yield from _rows(tasks, contracts, samples, config, folder, Budget(inner, config.ask))
+    def scenes(self) -> Iterator[tuple[Item, int]]:
+        """Items and samples; the precise tier comes first."""
+        for item in sorted(self.items, key=lambda item: item.tier != PRECISE):
+            yield from ((item, sample) for sample in range(self.samples))
 
 
-def _rows(tasks, contracts, samples: int, config: RunConfig, folder: Folder, shared: VLM | None) -> Iterator[BenchRow]:
-    for contract in contracts:
-        for task in tasks:
-            for configuration in range(len(task.configurations)):
-                chosen = replace(config, run=replace(config.run, contract=contract), configuration=configuration)
-                vlm = recorded(chosen, shared or make_vlm(chosen, task), folder.path / "vlm")
-                for sample in range(samples):
-                    yield from _questions(task, chosen, sample, vlm, folder)
+def precise_items(tasks: Sequence[Task], tagged: Sequence[Item] = ()) -> tuple[Item, ...]:
+    """Every arrangement of tasks as an item of the precise tier; skills are those of `tagged` items, where known."""
+    skills = {item.name: item.skills for item in tagged}
+    return tuple(
+        Item(name, "precise", skills.get(name, ()), task, index, "goal", (), {})
+        for task in tasks
+        for index in range(len(task.configurations))
+        for name in (f"{task.name}_{index}",)
+    )
 
 
-def _questions(task: Task, config: RunConfig, sample: int, vlm, folder: Folder) -> Iterator[BenchRow]:
-    index = config.configuration
-    contract = config.run.contract
-    start = task.sample(np.random.default_rng([config.seed, sample]), index)
-    scene = start
-    stages = task.configuration(index).stages
-    history: list[Turn] = []
-    for number in range(1, len(stages) + 2):
-        view = still_view(scene, scene.cameras if config.prompt.side else None, size=config.prompt.size_px)
-        seen = see(scene, view, contract, side=config.prompt.side)
-        name = f"{task.name}_{index}_stage{number}_sample{sample}_{contract}"
-        place = Folder(folder.path / name)
-        place.image("marked.png", seen.marked)
-        request = build_request(
-            task.configuration(index).instruction,
-            seen,
-            history,
-            prompt=prompt_kind(config.prompt.name, contract),
-            shown=config.prompt,
-            standing=Standing(repairs=config.run.repairs),
-            outcomes=False,
-        )
-        wanted = Requirements("", contract, config.goal.project, config.run.repairs)
-        row = BenchRow(task.name, index, number, sample, contract, right=False, answers=0)
+class Bench:
+    """Asks what a plan holds and `file` does not, and writes it down; `unanswered` is what a record had no answer to.
+
+    `vlm` takes the place of the backend of the settings.
+    """
+
+    def __init__(self, plan: BenchPlan, folder: Folder, file: RowFile, vlm: VLM | None = None) -> None:
+        self.plan = plan
+        self.folder = folder
+        self.file = file
+        self.unanswered: list[Key] = []
+        self._vlm = vlm
+
+    def rows(self) -> Iterator[BenchRow]:
+        """A row per question, each in the file before it is given; everything asked and answered is left in the folder.
+
+        Errors of the backend (`Unanswered`) pass through.
+        """
+        config = self.plan.config
+        if self._vlm is None and config.vlm == "annotated":
+            yield from self._asked(None)
+            return
+        with asking(self._vlm or make_vlm(config, self.plan.items[0].task)) as inner:
+            yield from self._asked(Budget(inner, config.ask))
+
+    def _asked(self, shared: VLM | None) -> Iterator[BenchRow]:
+        history: dict[str, list[Turn]] = {}
+        for item, now in ahead(self._stills()):
+            if now.stage == 1:
+                history = {contract: [] for contract in self.plan.contracts}
+            for contract in self.plan.contracts:
+                question = Question(self.plan.chosen[contract], item, now, tuple(history[contract]), self.folder)
+                if question.key not in self.file.known:
+                    yield from self._answered(question, shared)
+                history[contract].append(question.turn())
+
+    def _answered(self, question: Question, shared: VLM | None) -> Iterator[BenchRow]:
+        config = question.config
+        inner = shared or AnnotatedItem(question.item, config.run.contract)
+        ask_settings = config.ask
+        priced = bool(ask_settings.usd_per_mtok_in or ask_settings.usd_per_mtok_out)
+
+        def usd_of(prompt: float, completion: float) -> float:
+            return (prompt * ask_settings.usd_per_mtok_in + completion * ask_settings.usd_per_mtok_out) / 1e6
+
+        meter = Meter(recorded(config, inner, self.folder.path / "vlm"), usd_of if priced else None)
         try:
-            accepted = ask(vlm, request, seen, wanted, place)
-        except NoAnswer as problem:
-            yield replace(row, answers=len(problem.refusals), reason=problem.refusals[-1])
-        else:
-            yield _scored(row, accepted, task, scene, start)
-        if number <= len(stages):
-            history.append(Turn(seen.marked, f"../{name}/marked.png", stages[number - 1].programs.get(contract, "")))
-            goal = task.goal(number - 1, scene, index)
-            scene = scene.with_poses({goal.object: goal.target_pose})
+            row = question.ask(meter)
+        except ReplayMiss:  # of a record that is not of this benchmark, what it holds is asked
+            self.unanswered.append(question.key)
+            return
+        row = replace(row, cost=meter.take())
+        if self.plan.execute:
+            row = question.executed(row, self.file.rows)
+        self.file.append(row)
+        yield row
+
+    def _stills(self) -> Iterator[Callable[[], tuple[Item, Still]]]:
+        """What is to be shown: all stages of an arrangement in which something is to be asked, the start of an item."""
+        plan = self.plan
+        for item, sample in plan.scenes():
+            start = start_of(item.task, item.configuration, plan.config.seed, sample)
+            keys = set(plan.keys_of(item, sample))
+            if keys <= self.file.known:
+                continue
+            scenes = stages_of(item.task, item.configuration, start) if item.tier == PRECISE else (start,)
+            for number, scene in enumerate(scenes, start=1):
+                yield partial(_shown, item, (sample, number), scene, start, plan)
 
 
-def _scored(row: BenchRow, accepted: AcceptedProgram, task: Task, scene: Scene, start: Scene) -> BenchRow:
-    """The row with its verdict."""
-    place = (task, row.configuration, row.stage)
-    goal = accepted.goal
-    score = score_done(*place, scene, start) if goal is None else score_goal(*place, goal, scene, start)
-    return replace(row, answers=accepted.answers, **asdict(score))
-
-
-def summarise(rows: Sequence[BenchRow]) -> list[Summary]:
-    """One line per contract and task, then one over all tasks of the contract."""
-    lines = []
-    for contract in dict.fromkeys(r.contract for r in rows):
-        mine = [r for r in rows if r.contract == contract]
-        for task in (*dict.fromkeys(r.task for r in mine), "all"):
-            group = [r for r in mine if task in (r.task, "all")]
-            near = [r.near for r in group if r.near is not None]
-            counts = (sum(r.first for r in group), sum(r.right for r in group), len(near), sum(near))
-            lines.append(Summary(task, contract, len(group), *counts))
-    return lines
-
-
-def results(rows: Sequence[BenchRow], config: RunConfig, samples: int) -> dict:
-    """results.json: what was asked of whom, the summary with intervals, every row."""
-    settings = config.to_dict()
-    digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
-    return {
-        "benchmark": "vlm",
-        "version": version("iker"),
-        "backend": config.vlm,
-        "model": config.ask.model,
-        "seed": config.seed,
-        "samples": samples,
-        "near": {"position_m": NEAR_M, "angle_deg": float(np.rad2deg(NEAR_RAD))},
-        "config_hash": digest,
-        "spec_hash": Spec().spec_hash(),
-        "summary": [
-            {
-                **asdict(s),
-                "first_interval": wilson(s.first, s.asked),
-                "repaired_interval": wilson(s.repaired, s.asked),
-                "near_interval": wilson(s.near, s.targets),
-            }
-            for s in summarise(rows)
-        ],
-        "rows": [asdict(r) for r in rows],
-        "config": settings,
-    }
+def _shown(item: Item, place: tuple[int, int], scene: Scene, start: Scene, plan: BenchPlan) -> tuple[Item, Still]:
+    """An item and a scene of it, looked at; `place` is sample and stage."""
+    return item, Still(*place, start, looks_at(scene, plan.contracts, plan.config.prompt))

@@ -5,8 +5,9 @@
 Truncated episodes bootstrap from the observation that ended them, not from the one after the reset; after every update
 `facts` says how far it went.
 
-Three fields of skrl's PPO are used that have no public name (skrl 2.1): `_current_next_observations`, from which the
-next rollout goes on, and `_observation_preprocessor` and `_value_preprocessor`, the normalisers that it has made.
+Fields of skrl's PPO are used that have no public name (skrl 2.1): `_current_next_observations`, from which the next
+rollout goes on, `_current_log_prob` and `_current_values` of the latest actions, and `_observation_preprocessor` and
+`_value_preprocessor`, the normalisers that it has made.
 """
 
 from __future__ import annotations
@@ -31,22 +32,31 @@ _MAX_LOG_STD = 0.0  # of 1
 
 
 class _Model(GaussianMixin, DeterministicMixin, Model):
-    """skrl's view of ActorCritic: policy and value share one trunk."""
+    """skrl's view of ActorCritic: policy and value share one trunk.
+
+    skrl asks for the actions of some observations, then for the values of the same ones: the trunk runs once for both,
+    forwards and backwards, which gives the gradient of two runs but for rounding.
+    """
 
     def __init__(self, network: ActorCritic, observation_space, action_space) -> None:
         Model.__init__(self, observation_space=observation_space, action_space=action_space, device=DEVICE)
         GaussianMixin.__init__(self, role="policy", min_log_std=_MIN_LOG_STD, max_log_std=_MAX_LOG_STD)
         DeterministicMixin.__init__(self, role="value")
         self.network = network
+        self._hidden: tuple[torch.Tensor, torch.Tensor] | None = None  # observations, what the trunk made of them
 
     def act(self, inputs, *, role: str = "", **_):
         mixin = GaussianMixin if role == "policy" else DeterministicMixin
         return mixin.act(self, inputs, role=role)
 
     def compute(self, inputs, role: str = ""):
-        hidden = self.network.trunk(inputs["observations"])
+        observations = inputs["observations"]
         if role == "policy":
+            hidden = self.network.trunk(observations)
+            self._hidden = (observations, hidden)
             return self.network.mean(hidden), {"log_std": self.network.log_std}
+        kept, self._hidden = self._hidden, None  # used once, since the weights may change before the next time
+        hidden = kept[1] if kept and kept[0] is observations else self.network.trunk(observations)
         return self.network.value(hidden), {}
 
 
@@ -69,10 +79,31 @@ class FinalObservationPPO(PPO):
         """Running mean and standard deviation of the returns."""
         return self._value_preprocessor
 
-    def record_transition(self, *, next_observations, infos, **rest) -> None:
-        """As skrl's, with `infos["final_obs"]` in place of the observation after the reset for the bootstrap only."""
-        super().record_transition(next_observations=infos["final_obs"], infos=infos, **rest)
+    def record_transition(
+        self, *, observations, actions, rewards, next_observations, terminated, truncated, infos, **_
+    ) -> None:
+        """In place of skrl's: the value of `infos["final_obs"]` is added to the reward of an episode that was cut.
+
+        Only worlds whose episode was cut are looked at. `rewards` (N, 1) is changed.
+        """
+        cut = truncated[:, 0]
+        if cut.any():
+            with torch.no_grad():
+                last = {"observations": self._observation_preprocessor(infos["final_obs"][cut])}
+                values = self._value_preprocessor(self.value.act(last, role="value")[0], inverse=True)
+            rewards[cut] += self.cfg.discount_factor * values
         self._current_next_observations = next_observations
+        self._current_next_states = None
+        self.memory.add_samples(
+            observations=observations,
+            states=None,
+            actions=actions,
+            rewards=rewards,
+            terminated=terminated,
+            truncated=truncated,
+            log_prob=self._current_log_prob,
+            values=self._current_values,
+        )
 
     def update(self, *, timestep: int, timesteps: int) -> None:
         """As skrl's, then `facts`."""

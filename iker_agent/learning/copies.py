@@ -12,8 +12,9 @@ drawn around the estimate, and physical parameters of its own.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -23,9 +24,9 @@ from iker_envs.geometry import norm, quaternion_from_yaw, quaternion_multiply
 from iker_envs.judging.happened import happened
 from iker_envs.measure import Errors
 from iker_envs.perception import PoseNoise
-from iker_envs.planning.collision import deepest_overlap, object_boxes, scene_boxes
 from iker_envs.planning.hand import MAX_OPENING_M
-from iker_envs.planning.push import push_start
+from iker_envs.planning.many import Shapes, deepest_m
+from iker_envs.planning.push import PushStarts, push_start
 from iker_envs.randomisation import Randomisation
 from iker_envs.scene import Goal, Grasp, Scene
 from iker_envs.stage.arrangements import Arrangement
@@ -49,23 +50,47 @@ class Estimated:
 
     def sample(self, rng: np.random.Generator | None, configuration: int | None = None) -> Start:
         """One scene as the true one may be; without a generator the estimate itself."""
-        scene = self.scene
-        for obj in (o for o in scene.objects if o.movable and rng is not None):
-            others = scene_boxes(scene, skip=[obj.name])
-            allowed = max(deepest_overlap(object_boxes(obj.model, obj.pose), others)[0], 0.0) + _OVERLAP_M
-            drawn = (self._drawn(obj.pose, rng) for _ in range(_DRAWS))
-            fits = (p for p in drawn if deepest_overlap(object_boxes(obj.model, p), others)[0] <= allowed)
-            scene = scene.with_poses({obj.name: next(fits, obj.pose)})
-        return Start(scene, self.goal)
+        if rng is None:
+            return Start(self.scene, self.goal)
+        names = [o.name for o in self.scene.objects]
+        return Start(self.scene.with_poses(dict(zip(names, self.draw([rng])[0], strict=True))), self.goal)
 
-    def _drawn(self, nominal: np.ndarray, rng: np.random.Generator | None) -> np.ndarray:
-        """A pose (7,) near another one: what stands stays on its support, so only x, y and heading are uncertain."""
-        assert rng is not None
-        pose = np.array(nominal)
-        pose[:2] += rng.normal(0.0, self.noise.position_m, 2)
-        yaw = rng.normal(0.0, np.deg2rad(self.noise.rotation_deg))
-        pose[3:] = quaternion_multiply(quaternion_from_yaw(np.array(yaw)), pose[3:])
-        return pose
+    def draw(self, rngs: Sequence[np.random.Generator]) -> np.ndarray:
+        """Poses (M, O, 7) of all objects, in the scene's order, as they may truly be in M copies.
+
+        Objects are moved one after the other, each at most so often until it stands no deeper in others than before.
+        """
+        poses = np.tile(np.array([o.pose for o in self.scene.objects]), (len(rngs), 1, 1))
+        for index in np.flatnonzero([o.movable for o in self.scene.objects]).tolist():
+            nominal = poses[:, index].copy()
+            allowed_m = np.maximum(self._depth_m(poses, index), 0.0) + _OVERLAP_M
+            left = np.arange(len(rngs))  # copies in which the object has no place yet
+            for _ in range(_DRAWS):
+                poses[left, index] = self._near(nominal[left], [rngs[k] for k in left.tolist()])
+                left = left[self._depth_m(poses[left], index) > allowed_m[left]]
+                if not len(left):
+                    break
+            poses[left, index] = nominal[left]
+        return poses
+
+    def _near(self, nominal: np.ndarray, rngs: Sequence[np.random.Generator]) -> np.ndarray:
+        """Poses (M, 7) near other ones: what stands stays on its support, only x, y and heading are uncertain."""
+        spread = [self.noise.position_m, self.noise.position_m, np.deg2rad(self.noise.rotation_deg)]
+        drawn = np.array([rng.standard_normal(3) for rng in rngs]) * spread
+        moved = np.array(nominal)
+        moved[:, :2] += drawn[:, :2]
+        moved[:, 3:] = quaternion_multiply(quaternion_from_yaw(drawn[:, 2]), moved[:, 3:])
+        return moved
+
+    def _depth_m(self, poses: np.ndarray, index: int) -> np.ndarray:
+        """How deep (M,) an object is in other ones."""
+        boxes = self._shapes.at(np.zeros(len(poses), dtype=int), poses)
+        own = self._shapes.owner == index
+        return deepest_m(boxes.only(own), boxes.only(~own))
+
+    @cached_property
+    def _shapes(self) -> Shapes:
+        return Shapes.of([self.scene])
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,11 +128,26 @@ class Copies:
         self.num_copies = num_copies
         self.source = Estimated(scene, goal, noise)
         self._push_start = None if goal.grasp else push_start(scene, goal)
+        self._push_starts = None if goal.grasp else PushStarts([scene], goal.object)
         config = make_config(self.source, episode_s=episode_s, free="near")
         self.stage = Stage(self.source, num_copies, config, randomisation)
         self.stage.record()
         self.disturbed_m = np.zeros(num_copies)  # how far other objects were moved when the hand grasped
         self._everyone = np.arange(num_copies)
+        self._begun: dict[int, tuple[dict[str, Any], np.ndarray]] = {}  # by seed
+
+    def begin_again(self, seed: int, grasps: Sequence[Grasp] = ()) -> np.ndarray:
+        """As `begin`, from what was kept of it where it has been called with this seed before: nothing is grasped anew.
+
+        `grasps` are the same every time.
+        """
+        if seed not in self._begun:
+            self.begin(seed, grasps)
+            self._begun[seed] = (self.stage.get_state(), self.disturbed_m)
+        else:
+            state, self.disturbed_m = self._begun[seed]
+            self.stage.set_state(state)
+        return self.stage.grasped.copy() if self.goal.grasp else np.ones(self.num_copies, dtype=bool)
 
     def begin(self, seed: int, grasps: Sequence[Grasp] = (), goals: Sequence[Goal] = ()) -> np.ndarray:
         """Begin a fresh episode in every copy; which of them hold the object, (N,) bool.
@@ -118,9 +158,7 @@ class Copies:
         stage = self.stage
         stage.seed(self._everyone, [seed * self.num_copies + i for i in range(self.num_copies)])
         chosen = goals or [self.goal]
-        starts = [
-            self._start(self.source.sample(rng).scene, chosen[i % len(chosen)]) for i, rng in enumerate(stage.rngs)
-        ]
+        starts = self._starts([chosen[i % len(chosen)] for i in range(self.num_copies)])
         stage.physics.draw(self._everyone, stage.rngs)
         stage.arrange(self._everyone, starts)
         if not self.goal.grasp:
@@ -142,15 +180,19 @@ class Copies:
         self.disturbed_m = moved_m.max(axis=-1)
         return picked.held
 
-    def _start(self, scene: Scene, goal: Goal) -> Arrangement:
-        """What a copy begins with; where a push finds no place in it, the hand waits where it would in the estimate."""
-        hand = self._push_start
-        if not goal.grasp:
-            with suppress(ValueError):
-                hand = push_start(scene, goal)
-        movable = np.array([scene.object(name).pose for name in scene.movable])
-        furniture = np.array([o.pose for o in scene.objects if not o.movable]).reshape(-1, 7)
-        return Arrangement(goal, 0, 1.0, 0, movable, furniture, hand)
+    def _starts(self, goals: Sequence[Goal]) -> list[Arrangement]:
+        """What the copies begin with; where a push finds no place, the hand waits where it would in the estimate."""
+        poses = self.source.draw(self.stage.rngs)
+        hands: Sequence[np.ndarray | None] = [None] * self.num_copies
+        if self._push_starts and self._push_start is not None:
+            targets = np.array([goal.target_pose for goal in goals])
+            found_hands, found = self._push_starts.find(np.zeros(self.num_copies, dtype=int), poses, targets)
+            hands = list(np.where(found[:, None], found_hands, self._push_start))
+        movable = np.array([o.movable for o in self.source.scene.objects])
+        return [
+            Arrangement(goal, 0, 1.0, 0, poses[k, movable], poses[k, ~movable], hands[k])
+            for k, goal in enumerate(goals)
+        ]
 
     def act(self, policy: Policy) -> Trial:
         """Let the policy act in all copies, let go, and measure. PolicyFault if an action is no number."""

@@ -1,9 +1,9 @@
-"""Several processes train one policy: `torchrun --nproc-per-node=N -m iker_agent.cli train TASK`.
+"""Several processes train one policy: `torchrun --nproc-per-node=N -m iker_agent train TASK`.
 
-    join_group()  ->  this process's rank, known to skrl; gradients and KL are then averaged by skrl itself
+    joined_group()  ->  this process's rank, known to skrl; gradients and KL are then averaged by skrl itself
 
-Physics and network live on the CPU, so the processes talk over gloo; skrl would open the group for GPUs only, hence it
-is told of ours. Without torchrun everything here does nothing.
+What lives on the CPU goes over gloo, what lives on CUDA devices over NCCL (ranks.py); skrl would open the group for
+GPUs only, hence it is told of ours. Without torchrun everything here does nothing.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from contextlib import contextmanager
 
 import torch
 from torch import distributed, nn
+
+from iker_agent.learning import ranks
 
 
 def num_processes() -> int:
@@ -30,12 +32,14 @@ def rank() -> int:
 @contextmanager
 def joined_group() -> Iterator[None]:
     """Inside, this process belongs to the group that torchrun started, if it did; skrl must not be imported before."""
-    size = int(os.environ.get("WORLD_SIZE", "1"))
-    if size == 1:
+    mine = ranks.this_rank()
+    if mine.num_ranks == 1:
         yield
         return
-    distributed.init_process_group("gloo")
-    _tell_skrl(size)
+    ranks.stay_on_this_machine(mine)
+    device = ranks.take_device(mine)
+    distributed.init_process_group(ranks.backend(device))
+    _tell_skrl(mine.num_ranks, device)
     try:
         yield
     finally:
@@ -54,7 +58,7 @@ def leave(code: int) -> None:
     os._exit(code)
 
 
-def _tell_skrl(size: int) -> None:
+def _tell_skrl(size: int, device: str) -> None:
     """skrl opens an NCCL group when it is imported under torchrun; it is imported as a single process instead."""
     os.environ["WORLD_SIZE"] = "1"
     try:
@@ -64,6 +68,7 @@ def _tell_skrl(size: int) -> None:
     config.torch._world_size = size
     config.torch._rank = distributed.get_rank()
     config.torch._is_distributed = True
+    config.torch.device = device
 
 
 def threads_per_process() -> int:

@@ -19,6 +19,7 @@ from iker_agent.learning.policy import Policy
 from iker_agent.learning.seeds import seed_for
 from iker_agent.learning.training_worlds import make_worlds
 from iker_envs.measure import Errors
+from iker_envs.stage.grasp_bank import SharedStates
 from iker_envs.vector_env import StageVectorEnv
 
 _Z_95 = 1.959964  # the standard normal distribution has 95 % within so many standard deviations
@@ -72,9 +73,15 @@ def evaluate(
         env.close()
 
 
-def strict_success(policy: Policy, *, num_envs: int, seed: int, **make: Any) -> np.ndarray:
-    """Strict success (N,) bool of one deterministic episode in each of N fresh copies; each grasps once."""
+def strict_success(
+    policy: Policy, *, num_envs: int, seed: int, grasped: SharedStates | None = None, **make: Any
+) -> np.ndarray:
+    """Strict success (N,) bool of one deterministic episode in each of N fresh copies; each grasps once.
+
+    Where there are `grasped` states of the same stage, the copies begin with those.
+    """
     env = make_copies(num_envs, **{**make, "grasp_bank": 1})
+    env.worlds.grasps.shared = grasped
     try:
         return run_episodes(env, policy, seed, None)[:, 1] > 0.0
     finally:

@@ -93,35 +93,60 @@ def foresee(
     seed: int = 0,
     *,
     of_policy: SequentialTest | None = None,
+    copies: Copies | None = None,
 ) -> Forecast:
     """Carry a stage out in copies of an estimated scene, until it is clear whether enough of them succeed.
 
     `grasps`, for a goal that grasps, is the chosen grasp, base frame. With `of_policy` that test settles it instead of
-    the settings' own, and copies in which the hand missed the object do not count. ValueError if the stage cannot
-    begin, PolicyFault if an action of the policy is no number.
+    the settings' own, and copies in which the hand missed the object do not count. `copies` are `policy_copies` of the
+    same stage, in which nothing is grasped twice; they stay open. ValueError if the stage cannot begin, PolicyFault if
+    an action of the policy is no number.
     """
+    if copies:
+        return _foresee(copies, policy, settings, grasps, seed, of_policy)
+    batch = min(_POLICY_BATCH if of_policy else _BATCH, (of_policy or settings.test).max_trials)
+    copies = _copies(scene, goal, settings, batch)
+    try:
+        return _foresee(copies, policy, settings, grasps, seed, of_policy)
+    finally:
+        copies.close()
+
+
+def policy_copies(scene: Scene, goal: Goal, settings: ForecastSettings, test: SequentialTest) -> Copies:
+    """Copies in which several policies are tried by `foresee(..., of_policy=test)`; ValueError as there."""
+    return _copies(scene, goal, settings, min(_POLICY_BATCH, test.max_trials))
+
+
+def _copies(scene: Scene, goal: Goal, settings: ForecastSettings, count: int) -> Copies:
+    return Copies(scene, goal, count, settings.noise, settings.randomisation, settings.episode_s)
+
+
+def _foresee(
+    copies: Copies,
+    policy: Policy,
+    settings: ForecastSettings,
+    grasps: Sequence[Grasp],
+    seed: int,
+    of_policy: SequentialTest | None,
+) -> Forecast:
     test = of_policy or settings.test
-    batch = min(_POLICY_BATCH if of_policy else _BATCH, test.max_trials)
-    copies = Copies(scene, goal, batch, settings.noise, settings.randomisation, settings.episode_s)
+    batch = copies.num_copies
     num_copies = 0
     num_success = 0
     num_missed = 0
     failures: list[tuple[Event, ...]] = []
-    try:
-        while num_copies < test.max_trials:
-            copies.begin(seed + num_copies, grasps)
-            trial = copies.act(policy)
-            good = trial.strict if settings.strict else trial.success
-            num_copies += batch
-            num_success += int(good.sum())
-            num_missed += int((~trial.held).sum())
-            told = [copies.happened(int(world)) for world in np.flatnonzero(~good)]
-            failures += [events for events in told if events]
-            num_tried = num_copies - (num_missed if of_policy else 0)
-            if num_tried == 0 or test.verdict(num_success, num_tried) is not None:
-                break
-    finally:
-        copies.close()
+    while num_copies < test.max_trials:
+        copies.begin_again(seed + num_copies, grasps)
+        trial = copies.act(policy)
+        good = trial.strict if settings.strict else trial.success
+        num_copies += batch
+        num_success += int(good.sum())
+        num_missed += int((~trial.held).sum())
+        told = [copies.happened(int(world)) for world in np.flatnonzero(~good)]
+        failures += [events for events in told if events]
+        num_tried = num_copies - (num_missed if of_policy else 0)
+        if num_tried == 0 or test.verdict(num_success, num_tried) is not None:
+            break
     return Forecast(num_copies, num_success, num_missed, *_most_frequent(failures))
 
 
@@ -132,9 +157,7 @@ def compare(
 
     The first goal says which objects stand in the way. ValueError if the stage cannot begin.
     """
-    copies = Copies(
-        scene, goals[0], num_copies * len(goals), settings.noise, settings.randomisation, settings.episode_s
-    )
+    copies = _copies(scene, goals[0], settings, num_copies * len(goals))
     try:
         copies.begin(seed, goals=goals)
         trial = copies.act(policy)

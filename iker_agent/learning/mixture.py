@@ -17,6 +17,7 @@ from iker_agent.learning.seeds import seed_for
 from iker_agent.learning.shipped import Stages
 from iker_agent.learning.training import Judge
 from iker_agent.learning.training_worlds import TrainingWorlds, make_worlds
+from iker_envs.stage.grasp_bank import SharedStates
 from iker_envs.vector_env import StageVectorEnv
 
 
@@ -72,7 +73,9 @@ def make_mixture(stages: Stages, num_envs: int, **make: Any) -> TrainingWorlds:
 
 def _worlds(stage: tuple[str, int], num_envs: int, make: dict[str, Any]) -> StageVectorEnv:
     name, index = stage
-    return make_worlds(num_envs, task=name, stage_index=index, random_first_age=True, **make)
+    env = make_worlds(num_envs, task=name, stage_index=index, random_first_age=True, **make)
+    env.worlds.grasps.shared = SharedStates()  # a configuration that fails is in the hands of some worlds only
+    return env
 
 
 def mixture_judge(stages: Stages, num_envs: int, **make: Any) -> Judge:

@@ -21,7 +21,7 @@ from iker_agent.learning.policy import save_policy
 from iker_envs.spec import Spec
 
 HIDDEN = (256, 128, 64)  # paper, Section III-D
-_START_LOG_STD = -0.5  # a standard deviation of 0.61
+START_LOG_STD = -0.5  # a standard deviation of 0.61
 _MEAN_GAIN = 0.01  # of the first mean actions: near zero, so that exploration is the noise alone
 
 
@@ -76,7 +76,7 @@ class ActorCritic(nn.Module):
         self.trunk = nn.Sequential(*layers)
         self.mean = nn.Linear(width, actions)
         self.value = nn.Linear(width, 1)
-        self.log_std = nn.Parameter(torch.full((actions,), _START_LOG_STD))
+        self.log_std = nn.Parameter(torch.full((actions,), START_LOG_STD))
         nn.init.orthogonal_(self.mean.weight, _MEAN_GAIN)
         nn.init.zeros_(self.mean.bias)
 

@@ -8,6 +8,7 @@ anything is trained, in the copies in which the stage is rehearsed.
 
 from __future__ import annotations
 
+import json
 import time
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -15,8 +16,9 @@ from typing import Any
 import numpy as np
 import torch
 
+from iker_agent.learning.copies import Copies
 from iker_agent.learning.evaluate import strict_success
-from iker_agent.learning.forecast import Forecast, ForecastSettings, foresee
+from iker_agent.learning.forecast import Forecast, ForecastSettings, foresee, policy_copies
 from iker_agent.learning.learner import Learned, Report
 from iker_agent.learning.network import NetworkPolicy
 from iker_agent.learning.policy import Policy
@@ -28,7 +30,9 @@ from iker_agent.learning.training import Judge, Training, goal_header
 from iker_agent.learning.training_worlds import make_worlds
 from iker_agent.learning.waypoint import WaypointLearner
 from iker_envs.planning.grasps import propose_grasps
+from iker_envs.randomisation import as_randomisation
 from iker_envs.scene import Goal, Grasp, Scene
+from iker_envs.stage.grasp_bank import SharedStates
 
 # For a policy that can do the task roughly: at the default 10 per metre, brushing against a neighbour to arrive sooner
 # pays, and strict success falls to a half while the object is where it should be. From scratch it would only deter.
@@ -42,6 +46,7 @@ class PPOLearner:
     config: PPOConfig = field(default_factory=PPOConfig)
     randomisation: object = None
     copies: ForecastSettings = field(default_factory=ForecastSettings)
+    _grasped: dict[str, SharedStates] = field(default_factory=dict, repr=False, compare=False)  # by stage, the latest
 
     def learn(
         self,
@@ -63,6 +68,20 @@ class PPOLearner:
         ready = [init, shipped_for(scene, goal)] if self.config.warm_start else [init]
         networks = [policy for policy in ready if isinstance(policy, NetworkPolicy)]
         tried = _Tried(self, scene, goal, _grasps(scene, goal, grasp), seed, report)
+        try:
+            return self._learn(tried, networks, scene, goal, seed, report)
+        finally:
+            tried.close()
+
+    def _learn(
+        self,
+        tried: _Tried,
+        networks: list[NetworkPolicy],
+        scene: Scene,
+        goal: Goal,
+        seed: int,
+        report: Report | None,
+    ) -> Learned:
         for candidate in (*networks, *(_rule(scene, goal) if self.config.warm_start else ())):
             if tried.will_do(candidate):
                 return tried.learned(candidate)
@@ -79,16 +98,29 @@ class PPOLearner:
         self, scene: Scene, goal: Goal, start: NetworkPolicy | None, seed: int, report: Report | None
     ) -> Training:
         """A training from a policy or from scratch, at its end."""
-        make = {"num_threads": self.config.num_threads, "rewards": _WARM_REWARDS if start else {}}
+        config = self.config
+        make = {"num_threads": config.num_threads, "sim": config.sim, "rewards": _WARM_REWARDS if start else {}}
         make |= {"scene": scene, "goal": goal, "randomisation": self.randomisation}
-        env = make_worlds(self.config.num_envs, random_first_age=True, **make)
+        make["grasp_bank"] = 1  # of every world, and each begins with those of all
+        grasped = self._grasped_states(scene, goal)
+        env = make_worlds(config.num_envs, random_first_age=True, **make)
+        env.worlds.grasps.shared = grasped
         try:
-            judge = fresh_copies(self.config.eval_envs, make)
-            training = Training(env, self.config, judge, seed=seed, report=report, start=start)
+            judge = fresh_copies(config.eval_envs, {**make, "grasped": grasped})
+            training = Training(env, config, judge, seed=seed, report=report, start=start)
             training.run()
             return training
         finally:
             env.close()
+
+    def _grasped_states(self, scene: Scene, goal: Goal) -> SharedStates:
+        """Those of the latest stage that was trained, where it is this one, else none yet."""
+        parts = [scene.to_dict(), goal.to_dict(), as_randomisation(self.randomisation).to_dict()]
+        stage = json.dumps(parts)
+        if stage not in self._grasped:
+            self._grasped.clear()
+            self._grasped[stage] = SharedStates()
+        return self._grasped[stage]
 
 
 def _rule(scene: Scene, goal: Goal) -> tuple[Policy, ...]:
@@ -121,7 +153,20 @@ class _Tried:
         settings = replace(learner.copies, strict=True)
         self.policies: list[Policy] = []
         self.forecasts: list[Forecast] = []
-        self._foresee = lambda policy: foresee(scene, goal, policy, settings, grasps, seed, of_policy=self.test)
+        self._copies: Copies | None = None  # made when the first policy is tried
+        self._make_copies = lambda: policy_copies(scene, goal, settings, self.test)
+        self._try = lambda policy, copies: foresee(
+            scene, goal, policy, settings, grasps, seed, of_policy=self.test, copies=copies
+        )
+
+    def _foresee(self, policy: Policy) -> Forecast:
+        self._copies = self._copies or self._make_copies()
+        return self._try(policy, self._copies)
+
+    def close(self) -> None:
+        """Free the copies."""
+        if self._copies:
+            self._copies.close()
 
     def will_do(self, policy: Policy) -> bool:
         """Is it good enough as it is? Copies in which the hand missed the object are not held against it."""

@@ -22,6 +22,7 @@ from iker_agent.learning.waypoint import WaypointLearner
 from iker_agent.learning.world_evaluation import evaluate_in_world
 from iker_agent.limits import check_choice, check_seed
 from iker_agent.robots import Operator, robot_world
+from iker_envs.physics.engines import DEFAULT_ENGINE
 from iker_envs.randomisation import Randomisation
 from iker_envs.scene import Goal, Scene
 from iker_envs.spec import Spec, spec_of
@@ -46,6 +47,7 @@ class EvalSettings:
     randomisation: str = "on"  # off, shifted or a file of ranges
     observation: str = "keypoints"  # of the shipped policy
     world: str = "sim"  # or lab, an emulated laboratory, or real, a robot: one episode after the other
+    sim: str = DEFAULT_ENGINE  # physics engine of world sim: threads, or warp
     real: str = ""  # robot.yaml of a robot
     clock: float = 1.0  # of a laboratory
 
@@ -61,10 +63,11 @@ class EvalSettings:
 
     def _check_world(self) -> None:
         check_choice("--world", self.world, ("sim", "lab", "real"))
+        check_sim("--sim", self.sim)
         if (self.world == "real") != bool(self.real):
             raise ValueError(f"--world real and --real FILE belong together, not --world {self.world}")
-        if self.world != "sim" and (self.stage_index or self.randomisation != "on"):
-            raise ValueError(f"--stage-index and --randomisation are for --world sim, not {self.world}")
+        if self.world != "sim" and (self.stage_index or self.randomisation != "on" or self.sim != DEFAULT_ENGINE):
+            raise ValueError(f"--stage-index, --randomisation and --sim are for --world sim, not {self.world}")
 
 
 @dataclass(frozen=True)
@@ -107,12 +110,14 @@ def measure(settings: EvalSettings, report: Report | None = None, operator: Oper
         stage_index=settings.stage_index,
         observation=chosen.spec.observation,
         randomisation=ranges,
+        sim=settings.sim,
     )
     title = f"{task.name}, {chosen.source['policy']}, randomisation {settings.randomisation}, seed {settings.seed}"
     record = {
         **result.to_dict(),
         **task_facts(task, chosen.spec.observation),
         **chosen.source,
+        "sim": settings.sim,
         "seed": settings.seed,
         "stage_index": settings.stage_index,
         "randomisation": settings.randomisation,

@@ -103,7 +103,7 @@ class TaskTraining:
         s = self.settings
         threads = s.learn.num_threads or distributed.threads_per_process()
         kinds = {"observation": s.observation, "randomisation": s.randomisation}
-        return {"num_threads": threads, **kinds}
+        return {"num_threads": threads, "sim": s.learn.sim, **kinds}
 
     def _train(self, training: Training) -> NetworkPolicy:
         if distributed.rank() == 0:

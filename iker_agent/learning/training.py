@@ -17,13 +17,14 @@ import torch
 
 from iker_agent.learning import distributed
 from iker_agent.learning.agent import make_agent
+from iker_agent.learning.curriculum import Curriculum
 from iker_agent.learning.network import ActorCritic, NetworkPolicy, Normaliser
 from iker_agent.learning.plain_network import feature_dim
 from iker_agent.learning.ppo_config import PPOConfig
 from iker_agent.learning.progress import Progress, Report, TrainingRow
 from iker_agent.learning.seeds import seed_for
 from iker_agent.learning.sequential import SequentialTest
-from iker_agent.learning.training_worlds import TrainingWorlds
+from iker_agent.learning.training_worlds import TrainingWorlds, parts_of
 from iker_envs.scene import Goal
 from iker_envs.spec import Spec
 
@@ -71,6 +72,7 @@ class Training:
         self._last_eval = time.monotonic()
         self._num_evals = 0
         self._tick = 0
+        self._curricula = [Curriculum(part.worlds) for part in parts_of(env)]
 
     def run(self) -> NetworkPolicy:
         """Roll out, update, look, stop."""
@@ -106,8 +108,10 @@ class Training:
     def _step(self, observation: torch.Tensor) -> torch.Tensor:
         with torch.no_grad():
             actions, _ = self.agent.act(observation, None, timestep=self._tick, timesteps=0)
+        configurations = [part.worlds.episode.configuration.copy() for part in parts_of(self.env)]
         next_observation, reward, terminated, truncated, info = self.env.step(actions.numpy())
         self.progress.observe(reward, terminated, truncated, info)
+        self._turn_to_failures(configurations, terminated | truncated, info["is_success_strict"] & ~terminated)
         after = torch.from_numpy(next_observation)
         column = lambda x, kind: torch.as_tensor(x, dtype=kind)[:, None]  # noqa: E731
         self.agent.record_transition(
@@ -126,6 +130,13 @@ class Training:
         self.agent.post_interaction(timestep=self._tick, timesteps=0)
         self._tick += 1
         return after
+
+    def _turn_to_failures(self, configurations: list[np.ndarray], ended: np.ndarray, success: np.ndarray) -> None:
+        """The configurations of the episodes under way, by part of the worlds; those whose episodes fail come again."""
+        ends = np.cumsum([len(part) for part in configurations])[:-1]
+        parts = zip(self._curricula, configurations, np.split(ended, ends), np.split(success, ends), strict=True)
+        for curriculum, configuration, over, good in parts:
+            curriculum.see(configuration[over], good[over])
 
     def _warm_up_normaliser(self, observation: torch.Tensor) -> None:
         """See the range of observations once before the first update; log probabilities stay comparable then."""

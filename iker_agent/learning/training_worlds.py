@@ -40,6 +40,11 @@ class TrainingWorlds(Protocol):
         ...
 
 
+def parts_of(env: TrainingWorlds) -> list[TrainingWorlds]:
+    """The environments that worlds are put together of, in their order: those of a Mixture, else the one itself."""
+    return list(getattr(env, "envs", [env]))
+
+
 def make_worlds(num_envs: int, **make: Any) -> StageVectorEnv:
     """N worlds that are quick to begin anew (`iker_envs.TRAINING`); `make` are arguments of the vector environment."""
     arguments = {**iker_envs.TRAINING, **make}

@@ -23,13 +23,26 @@ _GRASP_WORDS = "true yes grasp grasping pick picking pick_up pickup pick_and_pla
 _PUSH_WORDS = "false no push pushing slide sliding drag dragging nudge"
 _TRUTHS = {**dict.fromkeys(_GRASP_WORDS.split(), True), **dict.fromkeys(_PUSH_WORDS.split(), False)}
 _DONE_WORDS = ("done", "finished", "completed", "complete")
+_NO_REASON = "it gave no reason"
+_IMPOSSIBLE = re.compile(
+    r"[\W_]*(?:(?:it|this|that|the (?:task|instruction|request)) (?:is )?)?"
+    r"(?:impossible|infeasible|unfeasible|not (?:possible|feasible)|(?:cannot|can not|can't) be (?:done|fulfilled))"
+    r"(?![\w-])",
+    re.IGNORECASE,
+)
 
 
 # --------------------------------------------------------------------------- the values
 
 
-def done_or_values(value: Any, signature: Signature, originals: Rows, argument: Any, reading: Reading) -> list[Any]:
-    """The returned values in the contract's order; sets `done` for an answer that says so and has moved nothing."""
+def claim_or_values(value: Any, signature: Signature, originals: Rows, argument: Any, reading: Reading) -> list[Any]:
+    """The returned values in the contract's order; sets `done` or `impossible` for an answer that says so instead.
+
+    What says done may have moved nothing: it could be a program that forgot to return.
+    """
+    reading.impossible = _impossible(value, signature, originals, reading)
+    if reading.is_claim:
+        return []
     values = _split(value, signature, reading)
     if reading.done:
         for rows in (argument, *values[-1:]):
@@ -37,8 +50,38 @@ def done_or_values(value: Any, signature: Signature, originals: Rows, argument: 
     return values
 
 
+def _impossible(value: Any, signature: Signature, originals: Rows, reading: Reading) -> str:
+    """Why it cannot be done, where an answer says so: a text that begins so, alone or beside nothing to move."""
+    if isinstance(value, Pairs):
+        named = {loose(key): item for key, item in value.items if isinstance(key, str)}
+        if not named.get("impossible"):
+            return ""
+        reading.warnings.append("returned impossible in a dictionary")
+        given = (named["impossible"], named.get("reason"))
+        return _reason(" ".join(part for part in given if isinstance(part, str)), reading)
+    texts = list(value) if isinstance(value, list | tuple) else [value]
+    said = _IMPOSSIBLE.match(texts[0]) if texts and isinstance(texts[0], str) else None
+    if said is None:
+        return ""
+    if len(texts) == len(signature.returns):
+        check_unmoved(texts[-1], signature.rows, originals)
+    more = [text for text in texts[1:] if isinstance(text, str)]
+    return _reason(" ".join([said.string[said.end() :], *more]), reading)
+
+
+def _reason(text: str, reading: Reading) -> str:
+    """A reason as one printable line."""
+    reason = clean_line(text.strip(" \t\n:;,.-\u2013\u2014"))
+    if not reason:
+        reading.warnings.append("said impossible without a reason")
+    return reason or _NO_REASON
+
+
 def _split(value: Any, signature: Signature, reading: Reading) -> list[Any]:
-    expected = f"the program must return ({', '.join(signature.returns)}), or None when the task is done"
+    expected = (
+        f"the program must return ({', '.join(signature.returns)}), or None when the task is done, or "
+        '"impossible: REASON" when it cannot be done'
+    )
     if value is None:
         reading.done = True
         return []

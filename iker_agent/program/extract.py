@@ -24,6 +24,7 @@ from iker_agent.program.cues import (
 )
 from iker_agent.program.envelopes import code_as_text, plain_code, without_marks
 from iker_agent.program.fences import Part, parts_of
+from iker_agent.program.signature import Signature
 from iker_agent.program.signatures import signature_named
 from iker_agent.program.thoughts import without_thoughts
 
@@ -34,6 +35,7 @@ _PREFIX = r"^[ \t]*+(?:>>> |\+|\d{1,4}[ \t]*+[|:]?[ \t]*+)?"
 _RETURN = re.compile(r"^(?:[^#'\"\n]*:)?[ \t]*+return\b[ \t]*+([^#\n]*)", re.MULTILINE)
 _HELPER = re.compile(r"^(?:def|class)[ \t]+(\w+)|^([A-Z][A-Z0-9_]+)[ \t]*(?::[^=\n]+)?=(?!=)", re.MULTILINE)
 _DOCSTRING = re.compile(r"\bdef[ \t][^\n]*:[ \t]*\n[ \t]*[\"']{1,3}([^\n]{0,80})")
+_IMPOSSIBLE = re.compile(r"""[(\[{]?\s*[rf]?["']{1,3}\W*impossible\b""", re.IGNORECASE)
 _NAME = re.compile(r"[A-Za-z_]\w*")
 _PROGRAM_LANGUAGES = ("", "python", "py", "python3", "py3", "pycon", "ipython")
 _MAX_PROSE = 500  # characters of the text before a program that are read for what they say about it
@@ -57,8 +59,9 @@ class _Program:
         return bool(self.returns)
 
     @property
-    def says_done(self) -> bool:
-        return all(value in ("", "None") for value in self.returns)
+    def moves_nothing(self) -> bool:
+        """It says done, or that it cannot be done."""
+        return all(value in ("", "None") or _IMPOSSIBLE.match(value) for value in self.returns)
 
     @property
     def stage(self) -> str:
@@ -73,7 +76,7 @@ class _Question(Exception):
     """More than one program may be meant, or none; the text is one sentence for the model."""
 
 
-def extract_program(reply_text: str, contract: str = "keypoints") -> tuple[str | None, tuple[str, ...]]:
+def extract_program(reply_text: str, contract: str | Signature = "keypoints") -> tuple[str | None, tuple[str, ...]]:
     """The source of the last whole program in a reply, and warnings about its form.
 
     Returns (None, (reason,)) when no code defines the contract's function, or when it cannot be told which of several
@@ -183,7 +186,7 @@ def _counts(last: _Program, previous: _Program, function: str) -> bool:
     if is_rejected(last.before):
         raise _Question(_unclear(function))
     later = is_for_later(last.before) or (last.stage not in ("", "1", "first") and last.stage != previous.stage)
-    if last.says_done and not previous.says_done:
+    if last.moves_nothing and not previous.moves_nothing:
         if later and not corrects(last.before):
             return False
         if not later and replaces(last.before):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from iker_agent.program.answer import done_or_values, read_grasp, read_indices, read_object
+from iker_agent.program.answer import claim_or_values, read_grasp, read_indices, read_object
 from iker_agent.program.plausibility import out_of_reach, stretched
 from iker_agent.program.rows import KEYPOINT_ROWS, Rows
 from iker_agent.program.signature import Reading, Signature
@@ -16,8 +16,8 @@ class KeypointSignature(Signature):
 
     def read(self, value: Any, originals: Rows, argument: Any = None) -> Reading:
         reading = Reading()
-        values = done_or_values(value, self, originals, argument, reading)
-        if reading.done:
+        values = claim_or_values(value, self, originals, argument, reading)
+        if reading.is_claim:
             return reading
         name, indices, grasp, rows = values
         reading.object = read_object(name, reading)

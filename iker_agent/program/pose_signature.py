@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from iker_agent.program.answer import done_or_values, match_object, read_grasp, read_object
+from iker_agent.program.answer import claim_or_values, match_object, read_grasp, read_object
 from iker_agent.program.plausibility import out_of_reach
 from iker_agent.program.rows import POSE_ROWS, Rows
 from iker_agent.program.signature import Reading, Signature
@@ -16,8 +16,8 @@ class PoseSignature(Signature):
 
     def read(self, value: Any, originals: Rows, argument: Any = None) -> Reading:
         reading = Reading()
-        values = done_or_values(value, self, originals, argument, reading)
-        if reading.done:
+        values = claim_or_values(value, self, originals, argument, reading)
+        if reading.is_claim:
             return reading
         name, grasp, rows = values
         reading.object = match_object(read_object(name, reading), originals, reading)

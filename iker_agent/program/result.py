@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal, get_args
 
-Status = Literal["ok", "done", "refused", "error", "limit", "invalid"]
+Status = Literal["ok", "done", "impossible", "refused", "error", "limit", "invalid"]
 
 MAX_PRINTED = 4_000  # characters of a program's own output
 
@@ -18,10 +18,11 @@ MAX_PRINTED = 4_000  # characters of a program's own output
 class ProgramResult:
     """The outcome of one program.
 
-    status: "ok" (targets are given), "done" (the program says that the task is finished), "refused" (not run: a
-        syntax error, too long, or outside the allowed language), "error" (it raised), "limit" (time, memory or
-        output), "invalid" (it returned something else than the contract asks for, or targets that make no sense).
-    message: one sentence for model and user alike, empty when ok or done.
+    status: "ok" (targets are given), "done" (the program says that the task is finished), "impossible" (it says that
+        the task cannot be done), "refused" (not run: a syntax error, too long, or outside the allowed language),
+        "error" (it raised), "limit" (time, memory or output), "invalid" (it returned something else than the contract
+        asks for, or targets that make no sense).
+    message: one sentence for model and user alike, empty when ok or done; when impossible, why.
     object: what the program calls the object to move, printable, at most 200 characters; never use it as a path.
     indices: labels of the keypoints to move, in the program's order; empty under the contract "poses".
     grasp: grasp the object first (True) or push it (False).

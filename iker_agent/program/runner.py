@@ -51,7 +51,7 @@ class _Ending:
 def run_program(
     code: str,
     keypoints: Mapping[str, Any],
-    contract: str = "keypoints",
+    contract: str | Signature = "keypoints",
     *,
     timeout_s: float = 8.0,
     cpu_s: int = 3,
@@ -65,7 +65,7 @@ def run_program(
             get_final_poses(object_poses).
         keypoints: label -> (x, y, z) in metres, world frame; under "poses" object name -> (x, y, z, roll, pitch,
             yaw) in metres and radians. Never changed.
-        contract: "keypoints" or "poses".
+        contract: "keypoints" or "poses", or a signature of somebody else's.
         timeout_s: wall-clock limit of the whole call, seconds.
         cpu_s: processor time for the program, whole seconds.
         memory_mb: memory beyond what the interpreter and numpy take, 2**20 bytes.
@@ -244,6 +244,8 @@ def _read_returned(
     told = replace(told, warnings=(*told.warnings, *reading.warnings))
     if reading.done:
         return replace(told, status="done")
+    if reading.impossible:
+        return replace(told, status="impossible", message=reading.impossible)
     problem = signature.implausible(reading, originals) if check_targets else ""
     if problem:
         return replace(told, status="invalid", message=problem)

@@ -18,13 +18,15 @@ from iker_agent.program.vocabulary import STANDARD, Vocabulary
 class Reading:
     """What has been understood of an answer.
 
-    done: the program declares the task finished; object: what it calls the object to move; moving: labels of the rows
-    that it moves; indices: the same labels where the program itself lists them; targets: label -> numbers for every
-    label that was given; ordered: the program gave its labels in an order of its own; ignored: keys of its dictionary
-    that are no labels; warnings: what was read generously.
+    done: the program declares the task finished; impossible: why, where it declares that it cannot be done; object:
+    what it calls the object to move; moving: labels of the rows that it moves; indices: the same labels where the
+    program itself lists them; targets: label -> numbers for every label that was given; ordered: the program gave
+    its labels in an order of its own; ignored: keys of its dictionary that are no labels; warnings: what was read
+    generously.
     """
 
     done: bool = False
+    impossible: str = ""
     object: str = ""
     moving: tuple[str, ...] = ()
     indices: tuple[str, ...] = ()
@@ -33,6 +35,11 @@ class Reading:
     ordered: bool = True
     ignored: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+
+    @property
+    def is_claim(self) -> bool:
+        """It says that there is nothing to move, and why."""
+        return self.done or bool(self.impossible)
 
 
 class Invalid(Exception):

@@ -10,8 +10,10 @@ SIGNATURES: dict[str, Signature] = {signature.name: signature for signature in (
 CONTRACTS = tuple(SIGNATURES)
 
 
-def signature_named(name: str) -> Signature:
-    """The contract of that name; ValueError lists the valid names."""
+def signature_named(name: str | Signature) -> Signature:
+    """The contract of that name, or the one that is given itself; ValueError lists the valid names."""
+    if isinstance(name, Signature):
+        return name
     if name not in SIGNATURES:
         raise ValueError(f"unknown contract {name!r}; valid are {sorted(SIGNATURES)}")
     return SIGNATURES[name]

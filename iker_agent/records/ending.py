@@ -17,6 +17,7 @@ _STATUS = {
     Failure.SCENE: "No scene",
     Failure.BACKEND: "No answer",
     Failure.ANSWER: "No usable answer",
+    Failure.IMPOSSIBLE: "Said impossible",
     Failure.LEARNING: "No policy",
     Failure.GRASP: "Grasp failed",
     Failure.LOST: "Object lost",
@@ -80,6 +81,8 @@ def _consequence(what: Failure, stage: RecordedStage) -> str:
             return f"Nobody answered, {_NOTHING_MOVED}"
         case Failure.ANSWER:
             return f"No program could be used, {_NOTHING_MOVED}"
+        case Failure.IMPOSSIBLE:
+            return "So there is no goal, nothing moved, and the run ends here; whether it is so, nobody checked."
         case Failure.LEARNING:
             return "The learner made no policy for this goal, so nothing moved."
         case Failure.GRASP:

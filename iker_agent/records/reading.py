@@ -234,7 +234,7 @@ def _read_stage(run: Files, name: str, number: int, entry: dict[str, Any] | None
     stage = RecordedStage(name, number, files, done=goal.get("done") is True)
     if entry is not None:
         stage.record = run.filled(StageRecord, "run.json", entry, f"{name}.", number=number, failed=_failure(entry))
-    if not stage.done:
+    if not stage.done and "impossible" not in goal:
         stage.goal = files.contract(Goal, "goal.json", goal)
     stage.outcome = files.contract(Outcome, "outcome.json", files.json("outcome.json"))
     _read_result(stage, entry or {})

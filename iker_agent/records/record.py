@@ -30,6 +30,7 @@ class Failure(StrEnum):
     SCENE = "scene"  # no poses could be trusted, or no scene made of them would rest in simulation
     BACKEND = "backend"  # nobody answered
     ANSWER = "answer"  # no program could be used
+    IMPOSSIBLE = "impossible"  # the program says that it cannot be done
     LEARNING = "learning"  # the learner made no policy, or one whose actions are no numbers
     GRASP = "grasp"  # the hand did not hold the object when the policy began
     LOST = "lost"  # the object was dropped, tipped over or fell while the policy acted

@@ -18,6 +18,7 @@ from iker_agent.records.run_folder import Folder
 from iker_agent.seeing.keypoints import Keypoints, select_keypoints
 from iker_agent.seeing.marks import MIN_FONT_PX, draw_marks
 from iker_agent.seeing.overlay import draw_overlay
+from iker_envs.geometry import pose_apply
 from iker_envs.perception import Estimate, EstimateRefused, Estimator
 from iker_envs.physics.transfer import SceneNotAtRest, scene_from_poses
 from iker_envs.scene import Image, Scene, View
@@ -84,6 +85,17 @@ def see(scene: Scene, view: View, contract: str = "keypoints", *, side: bool = F
     found = select_keypoints(scene, beside)
     image = draw_marks(beside.image, _shown(found, contract), _font_px(beside.image), from_above=False)
     return Look(scene, keypoints, marked, image, found)
+
+
+def imagined(seen: Look, poses: Mapping[str, np.ndarray]) -> Look:
+    """The same look, its pictures too, as if objects were at other poses {name: (7,)}: nobody has looked again."""
+    scene = seen.scene.with_poses(poses)
+    keypoints = seen.keypoints
+    world = np.array(keypoints.world_m)
+    for name, pose in poses.items():
+        own = [owner == name for owner in keypoints.objects]
+        world[own] = pose_apply(np.asarray(pose), keypoints.local_m[own])
+    return replace(seen, scene=scene, keypoints=replace(keypoints, world_m=world))
 
 
 def _shown(keypoints: Keypoints, contract: str) -> Keypoints:

@@ -33,6 +33,8 @@ class Trace:
     held: bool = False  # did the hand hold the object when the policy began?
     grasp_problem: str = ""  # why no grasp was tried, where that is so
     moved: tuple[tuple[int, str], ...] = ()
+    pose_age_s: np.ndarray | None = None  # (T,) since pictures last confirmed the goal's object; None: truth
+    pose_trusted: np.ndarray | None = None  # (T,) bool, was that pose trusted?
 
     def __post_init__(self) -> None:
         rows = len(self.object_pose)

@@ -22,6 +22,7 @@ class Geom:
     rgba: tuple[float, ...] = GREY  # (4,), in [0, 1]
     vertices_m: np.ndarray | None = None  # (V, 3), meshes only
     faces: np.ndarray | None = None  # (F, 3) int, meshes only
+    colours: np.ndarray | None = None  # (V, 3) of the vertices in [0, 1], scanned meshes only
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,8 @@
     ObjectModel  ->  visual_geoms  ->  Geoms in the body frame, metres, colours RGBA in [0, 1]
 
 Each look keeps to the model's bounding box, takes `rgba` as its main colour and is built of one colour per geom, so
-that every renderer shows the same. A shape without a look of its own shows its collision parts.
+that every renderer shows the same. A shape without a look of its own shows its collision parts. What was scanned looks
+as its .ply does (coloured.py).
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from iker_envs.objects.coloured import beside, coloured_look
 from iker_envs.objects.footwear import shoe_look
 from iker_envs.objects.geom import Geom
 from iker_envs.objects.own_mesh import mesh_look
@@ -26,6 +28,8 @@ _SKIN_M = 0.0008  # print and labels stand out by this much
 
 def visual_geoms(model: ObjectModel) -> tuple[Geom, ...]:
     """The geoms that the camera sees."""
+    if model.mesh and model.shape != "mesh":
+        return coloured_look(model.mesh)
     return LOOKS.get(model.shape, _plain)(model)
 
 
@@ -144,7 +148,9 @@ def rack_look(model: ObjectModel) -> tuple[Geom, ...]:
 
 
 def own_mesh_look(model: ObjectModel) -> tuple[Geom, ...]:
-    """A user's mesh in the model's colour."""
+    """A user's mesh in the model's colour, or in those of the .ply beside it."""
+    if colours := beside(model.mesh):
+        return coloured_look(colours)
     return mesh_look(model.mesh, model.mesh_scale, tuple(model.rgba))
 
 

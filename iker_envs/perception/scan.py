@@ -37,7 +37,11 @@ _MAX_SCALE_ERROR = 0.03
 _FEWEST_DEPTHS = 200
 _RECTANGULAR = 0.93  # of its tightest rectangle that the outline of something rectangular fills
 _LONG = 1.1  # inertia about one axis over that about the other, for the axes to mean something
+_PAPER = 0.9  # how bright paper is: colours are measured against the board's own white
+_WHITE_SHARE = 0.065  # of a square, from its corner: there a white square has paper and no marker
+_WHITES = (0.25, 1.0)  # of a picture's range, between which the paper's brightness says anything
 _BLUR = 0.6  # a picture whose corners fit so many pixels worse than the middle one is blurred
+_DIAGONALS = np.array([[1, 1, 0], [1, -1, 0], [-1, 1, 0], [-1, -1, 0]], dtype=float)
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,7 +85,7 @@ def scan_object(
     return Scanned(
         _in_body_frame(vertices, front_rad),
         faces,
-        np.clip(colours, 0, 1),
+        np.clip(_PAPER * colours / _white(placed, pictures), 0, 1),
         tuple(item.picture.name for item in placed),
         left_out,
         scale,
@@ -156,6 +160,22 @@ def _depth_scale(placed: list[_Placed], K: np.ndarray) -> float:
             "%; are K and depth_unit_m the camera's, and a square of the board as large as it says?"
         )
     return scale
+
+
+def _white(placed: list[_Placed], pictures: ScanPictures) -> np.ndarray:
+    """How the board's paper looks in the pictures (3,), of 1: the light's colour and the exposure."""
+    seen = []
+    for item in placed:
+        corners = item.sighting.points[:, None] + _WHITE_SHARE * pictures.board.square_m * _DIAGONALS
+        image = apply(inverse(item.T), corners.reshape(-1, 3)) @ pictures.K.T
+        column, row = np.floor(image[:, :2] / image[:, 2:]).astype(int).T
+        inside = (column >= 0) & (row >= 0) & (column < item.picture.rgb.shape[1]) & (row < item.picture.rgb.shape[0])
+        rgb = np.zeros((len(column), 3))
+        rgb[inside] = item.picture.rgb[row[inside], column[inside]] / 255
+        around = rgb.reshape(-1, len(_DIAGONALS), 3)
+        brightest = around.sum(axis=2).argmax(axis=1)
+        seen.append(around[np.arange(len(around)), brightest])
+    return np.clip(np.median(np.concatenate(seen), axis=0), *_WHITES)
 
 
 def _bounds(placed: list[_Placed], pictures: ScanPictures, scale: float) -> tuple[np.ndarray, np.ndarray]:

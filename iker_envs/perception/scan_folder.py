@@ -25,6 +25,7 @@ from iker_envs.perception.board import Board
 FILE = "scan.yaml"
 _MAX_FRAMES = 2000
 _DEPTH_UNIT_M = 0.001
+DEPTH_UNIT_M = 1e-4  # of what `save_scan` writes
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,28 +79,43 @@ def load_scan(folder: str | Path) -> ScanPictures:
         raise ValueError(f"the scan {shown(str(path))}: {error}") from None
 
 
-def _pictures(content: Any, folder: Path) -> ScanPictures:
+@dataclass(frozen=True, eq=False)
+class ScanHead:
+    """What every form of a recording says of its camera and of the board under the object."""
+
+    K: np.ndarray  # (3, 3), pixel centres at half-integers
+    board: Board
+    depth_unit_m: float
+    distortion: np.ndarray  # (5,) OpenCV's
+
+
+def read_head(content: Any, *more: str) -> ScanHead:
+    """The head in a mapping that somebody wrote, which holds the fields `more` beside it; ValueError if not."""
     if not isinstance(content, Mapping):
-        raise ValueError("it is a mapping of K, frames and the other fields")
-    check_fields("a scan", content, ("K", "frames", "distortion", "depth_unit_m", "board"))
-    for name in ("K", "frames"):
+        raise ValueError(f"it is a mapping of K, {', '.join(more)} and the other fields")
+    check_fields("a scan", content, ("K", *more, "distortion", "depth_unit_m", "board"))
+    for name in ("K", *more):
         if name not in content:
             raise ValueError(f"{name} is missing")
-    frames = content["frames"]
-    if not isinstance(frames, list) or not 0 < len(frames) <= _MAX_FRAMES:
-        raise ValueError(f"frames is a list of 1 to {_MAX_FRAMES} entries")
     board = content.get("board", {})
     if not isinstance(board, Mapping):
         raise ValueError("board is a mapping of columns, rows and square_m")
     check_fields("board", board, ("columns", "rows", "square_m"))
-    return ScanPictures(
-        folder,
-        tuple(_pair(number, frame) for number, frame in enumerate(frames)),
+    return ScanHead(
         _numbers("K", content["K"], (3, 3)),
         Board(**board),
         check_number("depth_unit_m", content.get("depth_unit_m", _DEPTH_UNIT_M), above=0),
         _numbers("distortion", content.get("distortion", [0.0] * 5), (5,)),
     )
+
+
+def _pictures(content: Any, folder: Path) -> ScanPictures:
+    head = read_head(content, "frames")
+    frames = content["frames"]
+    if not isinstance(frames, list) or not 0 < len(frames) <= _MAX_FRAMES:
+        raise ValueError(f"frames is a list of 1 to {_MAX_FRAMES} entries")
+    files = tuple(_pair(number, frame) for number, frame in enumerate(frames))
+    return ScanPictures(folder, files, head.K, head.board, head.depth_unit_m, head.distortion)
 
 
 def _pair(number: int, frame: Any) -> tuple[str, str]:
@@ -126,7 +142,11 @@ def _numbers(name: str, value: Any, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def save_scan(
-    folder: str | Path, pictures: Iterable[tuple[np.ndarray, np.ndarray]], K: np.ndarray, board: Board
+    folder: str | Path,
+    pictures: Iterable[tuple[np.ndarray, np.ndarray]],
+    K: np.ndarray,
+    board: Board,
+    distortion: np.ndarray | None = None,
 ) -> ScanPictures:
     """Write pairs of colour (H, W, 3) uint8 and depth (H, W) in metres, depths in steps of 0.1 mm."""
     folder = Path(folder)
@@ -135,10 +155,11 @@ def save_scan(
     for number, (rgb, depth_m) in enumerate(pictures):
         frames.append({"picture": f"{number:03d}.png", "depth": f"{number:03d}_depth.png"})
         PillowImage.fromarray(rgb).save(folder / frames[-1]["picture"])
-        PillowImage.fromarray(np.round(depth_m * 1e4).astype(np.uint16)).save(folder / frames[-1]["depth"])
+        PillowImage.fromarray(np.round(depth_m / DEPTH_UNIT_M).astype(np.uint16)).save(folder / frames[-1]["depth"])
     head = {
         "K": np.asarray(K).tolist(),
-        "depth_unit_m": 1e-4,
+        "distortion": [0.0] * 5 if distortion is None else np.asarray(distortion).tolist(),
+        "depth_unit_m": DEPTH_UNIT_M,
         "board": {"columns": board.columns, "rows": board.rows, "square_m": board.square_m},
         "frames": frames,
     }

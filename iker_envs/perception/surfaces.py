@@ -154,7 +154,8 @@ def _triangles(geoms: tuple[Geom, ...]) -> tuple[np.ndarray, np.ndarray, np.ndar
         vertices, faces = _mesh_of(geom)
         moved = vertices @ rotation_matrix(np.asarray(geom.quaternion, dtype=float)).T + np.asarray(geom.position_m)
         corners.append(moved[faces])
-        colours.append(np.tile(geom.rgba[:3], (len(faces), 1)))
+        of_faces = np.tile(geom.rgba[:3], (len(faces), 1)) if geom.colours is None else geom.colours[faces].mean(axis=1)
+        colours.append(of_faces)
         closed.append(np.full(len(faces), geom.kind != "mesh"))
     return np.concatenate(corners), np.concatenate(colours), np.concatenate(closed)
 

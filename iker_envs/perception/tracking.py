@@ -71,6 +71,10 @@ class Tracked:
     trusted: bool
     why: str = ""
 
+    def info(self) -> dict[str, float | bool]:
+        """What `info` of a step says of it: "pose_age_s" and "pose_trusted"."""
+        return {"pose_age_s": self.age_s, "pose_trusted": self.trusted}
+
 
 class Tracker(Protocol):
     """Follows one object from picture to picture."""

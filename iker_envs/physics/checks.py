@@ -108,6 +108,12 @@ def check_state(state: Any, present: Mapping[str, Any], where: str = "the state"
             raise ValueError(f"{where}'s {name} is an array {part.shape}, not {np.shape(state[name])}")
 
 
+def check_shape(name: str, values: Any, shape: tuple[int, ...]) -> None:
+    """ValueError unless this is an array of a shape, of whatever library."""
+    if tuple(getattr(values, "shape", ())) != shape:
+        raise ValueError(f"{name} is an array {shape}, not {tuple(getattr(values, 'shape', ())) or values!r}")
+
+
 def _check_poses(name: str, values: np.ndarray, shape: tuple[int, ...]) -> None:
     _check_numbers(name, values, shape)
     length = np.linalg.norm(values[..., 3:], axis=-1)

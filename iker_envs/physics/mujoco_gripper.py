@@ -11,9 +11,8 @@ The middle hinge (roll) locks at +-90 degrees, outside the approach cones of all
 from __future__ import annotations
 
 import mujoco
-import numpy as np
 
-from iker_envs.geometry import body_axis, quaternion_conjugate, quaternion_multiply
+from iker_envs.geometry import Array, body_axis, namespace, quaternion_conjugate, quaternion_multiply
 from iker_envs.planning.hand import (
     FINGER_HALF_SIZE_M,
     FINGER_STIFFNESS,
@@ -116,14 +115,16 @@ def _add_finger(spec: mujoco.MjSpec, hand, name: str, sign: float) -> None:
     _add_actuator(spec, name, _FINGER)
 
 
-def hinge_angles(quaternion: np.ndarray) -> np.ndarray:
+def hinge_angles(quaternion: Array) -> Array:
     """Hinge angles (..., 3) pitch, roll, tool yaw in radians that give an end-effector orientation (..., 4).
 
     R = Ry(pitch) Rx(roll) Rz(tool yaw) R_home, solved for the angles with roll in [-90, 90] degrees.
     """
-    r = quaternion_multiply(quaternion, quaternion_conjugate(np.array(HOME_GRIPPER_QUATERNION)))
+    xp = namespace(quaternion)
+    home = xp.asarray(HOME_GRIPPER_QUATERNION, dtype=quaternion.dtype, device=quaternion.device)
+    r = quaternion_multiply(quaternion, quaternion_conjugate(home))
     x_axis, y_axis, z_axis = (body_axis(r, i) for i in range(3))
-    roll = np.arcsin(np.clip(-z_axis[..., 1], -1.0, 1.0))
-    pitch = np.arctan2(z_axis[..., 0], z_axis[..., 2])
-    yaw = np.arctan2(x_axis[..., 1], y_axis[..., 1])
-    return np.stack([pitch, roll, yaw], axis=-1)
+    roll = xp.asin(xp.clip(-z_axis[..., 1], -1.0, 1.0))
+    pitch = xp.atan2(z_axis[..., 0], z_axis[..., 2])
+    yaw = xp.atan2(x_axis[..., 1], y_axis[..., 1])
+    return xp.stack([pitch, roll, yaw], axis=-1)

@@ -1,6 +1,6 @@
 """Every world's own physical parameters in MuJoCo: model fields with a row per world.
 
-    a world's variant, and what was drawn for it  ->  WorldModels.randomize  ->  rows of mujoco.batch.Batch
+    a world's variant, and what was drawn for it  ->  WorldModels.randomize  ->  rows of the engine's model fields
 
 A physical quantity of `iker_envs.randomisation.QUANTITIES` is one function at the end of this file; its decorator names
 the model fields that it writes. Nominal values are those of the compiled variants, contacts included: MuJoCo's contacts
@@ -9,12 +9,12 @@ are springs with a time constant (nominal 20 ms, two substeps) and a damping rat
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import mujoco
 import numpy as np
-from mujoco import batch
 
 from iker_envs.physics.mujoco_addresses import Addresses
 from iker_envs.randomisation import QUANTITIES
@@ -39,6 +39,20 @@ class _Effect:
     derived: bool
 
 
+class Fields(Protocol):
+    """What holds a row of model fields per world: `mujoco.batch.Batch`, or `warp_fields.WarpFields`."""
+
+    nsim: int
+
+    def expand(self, name: str) -> np.ndarray:
+        """The rows (N, ...) of a field, which may be written."""
+        ...
+
+    def set_const(self, worlds: np.ndarray) -> None:
+        """Compute what follows from the rows of the worlds (M,)."""
+        ...
+
+
 EFFECTS: dict[str, _Effect] = {}
 
 
@@ -60,15 +74,17 @@ class WorldModels:
     """The model fields of N worlds: what is randomised, what differs between variants, where static bodies stand.
 
     `field[name]` (N, ...) is what the engine computes with, `nominal[name]` (V, ...) what the variants were compiled
-    to, `variant` (N,) which of them a world holds.
+    to, `variant` (N,) which of them a world holds. `known` names the fields that can have a row per world. `changed`
+    (N,) marks the worlds whose rows were written; an engine that keeps copies of the rows clears it.
     """
 
     def __init__(
         self,
-        engine: batch.Batch,
+        engine: Fields,
         models: Sequence[mujoco.MjModel],
         variants: Sequence[Variant],
         places: Addresses,
+        known: Collection[str],
     ) -> None:
         self._engine = engine
         self.places = places
@@ -76,7 +92,7 @@ class WorldModels:
         self.num_variants = len(models)
         self.variant = np.zeros(engine.nsim, dtype=int)
         randomised = [name for effect in EFFECTS.values() for name in effect.fields]
-        differing = [name for name in sorted(batch.MODEL_FIELDS) if "." not in name and _differs(models, name)]
+        differing = [name for name in sorted(known) if "." not in name and _differs(models, name)]
         self.field = {name: engine.expand(name) for name in dict.fromkeys((*randomised, *_PLACES, *differing))}
         rows = {name: values.shape[1] for name, values in self.field.items()}  # of bvh_aabb those of the bodies only
         self.nominal = {name: np.stack([getattr(m, name)[:count] for m in models]) for name, count in rows.items()}
@@ -87,6 +103,7 @@ class WorldModels:
         first_geoms = [geoms[0] for geoms in places.geoms]
         self.nominal_contact = self.nominal["geom_solref"][:, first_geoms]  # (V, O, 2)
         self.contact = self.nominal_contact[self.variant]  # (N, O, 2) as asked for; stiffer ones are softened
+        self.changed = np.ones(engine.nsim, dtype=bool)
         self._stale = np.zeros(engine.nsim, dtype=bool)  # worlds whose derived constants must follow
 
     def take_variant(self, worlds: np.ndarray, variant: np.ndarray) -> None:
@@ -96,6 +113,7 @@ class WorldModels:
             self.field[name][worlds] = self.nominal[name][variant]
         self.contact[worlds] = self.nominal_contact[variant]
         self._stale[worlds] = True
+        self.changed[worlds] = True
 
     def randomize(self, what: str, worlds: np.ndarray, values: np.ndarray) -> None:
         """Apply drawn numbers in the worlds (M,); see `Sim.randomize`."""
@@ -106,6 +124,7 @@ class WorldModels:
         else:
             effect.apply(self, worlds, values)
         self._stale[worlds] |= effect.derived
+        self.changed[worlds] = True
 
     def place(self, worlds: np.ndarray, bodies: np.ndarray, pose: np.ndarray) -> None:
         """Put static bodies (B,) of the worlds (M,) at poses (M, B, 7)."""
@@ -113,6 +132,7 @@ class WorldModels:
             cells = np.ix_(worlds, bodies)
             self.field["body_pos"][cells] = pose[..., :3]
             self.field["body_quat"][cells] = pose[..., 3:]
+            self.changed[worlds] = True
 
     def refresh(self) -> None:
         """Recompute the constants that follow from mass and geometry where these have changed."""
@@ -133,6 +153,7 @@ class WorldModels:
         self.variant[:] = variant
         self._derive(np.arange(len(self.variant)))
         self._stale[:] = False
+        self.changed[:] = True
 
     def of_body(self, name: str, worlds: np.ndarray, k: int) -> np.ndarray:
         """Nominal rows (M, ...) of a body field for object k of the worlds' variants."""

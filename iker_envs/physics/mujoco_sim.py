@@ -10,22 +10,19 @@ from __future__ import annotations
 import ctypes
 import os
 import weakref
-from collections.abc import Collection, Mapping, Sequence
-from types import ModuleType
-from typing import Any, Literal
+from collections.abc import Collection, Sequence
+from typing import Any
 
-import array_api_compat.numpy
 import numpy as np
 from mujoco import batch
 
 from iker_envs.geometry import quaternion_rotate
-from iker_envs.physics.checks import check_command, check_making, check_reset, check_state, check_values, check_world
-from iker_envs.physics.mujoco_addresses import addresses
-from iker_envs.physics.mujoco_gripper import FINGERS, JOINTS, hinge_angles
-from iker_envs.physics.mujoco_model import build_variants, show_world
-from iker_envs.physics.mujoco_parameters import EFFECTS, WorldModels
+from iker_envs.physics.checks import check_command, check_reset, check_state
+from iker_envs.physics.mujoco_gripper import hinge_angles
+from iker_envs.physics.mujoco_parameters import WorldModels
+from iker_envs.physics.mujoco_worlds import MujocoWorlds
 from iker_envs.scene import Scene
-from iker_envs.sim import PictureData, Variant, WorldReset, WorldState
+from iker_envs.sim import Variant, WorldReset, WorldState
 
 _DIVERGED = slice(3, 6)  # mjWARN_BADQPOS, BADQVEL, BADQACC
 _POSITIONS = 1  # mjSTAGE_POS: poses are current after the last substep
@@ -49,15 +46,10 @@ if hasattr(os, "register_at_fork"):  # not on Windows, which cannot fork
     os.register_at_fork(after_in_child=_leave_threads_behind)
 
 
-class MujocoSim:
-    """N worlds of a scene; see `iker_envs.sim.Sim` for the methods.
+class MujocoSim(MujocoWorlds):
+    """N worlds of a scene; see `iker_envs.sim.Sim` for the methods and `MujocoWorlds` for the arguments."""
 
-    Args:
-        scene: the scene, or variants of it; its movable objects make up the O axis, free or not.
-        num_worlds: N.
-        free: names of the objects that can move (default: all movable ones).
-        num_threads: CPU threads, 0 for all cores.
-    """
+    name = "threads"
 
     def __init__(
         self,
@@ -66,21 +58,7 @@ class MujocoSim:
         free: Collection[str] | None = None,
         num_threads: int = 0,
     ) -> None:
-        self._variants = check_making(scene, num_worlds, free, num_threads)
-        self._compiled = build_variants(self._variants, free)
-        self._num_threads = num_threads
-        self.scene = self._variants[0].scene
-        self.model = self._compiled[0]
-        self._places = addresses(self.model, self.scene)
-        self.name = "threads"
-        self.num_worlds = num_worlds
-        self.objects = self.scene.movable
-        self.furniture = tuple(o.name for o in self.scene.objects if not o.movable)
-        self.free = tuple(self.objects[k] for k in self._places.free)
-        self.xp: ModuleType = array_api_compat.numpy
-        self.device = "cpu"
-        self.substep_s: float = self.model.opt.timestep
-        self.randomizable: Mapping[str, Literal["startup", "reset"]] = dict.fromkeys(("geometry", *EFFECTS), "reset")
+        super().__init__(scene, num_worlds, free, num_threads)
         self._make_batch()
         _living.add(self)
 
@@ -89,7 +67,7 @@ class MujocoSim:
         engine = batch.Batch(self.model, self.num_worlds, nthread=self._num_threads)
         self._batch: batch.Batch | None = engine
         self._has_threads = True
-        self._models = WorldModels(engine, self._compiled, self._variants, self._places)
+        self._models = WorldModels(engine, self._compiled, self._variants, self._places, batch.MODEL_FIELDS)
         self.variant: np.ndarray = self._models.variant
         self._bind(engine)
         engine.forward(None, stage=_POSITIONS)  # until its first reset a world is as it was compiled
@@ -198,26 +176,11 @@ class MujocoSim:
         self._unstable[worlds] = False
         self._warnings = self._count_warnings()
 
-    def randomize(self, what: str, worlds: np.ndarray, values: np.ndarray) -> None:
-        """Apply drawn numbers of a quantity in the worlds (M,), before they are reset."""
-        self._open()
-        check_values(self, what, worlds, values, self._models.num_variants)
-        if what == "geometry":
-            self._models.take_variant(worlds, values)
-        else:
-            self._models.randomize(what, worlds, values)
-
     def get_state(self) -> dict[str, Any]:
         """All that the future of the worlds depends on, as arrays of their own; see `set_state`."""
         self._update_unstable()
         self._models.refresh()
         return self._copies()
-
-    def _copies(self) -> dict[str, Any]:
-        return {
-            name: {key: values.copy() for key, values in part.items()} if isinstance(part, dict) else part.copy()
-            for name, part in self._parts().items()
-        }
 
     def _parts(self) -> dict[str, Any]:
         """The arrays themselves that a state is made of."""
@@ -242,16 +205,9 @@ class MujocoSim:
         engine.forward(None, stage=_POSITIONS)  # tells of a state that has diverged already
         self._update_unstable()
 
-    def mirror(self, world: int, data: PictureData) -> None:
-        """Copy one world into MjData of a model built from the same scene, whatever is free there.
-
-        The time is that since the world's last reset.
-        """
-        self._open()
-        check_world(world, self.num_worlds)
-        joints = {name: self._qpos[world, self.model.joint(name).qposadr[0]] for name in (*JOINTS, *FINGERS)}
-        bodies = {name: self._poses(self.model.body(name).id)[world] for name in (*self.objects, *self.furniture)}
-        show_world(data, joints, bodies, float(self._state["time"][world]))
+    def _row(self, world: int) -> tuple[np.ndarray, np.ndarray, float]:
+        poses = np.concatenate([self._xpos[world], self._xquat[world]], axis=-1)
+        return self._qpos[world], poses, float(self._state["time"][world])
 
     def close(self) -> None:
         """Drop the batch, its threads and the arrays that keep it alive."""

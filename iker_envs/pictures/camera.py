@@ -17,6 +17,7 @@ import numpy as np
 from iker_envs.geometry import rotation_matrix
 from iker_envs.optics import default_cameras, look_at, project
 from iker_envs.physics.mujoco_model import GRIPPER_GROUP, TABLE_GROUP, VISUAL_GROUP
+from iker_envs.pictures.coloured import paint_scanned
 from iker_envs.pictures.shading import LIGHT_POSITION_M, Surface, shade, smooth_normals
 from iker_envs.scene import Camera, Image, Scene
 
@@ -56,7 +57,7 @@ def render(
     hits = _cast(model, data, origin, rays, groups, normals=True)
     shape = (camera.height, camera.width)
     return Image(
-        rgb=_colours(model, data, origin, rays, hits, shape, groups if shadows else ()),
+        rgb=_colours(model, data, scene, origin, rays, hits, shape, groups if shadows else ()),
         depth_m=np.where(hits.geom >= 0, hits.distance, 0.0).reshape(shape),
         K=camera.intrinsics(),
         T_world_cam=camera.pose_world,
@@ -109,7 +110,7 @@ def _object_of_geom(model: mujoco.MjModel, scene: Scene) -> np.ndarray:
 
 
 def _colours(
-    model, data, origin, rays, hits: Hits, shape: tuple[int, int], shadow_groups: tuple[int, ...]
+    model, data, scene, origin, rays, hits: Hits, shape: tuple[int, int], shadow_groups: tuple[int, ...]
 ) -> np.ndarray:
     points = origin + hits.distance[:, None] * rays
     lit = np.ones(len(rays), dtype=bool)
@@ -117,6 +118,7 @@ def _colours(
         seen = hits.geom >= 0
         lit[seen] = _lit(model, data, points[seen], tuple(g for g in shadow_groups if g != TABLE_GROUP))
     albedo = np.vstack([model.geom_rgba[:, :3], np.zeros(3)])[hits.geom]
+    paint_scanned(model, data, scene, hits.geom, points, albedo)
     is_table = np.append(model.geom_group == TABLE_GROUP, False)[hits.geom]
     normal = smooth_normals(hits.normal.reshape(*shape, 3), hits.geom.reshape(shape)).reshape(-1, 3)
     return shade(Surface(points, rays, normal, albedo, is_table, hits.geom >= 0, lit), shape)

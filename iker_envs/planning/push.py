@@ -55,6 +55,13 @@ class PushStarts:
 
     def at(self, scene: np.ndarray, poses: np.ndarray, target_pose: np.ndarray) -> np.ndarray:
         """As `push_start`, (M, 7), for M worlds with objects of scenes (M,) at poses (M, O, 7); targets are (M, 7)."""
+        hands, found = self.find(scene, poses, target_pose)
+        if not found.all():
+            raise ValueError(f"the hand finds no free and reachable place beside {self._name!r} to begin a push")
+        return hands
+
+    def find(self, scene: np.ndarray, poses: np.ndarray, target_pose: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """As `at`, and in which of the worlds there is such a place, (M,) bool; the other hands mean nothing."""
         boxes = self._shapes.at(scene, poses)
         corners = boxes.only(self._own).corners()
         lowest = corners[..., 2].min(axis=1)
@@ -75,8 +82,10 @@ class PushStarts:
             hands[left[fits]] = hand[fits]
             left = left[~fits]
             if not len(left):
-                return hands
-        raise ValueError(f"the hand finds no free and reachable place beside {self._name!r} to begin a push")
+                break
+        found = np.ones(len(poses), dtype=bool)
+        found[left] = False
+        return hands, found
 
     def _fits(self, hand: np.ndarray, boxes: Boxes) -> np.ndarray:
         """Which hands (M, 7) are inside the workspace, within reach and free of the boxes."""

@@ -36,7 +36,10 @@ class Arrangement:
 
 
 class Arrangements:
-    """The arrangements of N worlds; `bank` is how many a world draws before it repeats them, 0 for no end."""
+    """The arrangements of N worlds; `bank` is how many a world draws before it repeats them, 0 for no end.
+
+    `weights` (C,) say how often each configuration comes where none is asked for; None: all alike.
+    """
 
     def __init__(
         self, source: StartSource, variants: Variants, randomisation: Randomisation, num_worlds: int, bank: int
@@ -45,6 +48,7 @@ class Arrangements:
         self.variants = variants
         self.randomisation = randomisation
         self._size = bank
+        self.weights: np.ndarray | None = None
         self._bank: list[dict[int | None, tuple[Arrangement, ...]]] = [{} for _ in range(num_worlds)]
         self._grasps: dict[int, Grasp] = {}
         self._pushes: dict[str, PushStarts] = {}  # by object
@@ -73,7 +77,7 @@ class Arrangements:
         for world in worlds:
             drawn = self._bank[world].get(configuration, ())
             if self._size and len(drawn) == self._size:
-                starts[world] = drawn[rngs[world].integers(self._size)]
+                starts[world] = drawn[self._pick(drawn, rngs[world])]
             else:
                 wanted.append(world)
         given = dict(zip(worlds, goals, strict=True))
@@ -83,6 +87,16 @@ class Arrangements:
             if self._size:
                 self._bank[world][configuration] = (*self._bank[world].get(configuration, ()), start)
         return [starts[world] for world in worlds]
+
+    def _pick(self, drawn: tuple[Arrangement, ...], rng: np.random.Generator) -> int:
+        if self.weights is None:
+            return int(rng.integers(len(drawn)))
+        return weighted(rng, self.weights[[start.configuration for start in drawn]])
+
+    def _any_configuration(self, rng: np.random.Generator) -> int:
+        if self.weights is None:
+            return int(rng.integers(self.source.num_configurations))
+        return weighted(rng, self.weights)
 
     def with_goal(self, arrangement: Arrangement, goal: Goal) -> Arrangement:
         """The same start of another goal of the same object."""
@@ -104,10 +118,10 @@ class Arrangements:
         """Draw a start for each of M worlds: configuration, poses and size, in this order."""
         if not rngs:
             return []
-        count = self.source.num_configurations
-        chosen = [int(rng.integers(count)) if configuration is None else configuration for rng in rngs]
+        chosen = [self._any_configuration(rng) if configuration is None else configuration for rng in rngs]
         starts = draw_starts(self.source, rngs, np.array(chosen))
-        picks = [self.variants.pick(c, self._size_factor(rng)) for c, rng in zip(chosen, rngs, strict=True)]
+        factors = self.randomisation.draw_each({"geometry_scale": 1}, rngs)["geometry_scale"][:, 0, 0]
+        picks = [self.variants.pick(c, factor) for c, factor in zip(chosen, factors, strict=True)]
         wanted = [goal or self.variants.starts[c].goal for c, goal in zip(chosen, goals, strict=True)]
         scales = np.array([self.variants.items[k].scale_of(g.object) for k, g in zip(picks, wanted, strict=True)])
         index = np.array([self._names.index(goal.object) for goal in wanted])
@@ -130,9 +144,6 @@ class Arrangements:
             )
             for k, goal in enumerate(wanted)
         ]
-
-    def _size_factor(self, rng: np.random.Generator) -> float:
-        return float(self.randomisation.draw("geometry_scale", rng)[0, 0])
 
     def _hands(
         self, configuration: np.ndarray, index: np.ndarray, poses: np.ndarray, targets: np.ndarray
@@ -164,6 +175,12 @@ class Arrangements:
         tcp = np.array(grasp.tcp_pose)
         tcp[:3] *= arrangement.scale
         return tcp, arrangement.scale * grasp.width_m
+
+
+def weighted(rng: np.random.Generator, weights: np.ndarray) -> int:
+    """An index drawn by weights (K,) that are above 0."""
+    ends = np.cumsum(weights)
+    return min(int(np.searchsorted(ends, rng.random() * ends[-1], side="right")), len(ends) - 1)
 
 
 def _poses_of(name: str, goals: Sequence[Goal | None], own: np.ndarray | None) -> np.ndarray:

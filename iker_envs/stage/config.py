@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from iker_envs.contract import check_whole
+from iker_envs.physics.engines import ARRAYS, DEFAULT_ENGINE, check_engine
 from iker_envs.rewards import RewardConfig
 from iker_envs.spec import Spec
 
@@ -25,10 +26,15 @@ class StageConfig:
     grasp_bank: int = 0  # grasped states that a world makes once and then repeats; 0: it grasps in every episode
     start_bank: int = 0  # starts that a world draws before it repeats them; 0: it draws in every episode
     num_threads: int = 0  # CPU threads of the physics; 0: all cores, or one for a single world
+    sim: str = DEFAULT_ENGINE  # the physics engine; see iker_envs.physics.engines
+    xp: str = "numpy"  # whose arrays a tick takes and gives: numpy, or torch on the engine's device
 
     def __post_init__(self) -> None:
         if self.free not in FREE:
             raise ValueError(f"free is 'near' or 'all', not {self.free!r}")
+        check_engine(self.sim)
+        if self.xp not in ARRAYS:
+            raise ValueError(f"xp is {' or '.join(ARRAYS)}, not {self.xp!r}")
         check_whole("grasp_bank", self.grasp_bank, 0)
         check_whole("start_bank", self.start_bank, 0)
         check_whole("num_threads", self.num_threads, 0)

@@ -6,32 +6,36 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from iker_envs.geometry import Array
 from iker_envs.scene import Goal
 from iker_envs.spec import NUM_KEYPOINTS
+from iker_envs.stage.arrays import Arrays, copied
+
+_ON_HOST = ("goals", "configuration", "furniture_pose", "grasped")  # what no tick needs
 
 
 @dataclass(eq=False)
 class Episode:
     """The present episode of each of N worlds; poses and points in the base frame, metres.
 
-    O objects, F pieces of furniture and K control keypoints.
+    O objects, F pieces of furniture and K control keypoints. What ticks need is where their arrays are.
     """
 
     goals: list[Goal]  # N of them
-    object_index: np.ndarray  # (N,) int, the goal's object among the O
-    local_m: np.ndarray  # (N, K, 3) its control keypoints in its body frame
-    target_pose: np.ndarray  # (N, 7) where it should go
-    targets_m: np.ndarray  # (N, K, 3) where its control keypoints should go
+    object_index: Array  # (N,) int, the goal's object among the O
+    local_m: Array  # (N, K, 3) its control keypoints in its body frame
+    target_pose: Array  # (N, 7) where it should go
+    targets_m: Array  # (N, K, 3) where its control keypoints should go
     configuration: np.ndarray  # (N,) int, which of the source's arrangements the world holds
     furniture_pose: np.ndarray  # (N, F, 7)
-    start_pose: np.ndarray  # (N, O, 7) of the objects when the episode began
+    start_pose: Array  # (N, O, 7) of the objects when the episode began
     grasped: np.ndarray  # (N,) bool, did the hand hold the object when the episode began?
-    held_offset_m: np.ndarray  # (N, 3) the object's centre in the end-effector frame when the episode began
-    commanded_pose: np.ndarray  # (N, 7) of the end effector
-    opening_command_m: np.ndarray  # (N,) of the fingers
-    step_count: np.ndarray  # (N,) int, ticks since the episode began
-    success_steps: np.ndarray  # (N,) int, consecutive ticks near the target
-    error_m: np.ndarray  # (N,) what the alignment reward goes by, at the last tick
+    held_offset_m: Array  # (N, 3) the object's centre in the end-effector frame when the episode began
+    commanded_pose: Array  # (N, 7) of the end effector
+    opening_command_m: Array  # (N,) of the fingers
+    step_count: Array  # (N,) int, ticks since the episode began
+    success_steps: Array  # (N,) int, consecutive ticks near the target
+    error_m: Array  # (N,) what the alignment reward goes by, at the last tick
 
     @classmethod
     def allocate(cls, num_worlds: int, num_objects: int, furniture_pose: np.ndarray, goal: Goal) -> Episode:
@@ -56,4 +60,9 @@ class Episode:
 
     def copy(self) -> Episode:
         """The same with arrays of its own."""
-        return Episode(**{name: values.copy() for name, values in vars(self).items()})
+        return Episode(**{name: copied(values) for name, values in vars(self).items()})
+
+    def put(self, arrays: Arrays) -> Episode:
+        """The same where the arrays of ticks are."""
+        there = {name: v if name in _ON_HOST else arrays.put(v) for name, v in vars(self).items()}
+        return Episode(**there)

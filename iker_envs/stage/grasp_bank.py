@@ -14,7 +14,7 @@ from iker_envs.geometry import pose_compose
 from iker_envs.planning.hand import MAX_OPENING_M
 from iker_envs.randomisation import Randomisation
 from iker_envs.sim import Sim, WorldReset
-from iker_envs.stage.arrangements import Arrangement, Arrangements
+from iker_envs.stage.arrangements import Arrangement, Arrangements, weighted
 from iker_envs.stage.parameters import Physics
 from iker_envs.stage.subroutines import RETREAT_M, at_rest, behind, pick_up, with_grasp_error
 
@@ -57,14 +57,47 @@ class WorldBank:
         """The states that hold the object while nothing else moves."""
         return [state for state in self.states if state.held and state.still]
 
-    def choose(self, rng: np.random.Generator) -> GraspedState:
-        """A random good state, else one that holds the object, else any."""
+    def choose(self, rng: np.random.Generator, weights: np.ndarray | None = None) -> GraspedState:
+        """A random good state, else one that holds the object, else any; by weights (C,) of their configurations."""
         candidates = self.good or [state for state in self.states if state.held] or self.states
-        return candidates[rng.choice(len(candidates))]
+        if weights is None:
+            return candidates[rng.choice(len(candidates))]
+        return candidates[weighted(rng, weights[[state.start.configuration for state in candidates]])]
+
+
+class SharedStates:
+    """Grasped states that several simulations of one stage begin with: the same source and randomisation."""
+
+    def __init__(self) -> None:
+        self._there: dict[int | None, list[tuple[WorldBank, GraspedState]]] = {}
+
+    def add(self, configuration: int | None, banks: Sequence[WorldBank]) -> None:
+        """The good states of some worlds, or all of them where none is good."""
+        good = [(bank, state) for bank in banks for state in bank.good]
+        every = [(bank, state) for bank in banks for state in bank.states]
+        self._there[configuration] = good or every
+
+    def of(self, configuration: int | None) -> list[tuple[WorldBank, GraspedState]]:
+        """The states, each beside the bank that it is of."""
+        return self._there.get(configuration, [])
+
+    def choose(
+        self, configuration: int | None, rngs: Sequence[np.random.Generator], weights: np.ndarray | None
+    ) -> list[tuple[WorldBank, GraspedState]]:
+        """One state for each of M generators, by weights (C,) of their configurations where there are any."""
+        there = self.of(configuration)
+        if weights is None:
+            return [there[rng.integers(len(there))] for rng in rngs]
+        mine = weights[[state.start.configuration for _, state in there]]
+        return [there[weighted(rng, mine)] for rng in rngs]
 
 
 class GraspBank:
-    """Grasped states by world and configuration, `size` of each; with size 0 every pick grasps anew."""
+    """Grasped states by world and configuration, `size` of each; with size 0 every pick grasps anew.
+
+    With `shared` set, every world picks among the states of all worlds that are there, and grasps only where there are
+    none; then what world i begins with depends on the worlds beside it.
+    """
 
     def __init__(
         self,
@@ -82,6 +115,8 @@ class GraspBank:
         self._arrangements = arrangements
         self._randomisation = randomisation
         self._banks: list[dict[int | None, WorldBank]] = [{} for _ in range(sim.num_worlds)]
+        self.shared: SharedStates | None = None
+        self.weights: np.ndarray | None = None  # (C,) by configuration, as in `Arrangements`
 
     def forget(self, worlds: np.ndarray) -> None:
         """Grasp anew when states of the worlds (M,) are wanted again."""
@@ -97,17 +132,26 @@ class GraspBank:
         """
         if self._size == 0:
             self.forget(worlds)
+        if self.shared is not None:
+            if not self.shared.of(configuration):
+                self._complete(worlds, configuration, rngs)
+                self.shared.add(configuration, [self._banks[w][configuration] for w in worlds])
+            chosen = self.shared.choose(configuration, [rngs[w] for w in worlds], self.weights)
+        else:
+            self._complete(worlds, configuration, rngs)
+            banks = [self._banks[w][configuration] for w in worlds]
+            chosen = [(bank, bank.choose(rngs[w], self.weights)) for w, bank in zip(worlds, banks, strict=True)]
+        for w, (bank, _) in zip(worlds, chosen, strict=True):
+            self._physics.take(w, bank.drawn)
+        return [state for _, state in chosen]
+
+    def _complete(self, worlds: np.ndarray, configuration: int | None, rngs: Sequence[np.random.Generator]) -> None:
+        """Grasp where worlds (M,) have no states yet."""
         missing = [w for w in worlds if configuration not in self._banks[w]]
         for _ in range(_TRIES):
             if missing:
                 self._fill(np.array(missing), configuration, rngs)
             missing = [w for w in missing if not self._banks[w][configuration].good]
-        states = []
-        for w in worlds:
-            bank = self._banks[w][configuration]
-            self._physics.take(w, bank.drawn)
-            states.append(bank.choose(rngs[w]))
-        return states
 
     def _fill(self, worlds: np.ndarray, configuration: int | None, rngs: Sequence[np.random.Generator]) -> None:
         """Grasp in physics until each of the worlds (M,) has its states."""

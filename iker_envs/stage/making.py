@@ -29,6 +29,7 @@ _PLAIN = (
     "grasp_bank",
     "start_bank",
     "num_threads",
+    "sim",
 )  # arguments that are fields of the configuration as they are
 
 

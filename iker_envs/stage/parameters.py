@@ -54,11 +54,11 @@ class Physics:
 
         What the engine takes at a world's start only is drawn once.
         """
-        due = {name: self._due(name, worlds) for name in self._counts}
-        for row, w in enumerate(worlds):
-            for name, count in self._counts.items():
-                if due[name][row]:
-                    self.drawn[name][w] = self._randomisation.draw(name, rngs[w], count)
+        first = ~self._started[worlds]
+        late = {name: n for name, n in self._counts.items() if self._sim.randomizable.get(name) != "startup"}
+        for chosen, counts in ((worlds[first], self._counts), (worlds[~first], late)):
+            for name, values in self._randomisation.draw_each(counts, [rngs[w] for w in chosen]).items():
+                self.drawn[name][chosen] = values
 
     def _due(self, name: str, worlds: np.ndarray) -> np.ndarray:
         """In which of the worlds (M,) the engine still takes this quantity, (M,) bool."""

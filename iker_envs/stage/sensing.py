@@ -13,9 +13,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from iker_envs.geometry import quaternion_from_yaw, quaternion_multiply
+from iker_envs.geometry import Array, quaternion_from_yaw, quaternion_multiply
 from iker_envs.randomisation import MAX_LATENCY, Randomisation
 from iker_envs.spec import ACTION_ROWS
+from iker_envs.stage.arrays import Arrays, copied
 
 _ACTION_DIM = sum(width for _, width, _, _ in ACTION_ROWS)
 
@@ -23,61 +24,67 @@ _ACTION_DIM = sum(width for _, width, _, _ in ACTION_ROWS)
 class Sensing:
     """Per-world observation errors and latencies of N worlds whose episodes last at most `max_steps` ticks."""
 
-    def __init__(self, randomisation: Randomisation, num_worlds: int, max_steps: int) -> None:
+    def __init__(self, randomisation: Randomisation, num_worlds: int, max_steps: int, arrays: Arrays) -> None:
         self.randomisation = randomisation
-        self.offset_m = np.zeros((num_worlds, 3))
-        self.turn = np.tile([1.0, 0, 0, 0], (num_worlds, 1))
+        self._put = put = arrays.put
+        self._xp = arrays.xp
+        self.offset_m = put(np.zeros((num_worlds, 3)))
+        self.turn = put(np.tile([1.0, 0, 0, 0], (num_worlds, 1)))
         noisy = "observation_noise" in randomisation.ranges
-        self._noise_m = np.zeros((num_worlds, max_steps + 1 if noisy else 1, 3))
-        self._latency = {name: np.zeros(num_worlds, dtype=int) for name in ("observation_latency", "action_latency")}
+        self._noise_m = put(np.zeros((num_worlds, max_steps + 1 if noisy else 1, 3)))
+        latencies = ("observation_latency", "action_latency")
+        self._latency = {name: put(np.zeros(num_worlds, dtype=int)) for name in latencies}
         self._delayed = [name for name in self._latency if name in randomisation.ranges]
-        self._poses = np.zeros((MAX_LATENCY + 1, num_worlds, 7))  # newest first
-        self._actions = np.zeros((MAX_LATENCY + 1, num_worlds, _ACTION_DIM))
-        self._rows = np.arange(num_worlds)
+        self._poses = put(np.zeros((MAX_LATENCY + 1, num_worlds, 7)))  # newest first
+        self._actions = put(np.zeros((MAX_LATENCY + 1, num_worlds, _ACTION_DIM)))
+        self._rows = put(np.arange(num_worlds))
 
     def begin(self, worlds: np.ndarray, rngs: Sequence[np.random.Generator], pose: np.ndarray) -> None:
         """Draw the errors of new episodes in the worlds (M,), whose object stands at `pose` (M, 7)."""
-        draw = self.randomisation.draw
-        turns_rad: list[float] = []
-        for w in worlds:
-            self.offset_m[w] = draw("observation_position", rngs[w])[0]
-            turns_rad.append(draw("observation_rotation", rngs[w])[0, 0])
-            if self._noise_m.shape[1] > 1:
-                self._noise_m[w] = draw("observation_noise", rngs[w], self._noise_m.shape[1])
-            for name in self._delayed:
-                self._latency[name][w] = round(float(draw(name, rngs[w])[0, 0]))
-        self.turn[worlds] = quaternion_from_yaw(np.array(turns_rad))
+        counts = {"observation_position": 1, "observation_rotation": 1}
+        if self._noise_m.shape[1] > 1:
+            counts["observation_noise"] = self._noise_m.shape[1]
+        drawn = self.randomisation.draw_each(counts | dict.fromkeys(self._delayed, 1), [rngs[w] for w in worlds])
+        self.offset_m[worlds] = self._put(drawn["observation_position"][:, 0])
+        self.turn[worlds] = self._put(quaternion_from_yaw(drawn["observation_rotation"][:, 0, 0]))
+        if "observation_noise" in drawn:
+            self._noise_m[worlds] = self._put(drawn["observation_noise"])
+        for name in self._delayed:
+            self._latency[name][worlds] = self._put(np.round(drawn[name][:, 0, 0]).astype(int))
         self._poses[:, worlds] = pose
         self._actions[:, worlds] = 0.0
 
-    def see(self, worlds: np.ndarray, pose: np.ndarray) -> None:
-        """A tick has passed in the worlds (M,): their object is at `pose` (M, 7) now."""
-        self._poses[1:, worlds] = self._poses[:-1, worlds]
-        self._poses[0, worlds] = pose
+    def see(self, pose: Array) -> None:
+        """A tick has passed: each world's object is at `pose` (N, 7) now."""
+        self._poses[1:] = copied(self._poses[:-1])
+        self._poses[0] = pose
 
-    def observe(self, step_count: np.ndarray) -> np.ndarray:
+    def observe(self, step_count: Array) -> Array:
         """The observed object poses (N, 7) at ticks (N,) of their episodes."""
+        xp = self._xp
+        last = self._noise_m.shape[1] - 1
         pose = self._poses[self._latency["observation_latency"], self._rows]
-        noise = self._noise_m[self._rows, np.minimum(step_count, self._noise_m.shape[1] - 1)]
-        return np.concatenate([pose[:, :3] + self.offset_m + noise, quaternion_multiply(self.turn, pose[:, 3:])], -1)
+        noise = self._noise_m[self._rows, xp.where(step_count < last, step_count, last + 0 * step_count)]
+        position = pose[:, :3] + self.offset_m + noise
+        return xp.concat([position, quaternion_multiply(self.turn, pose[:, 3:])], axis=-1)
 
-    def delay(self, action: np.ndarray) -> np.ndarray:
+    def delay(self, action: Array) -> Array:
         """The actions (N, 6) that take effect at this tick; before the first one arrives the hand holds still."""
         if "action_latency" not in self._delayed:
             return action
-        self._actions[1:] = self._actions[:-1]
+        self._actions[1:] = copied(self._actions[:-1])
         self._actions[0] = action
         return self._actions[self._latency["action_latency"], self._rows]
 
-    def get_state(self) -> dict[str, np.ndarray]:
+    def get_state(self) -> dict[str, Array]:
         """Everything drawn and remembered."""
-        return {name: values.copy() for name, values in self._arrays().items()}
+        return {name: copied(values) for name, values in self._arrays().items()}
 
-    def set_state(self, state: dict[str, np.ndarray]) -> None:
+    def set_state(self, state: dict[str, Array]) -> None:
         """Go back to an earlier `get_state`."""
         for name, values in self._arrays().items():
             values[:] = state[name]
 
-    def _arrays(self) -> dict[str, np.ndarray]:
+    def _arrays(self) -> dict[str, Array]:
         fixed = {"offset_m": self.offset_m, "turn": self.turn, "noise_m": self._noise_m}
         return {**fixed, **self._latency, "poses": self._poses, "actions": self._actions}

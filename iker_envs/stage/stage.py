@@ -113,8 +113,8 @@ class Stage(Worlds):
     def _push_starts(self, worlds: np.ndarray, starts: Sequence[Arrangement]) -> np.ndarray:
         """End-effector poses (M, 7) beside the objects, shifted at random within the workspace."""
         hands = np.array([s.hand_pose for s in starts])
-        shifts = [self.randomisation.draw("gripper_position", self.rngs[w])[0] for w in worlds]
-        hands[:, :3] = np.clip(hands[:, :3] + shifts, *self.workspace_m)
+        shifts = self.randomisation.draw_each({"gripper_position": 1}, [self.rngs[w] for w in worlds])
+        hands[:, :3] = np.clip(hands[:, :3] + shifts["gripper_position"][:, 0], *self.workspace_m)
         return hands
 
     def _reset_grasped(self, worlds: np.ndarray, configuration: int | None) -> None:
@@ -180,26 +180,27 @@ class Stage(Worlds):
         now = self.sim.state()
         poses = now.object_pose[[world]]
         poses[0, self.sim.objects.index(name)] = pose
-        command = self.episode.opening_command_m[[world]]
+        command = self.arrays.host(self.episode.opening_command_m)[[world]]
         self.sim.reset(np.array([world]), WorldReset(now.gripper_pose[[world]], now.opening_m[[world]], poses, command))
-        self.state = self.sim.state()
+        self.state = self.ticks.state()
         if self.recorder:
-            self.recorder.note_move(world, name, self.state)
+            self.recorder.note_move(world, name, self._state_on_host())
 
     def finish(self) -> Errors:
         """Open, retreat, wait until still, measure. All worlds at once."""
         recorder = self.recorder
         if recorder:
             recorder.release()
-        self.state = release_and_settle(
+        settled = release_and_settle(
             self.sim,
             self.substeps,
-            self.episode.opening_command_m,
+            self.arrays.host(self.episode.opening_command_m),
             holds=self.goal.grasp,
             see=recorder.see if recorder else None,
         )
+        self.state = self.arrays.put_state(settled)
         if recorder:
-            recorder.see(self.state)
+            recorder.see(settled)
         return self.errors()
 
     # -- all of it -----------------------------------------------------------------------------------------------

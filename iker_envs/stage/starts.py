@@ -23,6 +23,7 @@ from iker_envs.scene import Goal, Scene
 from iker_envs.task import StartTable, Task
 
 _DRAWS = 20  # how often a start pose is drawn before the object stays where it is
+_MOVED = {"object_position": 1, "object_yaw": 1}  # what is drawn of the object's pose
 _OVERLAP_M = 0.001  # how much deeper than nominal a drawn start may be in other objects
 
 
@@ -86,10 +87,10 @@ class FixedStart:
         nominal = poses[:, self._index].copy()
         left = np.arange(len(rngs))  # worlds whose object has no free place yet
         for _ in range(_DRAWS):
-            drawn = np.array([self._numbers(rngs[w]) for w in left.tolist()])
+            drawn = self.randomisation.draw_each(_MOVED, [rngs[w] for w in left.tolist()])
             moved = nominal[left]
-            moved[:, :2] += drawn[:, :2]
-            moved[:, 3:] = quaternion_multiply(quaternion_from_yaw(drawn[:, 2]), moved[:, 3:])
+            moved[:, :2] += drawn["object_position"][:, 0]
+            moved[:, 3:] = quaternion_multiply(quaternion_from_yaw(drawn["object_yaw"][:, 0, 0]), moved[:, 3:])
             poses[left, self._index] = moved
             left = left[self._depth_m(poses[left]) > self._allowed_m]
             if not len(left):
@@ -98,11 +99,6 @@ class FixedStart:
         target, annotated = self.goal.target_pose, self.goal.annotated_pose
         count = (len(rngs), 1)
         return Starts(poses, np.tile(target, count), None if annotated is None else np.tile(annotated, count))
-
-    def _numbers(self, rng: np.random.Generator) -> np.ndarray:
-        """How far the object is moved in x and y, and by what angle it is turned."""
-        draw = self.randomisation.draw
-        return np.append(draw("object_position", rng)[0], draw("object_yaw", rng)[0])
 
     def _depth_m(self, poses: np.ndarray) -> np.ndarray:
         """How deep (M,) the object is in other ones."""

@@ -12,6 +12,8 @@ from dataclasses import dataclass, fields
 import numpy as np
 
 from iker_envs.geometry import (
+    Array,
+    namespace,
     norm,
     pose_compose,
     quaternion_conjugate,
@@ -45,9 +47,10 @@ class PickUp:
     held: np.ndarray  # (N,) bool, did the object come along?
 
 
-def object_in_hand(state: WorldState, index: np.ndarray) -> np.ndarray:
+def object_in_hand(state: WorldState, index: Array) -> Array:
     """The centre (N, 3) of each world's object `index` (N,) in the end-effector frame."""
-    offset = state.object_pose[np.arange(len(index)), index, :3] - state.gripper_pose[:, :3]
+    rows = namespace(index).arange(len(index), device=index.device)
+    offset = state.object_pose[rows, index, :3] - state.gripper_pose[:, :3]
     return quaternion_rotate(quaternion_conjugate(state.gripper_pose[:, 3:]), offset)
 
 

@@ -17,16 +17,17 @@ from typing import Any
 
 import numpy as np
 
-from iker_envs.geometry import norm, pose_apply
+from iker_envs.geometry import Array, norm, pose_apply
 from iker_envs.judging.trace import Trace
 from iker_envs.measure import NEAR_TILT_RAD, Errors, lost, measure
-from iker_envs.physics.engines import DEFAULT_ENGINE, make_sim
+from iker_envs.physics.engines import make_sim, make_ticks
 from iker_envs.randomisation import Randomisation
 from iker_envs.rewards import State, compute_rewards
 from iker_envs.scene import Goal, Scene
-from iker_envs.sim import Sim, WorldReset, WorldState
+from iker_envs.sim import Sim, Ticks, WorldReset, WorldState
 from iker_envs.spec import POSITION_BOUND_M, decode_action, pack_observation
 from iker_envs.stage.arrangements import Arrangement, Arrangements
+from iker_envs.stage.arrays import Arrays, copied
 from iker_envs.stage.config import StageConfig
 from iker_envs.stage.episode import Episode
 from iker_envs.stage.parameters import Physics
@@ -43,6 +44,9 @@ _STATE_VERSION = 3  # of what `get_state` gives; another one is refused
 class Worlds:
     """Physics of N worlds, the arrays of their episodes, and what happens to them in a tick.
 
+    What a tick needs (`state`, most of `episode`) is in the arrays of `ticks`, which may be tensors on a device; what
+    begins and ends an episode works through `sim` on the host.
+
     `state` (a WorldState) and `episode` (an Episode) are valid after `begin`; `physics.drawn` maps a randomised
     quantity to the numbers of each world; `rngs` holds one generator per world, and none before the first `seed`.
     """
@@ -56,18 +60,23 @@ class Worlds:
         self.variants = make_variants(source, randomisation, config.free)
         num_threads = 1 if num_worlds == 1 else config.num_threads
         self.sim: Sim = make_sim(
-            DEFAULT_ENGINE, self.variants.items, num_worlds, self.variants.free, num_threads=num_threads
+            config.sim, self.variants.items, num_worlds, self.variants.free, num_threads=num_threads
         )
+        self.ticks: Ticks = make_ticks(self.sim, config.xp)
+        self.arrays = Arrays(self.ticks)
         self.physics = Physics(self.sim, self.variants, randomisation)
         self.arrangements = Arrangements(source, self.variants, randomisation, num_worlds, config.start_bank)
-        self.sensing = Sensing(randomisation, num_worlds, config.max_steps)
+        self.sensing = Sensing(randomisation, num_worlds, config.max_steps, self.arrays)
         self.substeps = round(1.0 / config.spec.control_hz / self.sim.substep_s)
         self.workspace_m = np.array(self.variants.scene.workspace_m)
-        self.state: WorldState = self.sim.state()
+        self._box_m = self.arrays.put(self.workspace_m)
+        self._bound = self.arrays.put(config.spec.observation_bound())
+        self.state: WorldState = self.ticks.state()
         self._everyone = np.arange(num_worlds)
+        self._rows = self.arrays.put(self._everyone)
         goal = self.variants.starts[0].goal
         furniture = np.array([o.pose for o in self.variants.scene.objects if not o.movable]).reshape(-1, 7)
-        self.episode = Episode.allocate(num_worlds, len(self.sim.objects), furniture, goal)
+        self.episode = Episode.allocate(num_worlds, len(self.sim.objects), furniture, goal).put(self.arrays)
         self.recorder: Recorder | None = None  # what happens is recorded where `record` asked for it
         self._set_goals(self._everyone, [goal] * num_worlds)
 
@@ -79,7 +88,7 @@ class Worlds:
     @property
     def scene(self) -> Scene:
         """World 0's scene as its episode began; models are the nominal ones, whatever size was drawn."""
-        return self._scene(0, self.episode.start_pose[0])
+        return self._scene(0, self.arrays.host(self.episode.start_pose[0]))
 
     def scene_now(self, world: int) -> Scene:
         """The scene with the objects where they are in one world."""
@@ -148,10 +157,13 @@ class Worlds:
         for world, goal in zip(worlds, goals, strict=True):
             episode.goals[world] = goal
         index = np.array([self.sim.objects.index(g.object) for g in goals])
-        episode.object_index[worlds] = index
-        episode.local_m[worlds] = self.physics.keypoints_m[self.sim.variant[worlds], index]
-        episode.target_pose[worlds] = np.array([g.target_pose for g in goals])
-        episode.targets_m[worlds] = pose_apply(episode.target_pose[worlds], episode.local_m[worlds])
+        local_m = self.physics.keypoints_m[self.sim.variant[worlds], index]
+        target_pose = np.array([g.target_pose for g in goals])
+        put = self.arrays.put
+        episode.object_index[worlds] = put(index)
+        episode.local_m[worlds] = put(local_m)
+        episode.target_pose[worlds] = put(target_pose)
+        episode.targets_m[worlds] = put(pose_apply(target_pose, local_m))
 
     def place(self, worlds: np.ndarray, starts: Sequence[Arrangement], hands: np.ndarray) -> None:
         """Put objects, furniture and closed hands, their end effectors at (M, 7), where an episode begins."""
@@ -166,9 +178,9 @@ class Worlds:
         `opening_command_m` (M,) is what the fingers hold, `grasped` (M,) says whether they hold the object.
         """
         episode = self.episode
-        self.state = self.sim.state()
+        self.state = self.ticks.state()
         episode.commanded_pose[worlds] = self.state.gripper_pose[worlds]
-        episode.opening_command_m[worlds] = opening_command_m
+        episode.opening_command_m[worlds] = self.arrays.put(opening_command_m)
         episode.start_pose[worlds] = self.state.object_pose[worlds]
         episode.step_count[worlds] = 0
         episode.success_steps[worlds] = 0
@@ -177,15 +189,19 @@ class Worlds:
         self.sensing.begin(worlds, self.rngs, self._object_pose()[worlds])
         episode.error_m[worlds] = self._error(self.errors(worlds), worlds)
         if self.recorder:
-            self.recorder.begin(worlds, self.state)
+            self.recorder.begin(worlds, self._state_on_host())
+
+    def _state_on_host(self) -> WorldState:
+        """The present state in numpy arrays."""
+        return self.state if self.arrays.on_host else self.sim.state()
 
     # -- one tick ------------------------------------------------------------------------------------------------
 
-    def _object_pose(self) -> np.ndarray:
+    def _object_pose(self) -> Array:
         """The manipulated object's true pose (N, 7)."""
-        return self.state.object_pose[self._everyone, self.episode.object_index]
+        return self.state.object_pose[self._rows, self.episode.object_index]
 
-    def observe(self) -> np.ndarray:
+    def observe(self) -> Array:
         """Observations (N, observation_dim), clipped to their bounds."""
         episode = self.episode
         spec = self.config.spec
@@ -194,52 +210,54 @@ class Worlds:
         packed = pack_observation(
             spec, self.state.gripper_pose, pose, keypoints, episode.targets_m, episode.target_pose
         )
-        bound = spec.observation_bound()
-        return np.clip(packed, -bound, bound)
+        xp = self.arrays.xp
+        return xp.minimum(xp.maximum(packed, -self._bound), self._bound)
 
-    def step(self, action: np.ndarray) -> tuple[dict[str, np.ndarray], np.ndarray, Errors]:
+    def step(self, action: Array) -> tuple[dict[str, Array], Array, Errors]:
         """Apply actions (N, 6) for one tick. Returns the reward rows, which worlds are lost (N,) bool, the errors."""
         episode = self.episode
+        xp = self.arrays.xp
         effective = self.sensing.delay(action)
         episode.commanded_pose = decode_action(
-            self.config.spec, effective, episode.commanded_pose, self.state.gripper_pose, self.workspace_m
+            self.config.spec, effective, episode.commanded_pose, self.state.gripper_pose, self._box_m
         )
-        self.sim.step(episode.commanded_pose, episode.opening_command_m, self.substeps)
-        self.state = self.sim.state()
+        self.ticks.step(episode.commanded_pose, episode.opening_command_m, self.substeps)
+        self.state = self.ticks.state()
         if self.recorder:
-            self.recorder.act(self.state)
+            self.recorder.act(self._state_on_host())
         episode.step_count += 1
-        self.sensing.see(self._everyone, self._object_pose())
+        self.sensing.see(self._object_pose())
         errors = self.errors()
         error_before_m = episode.error_m
-        episode.error_m = self._error(errors).copy()  # a copy, since `begin` writes into it
+        episode.error_m = copied(self._error(errors))  # a copy, since `begin` writes into it
         is_near = (episode.error_m <= self.config.rewards.success_m) & (errors.tilt_rad <= NEAR_TILT_RAD)
-        episode.success_steps = np.where(is_near, episode.success_steps + 1, 0)
+        episode.success_steps = xp.where(is_near, episode.success_steps + 1, 0 * episode.success_steps)
         lost = self.lost(errors)
         reward_state = State(
             gripper_distance_m=self._gripper_distance(),
             error_m=episode.error_m,
             error_before_m=error_before_m,
             success_steps=episode.success_steps,
-            action=np.clip(action, -1.0, 1.0),
-            dropped=lost.astype(float),
+            action=xp.clip(action, -1.0, 1.0),
+            dropped=xp.astype(lost, episode.error_m.dtype),
             contact_force_N=norm(self.state.contact_force),
             others_moved_m=errors.others_m,
         )
         return compute_rewards(reward_state, self.config.rewards), lost, errors
 
-    def _error(self, errors: Errors, worlds: np.ndarray | slice = slice(None)) -> np.ndarray:
+    def _error(self, errors: Errors, worlds: np.ndarray | slice = slice(None)) -> Array:
         """What the alignment row goes by (M,): keypoint error, or pose error under the pose observation."""
         if self.config.spec.observation == "keypoints":
             return errors.goal_m
         offset = self._object_pose()[worlds, :3] - self.episode.target_pose[worlds, :3]
         return norm(offset) + _POSE_ERROR_M_PER_RAD * (errors.heading_rad + errors.tilt_rad)
 
-    def _gripper_distance(self) -> np.ndarray:
+    def _gripper_distance(self) -> Array:
         """From the end effector to the nearest of the object's centre and control keypoints (N,), in metres."""
         pose = self._object_pose()
-        points = np.concatenate([pose[:, None, :3], pose_apply(pose, self.episode.local_m)], axis=1)
-        return norm(points - self.state.gripper_pose[:, None, :3]).min(axis=-1)
+        xp = self.arrays.xp
+        points = xp.concat([pose[:, None, :3], pose_apply(pose, self.episode.local_m)], axis=1)
+        return xp.min(norm(points - self.state.gripper_pose[:, None, :3]), axis=-1)
 
     def errors(self, worlds: np.ndarray | slice = slice(None)) -> Errors:
         """How far the worlds (M,) are from their goals, as things stand; all of them by default."""
@@ -252,16 +270,17 @@ class Worlds:
             episode.local_m[worlds],
         )
 
-    def lost(self, errors: Errors) -> np.ndarray:
+    def lost(self, errors: Errors) -> Array:
         """Worlds (N,) in which the object was dropped, tipped over or fell, or physics diverged.
 
         An object that stands at its target is not dropped by a hand that slides along it.
         """
         episode = self.episode
+        xp = self.arrays.xp
         pose = self._object_pose()
-        start = episode.start_pose[self._everyone, episode.object_index]
+        start = episode.start_pose[self._rows, episode.object_index]
         slipped_m = norm(object_in_hand(self.state, episode.object_index) - episode.held_offset_m)
-        outside = np.abs(pose[:, :3]).max(axis=-1) > POSITION_BOUND_M
+        outside = xp.max(xp.abs(pose[:, :3]), axis=-1) > POSITION_BOUND_M
         gone = lost(pose, start, episode.target_pose, errors, slipped_m, grasp=self.goal.grasp)
         return gone | outside | self.state.unstable
 

@@ -1,0 +1,1 @@
+"""Items of the benchmark of instructions: files of scenes with what is asked in them, and what is right."""
