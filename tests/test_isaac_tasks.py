@@ -9,8 +9,7 @@ from isaac_double import use_double
 from sim_worlds import BESIDE, BOX, ON_TABLE, everyone, rows, scene_of, started, wait
 
 import iker_envs
-from iker_envs.physics import engines
-from iker_envs.physics.engines import DEFAULT_ENGINE, make_sim
+from iker_envs.physics.engines import make_sim
 from iker_envs.physics.isaac.client import IsaacSim
 from iker_envs.scene import upright_pose
 from iker_envs.sim import Variant
@@ -25,9 +24,8 @@ def isaac(scene, count: int, *arguments, **options) -> IsaacSim:
 @pytest.mark.parametrize("id_", iker_envs.TASKS)
 def test_every_task_makes_steps_resets_and_randomises(monkeypatch, id_):
     use_double(monkeypatch, spacing_m=None)
-    monkeypatch.setitem(engines.ENGINES, DEFAULT_ENGINE, IsaacSim)
     options = {**iker_envs.TRAINING, "grasp_bank": 1, "start_bank": 8}
-    env = gym.make_vec(id_, num_envs=3, num_threads=1, randomisation="on", **options)
+    env = gym.make_vec(id_, num_envs=3, sim="isaac", num_threads=1, randomisation="on", **options)
     observation, _ = env.reset(seed=0)
     worlds = env.unwrapped.worlds
     assert worlds.sim.name == "isaac"
@@ -49,13 +47,12 @@ def test_every_task_makes_steps_resets_and_randomises(monkeypatch, id_):
 def test_the_same_task_looks_alike_on_both_engines(monkeypatch):
     use_double(monkeypatch)
     observations = []
-    for _ in range(2):
-        env = gym.make_vec("IKER-ShoePush-v0", num_envs=2, num_threads=1, randomisation="off")
+    for sim in ("threads", "isaac:device=cpu"):
+        env = gym.make_vec("IKER-ShoePush-v0", num_envs=2, sim=sim, num_threads=1, randomisation="off")
         observation, _ = env.reset(seed=3)
         step, *_ = env.step(np.zeros_like(env.action_space.sample()))
         observations.append((observation, step))
         env.close()
-        monkeypatch.setitem(engines.ENGINES, DEFAULT_ENGINE, IsaacSim)
     np.testing.assert_allclose(observations[0], observations[1], atol=0.002)
 
 
@@ -151,9 +148,8 @@ def test_on_the_gpu_masses_are_drawn_before_the_first_step(on_gpu):
 
 
 @pytest.mark.parametrize("id_", ["IKER-BookPush-v0", "IKER-ShoePlace-v0"])  # the latter steps while it is reset
-def test_an_environment_on_the_gpu_draws_masses_once(on_gpu, monkeypatch, id_):
-    monkeypatch.setitem(engines.ENGINES, DEFAULT_ENGINE, IsaacSim)
-    env = gym.make_vec(id_, num_envs=2, num_threads=1, randomisation="on", autoreset_mode="disabled")
+def test_an_environment_on_the_gpu_draws_masses_once(on_gpu, id_):
+    env = gym.make_vec(id_, num_envs=2, sim="isaac", num_threads=1, randomisation="on", autoreset_mode="disabled")
     masses = []
     for seed in range(2):
         env.reset(seed=seed)
