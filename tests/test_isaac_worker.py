@@ -159,6 +159,15 @@ def test_a_worker_that_is_stopped_is_ended_in_time(monkeypatch):
     assert "gave no answer to 'prepare' within 0.2 s and was ended" in sentence(caught)
 
 
+def test_a_message_that_does_not_get_through_ends_too(monkeypatch):
+    monkeypatch.setattr(launch, "_TRANSFER_S", 0.2)
+    worker = launch.Worker(launch.interpreter(), LAYOUT)
+    os.kill(worker.pid, signal.SIGSTOP)
+    with pytest.raises(WorkerHangs) as caught:
+        worker.ask("build", padding="x" * 10_000_000)
+    assert "gave no answer to 'build' within 0.2 s" in sentence(caught)
+
+
 @pytest.mark.parametrize("call", ["create_sim", "load_asset", "prepare_sim", "simulate"])
 def test_a_worker_that_hangs_is_ended_wherever_it_does(monkeypatch, call):
     monkeypatch.setenv("FAKE_ISAACGYM_TROUBLE", f"{call}:hang")

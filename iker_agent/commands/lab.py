@@ -1,4 +1,4 @@
-"""`iker lab`: an emulated laboratory until Ctrl-C. `iker doctor`: is a robot's cell fit to be used?
+"""`iker lab`: an emulated laboratory until Ctrl-C. `iker doctor`: is a robot's cell (or an engine) fit to be used?
 
 The agent reaches laboratory and robot only by the ids of their environments, so either command becomes a process of
 their own package: signals, output and exit code are that one's.
@@ -15,6 +15,7 @@ import typer
 
 from iker_agent.commands.ending import need
 from iker_agent.commands.options import named_path
+from iker_agent.commands.sims import examine_engine
 from iker_envs.task import find_task
 
 _LAB = "real_env.lab"
@@ -49,13 +50,23 @@ def lab(
 
 
 def doctor(
-    real: Annotated[Path, typer.Option(parser=named_path, metavar="FILE", help="The robot.yaml of the cell.")] = Path(
-        "robot.yaml"
-    ),
+    real: Annotated[
+        Path | None,
+        typer.Option(parser=named_path, metavar="FILE", help="The robot.yaml of the cell, without it the one here."),
+    ] = None,
+    sim: Annotated[
+        str,
+        typer.Option(metavar="NAME", help="Instead of a cell, a physics engine: isaac (interpreter, binary, driver)."),
+    ] = "",
 ) -> None:
-    """Check a robot's cell: libraries, control box, firmware, gripper, cameras, calibration. Nothing moves."""
+    """Check a robot's cell: libraries, control box, firmware, gripper, cameras, calibration. Nothing moves.
+
+    With --sim isaac it checks what Isaac Gym needs instead.
+    """
+    if sim:
+        examine_engine(sim)
     need("xarm", "mink", "daqp")
-    _become(_DOCTOR, [str(real)])
+    _become(_DOCTOR, [str(real or "robot.yaml")])
 
 
 def _become(program: str, arguments: list[str]) -> NoReturn:

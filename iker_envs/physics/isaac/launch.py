@@ -12,6 +12,7 @@ import json
 import os
 import signal
 import socket
+import struct
 import subprocess
 import tempfile
 import weakref
@@ -31,6 +32,7 @@ WAY_OUT = "`iker doctor --sim isaac` says what this machine lacks"
 _WORKER = Path(__file__).with_name("worker.py")
 _SHARED = "/dev/shm"
 _END_S = 5.0
+_TRANSFER_S = 30.0  # of one message
 # How long an answer may take; a GPU's first step compiles its kernels.
 ANSWER_S: dict[str, float] = {"hello": 60.0, "build": 900.0, "prepare": 300.0, "step": 120.0}
 _REFUSALS: Mapping[str, type[IsaacError]] = {"refused": WrongOrder, "missing": WorkerMissing, "failed": WorkerFailed}
@@ -55,6 +57,11 @@ def surroundings(python: str) -> dict[str, str]:
     return {**os.environ, "LD_LIBRARY_PATH": os.pathsep.join(paths), "PYTHONUNBUFFERED": "1"}
 
 
+def _timeval(seconds: float) -> bytes:
+    """As Linux takes the time limit of a socket."""
+    return struct.pack("ll", int(seconds), round(1e6 * (seconds % 1)))
+
+
 class Worker:
     """One process with one simulation; `arrays` are shared with it.
 
@@ -69,6 +76,8 @@ class Worker:
             os.ftruncate(memory.fileno(), wire.num_bytes(dict(layout)))
             self.arrays: dict[str, np.ndarray] = wire.map_arrays(memory.fileno(), dict(layout))
             ours, theirs = socket.socketpair()
+            for option in (socket.SO_SNDTIMEO, socket.SO_RCVTIMEO):  # also a message that is half through ends
+                ours.setsockopt(socket.SOL_SOCKET, option, _timeval(_TRANSFER_S))
             with theirs, ours:
                 self._process = self._start(theirs.fileno(), memory.fileno(), layout)
                 self._connection = Connection(ours.detach())
@@ -102,21 +111,21 @@ class Worker:
         """The worker's answer to one request; an IsaacError in one sentence if there is none."""
         if self._fault:
             raise self._fault
-        with suppress(BrokenPipeError, ConnectionResetError):  # a dead worker is told of by its missing answer
-            wire.send(self._connection, {"do": do, **fields})
+        try:
+            with suppress(BrokenPipeError, ConnectionResetError):  # a dead worker is told of by its missing answer
+                wire.send(self._connection, {"do": do, **fields})
+        except BlockingIOError:
+            raise self._hangs(do, _TRANSFER_S) from None
         return self._answer(do)
 
     def _answer(self, do: str) -> dict[str, Any]:
         limit_s = ANSWER_S[do]
         try:
             if not self._connection.poll(limit_s):
-                self._process.kill()
-                raise self._broken(
-                    WorkerHangs,
-                    f"the Isaac Gym worker gave no answer to {do!r} within {limit_s:g} s and was ended; "
-                    "make the simulation again, with fewer worlds if it was busy",
-                )
+                raise self._hangs(do, limit_s)
             answer = wire.receive(self._connection)
+        except BlockingIOError:
+            raise self._hangs(do, _TRANSFER_S) from None
         except (EOFError, ConnectionResetError):
             raise self._broken(WorkerDied, self._obituary(do)) from None
         for key, kind in _REFUSALS.items():
@@ -125,6 +134,14 @@ class Worker:
                     raise WrongOrder(answer[key])
                 raise self._broken(kind, answer[key])
         return answer
+
+    def _hangs(self, do: str, limit_s: float) -> IsaacError:
+        self._process.kill()
+        return self._broken(
+            WorkerHangs,
+            f"the Isaac Gym worker gave no answer to {do!r} within {limit_s:g} s and was ended; "
+            "make the simulation again, with fewer worlds if it was busy",
+        )
 
     def _broken(self, kind: type[IsaacError], sentence: str) -> IsaacError:
         self.end()

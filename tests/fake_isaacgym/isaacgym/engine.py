@@ -159,6 +159,7 @@ class World:
         self.model = copy.copy(model)
         self.data = mujoco.MjData(self.model)
         self.plane_friction = plane_friction
+        self.model.body_sameframe[self.model.body_mass > 0] = 0  # centres of mass may be moved
         self.body = [model.body(name).id for name, _, _ in actors]
         self.parts = [self._below(body) for body in self.body]
         self.geoms = [np.flatnonzero(np.isin(model.geom_bodyid, parts)) for parts in self.parts]
@@ -190,9 +191,8 @@ class World:
         body = self.body[actor]
         nominal, inertia = self.nominal[actor]
         self.model.body_mass[body] = mass
-        self.model.body_inertia[body] = inertia * mass / nominal
+        self.model.body_inertia[body] = inertia * (mass / nominal)
         self.model.body_ipos[body] = np.array(centre) + OFF_CENTRE_M
-        self.model.body_sameframe[body] = 0
         mujoco.mj_setConst(self.model, mujoco.MjData(self.model))
 
     def set_drive(self, actor, properties):
