@@ -188,7 +188,7 @@ def root_section(settings: TrainSettings) -> dict[str, Any]:
         "num_envs": "",
         "seed": settings.seed,
         "max_iterations": "",
-        "physics_engine": CPU_ENGINE,
+        "physics_engine": getattr(settings.learn, "sim", CPU_ENGINE),
         "pipeline": "cpu",
         "sim_device": "cpu",
         "rl_device": "cpu",
