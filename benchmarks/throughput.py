@@ -1,6 +1,7 @@
 """How much of the bare engine's speed is left in the vector environment and in training.
 
     python benchmarks/throughput.py --worlds 64 512 2048 --ids IKER-ShoePush-v0
+    python benchmarks/throughput.py --sim warp --worlds 256 1024 4096 16384
 
 In one run and on the same models, states and controls, each beside `mujoco.batch.Batch.step` alone in the same minute:
 our vector environment with random actions and autoreset; training, updates and resets included; the stage without
@@ -18,9 +19,11 @@ import argparse
 import os
 import resource
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import gymnasium as gym
 import mujoco
@@ -28,6 +31,7 @@ import numpy as np
 from mujoco import rollout
 
 import iker_envs
+from iker_envs.physics.engines import base_name
 from iker_envs.vector_env import StageVectorEnv
 
 ROUNDS = 6  # at most: the two are measured in turn, so that a neighbour's load falls on both
@@ -52,9 +56,16 @@ def warm_up(env: StageVectorEnv, seed: int = 0) -> None:
     env.reset(seed=seed)
     for _ in range(env.worlds.config.start_bank):
         env.worlds.reset(np.arange(env.num_envs))
-    env.worlds.episode.step_count[:] = np.random.default_rng(seed).integers(
-        env.worlds.config.max_steps, size=env.num_envs
-    )
+    ages = np.random.default_rng(seed).integers(env.worlds.config.max_steps, size=env.num_envs)
+    env.worlds.episode.step_count[:] = env.worlds.arrays.put(ages)
+
+
+def wait_for(device: str) -> None:
+    """Return when a device has done what it was asked for."""
+    if device != "cpu":
+        import torch
+
+        torch.cuda.synchronize(device)
 
 
 class Bare:
@@ -65,10 +76,12 @@ class Bare:
         self.sim = env.worlds.sim
         self.model = self.sim.model
         self.state = self.sim.get_state()
-        self.control = self.sim.state().gripper_pose
 
-    def batch(self, ticks: int, actions: np.ndarray) -> None:
-        """`Batch.step` under the same random commands as the environment."""
+    def batch(self, ticks: int, actions: Any) -> None:
+        """`Batch.step`, or the recorded substep of Warp, under the same random commands as the environment."""
+        if self.sim.name == "warp":
+            self._graph(ticks, actions)
+            return
         step = self.sim._batch.step
         substeps = self.worlds.substeps
         control = self.sim._ctrl
@@ -76,6 +89,14 @@ class Bare:
             control[:, :3] += 0.03 * action[:, :3]
             np.clip(control[:, :3], *self.worlds.workspace_m, out=control[:, :3])
             step(nstep=substeps, stage=1)
+
+    def _graph(self, ticks: int, actions: Any) -> None:
+        control = self.sim._ctrl
+        low, high = self.worlds.arrays.put(self.worlds.workspace_m)
+        for action in actions[:ticks]:
+            control[:, :3] = (control[:, :3] + 0.03 * action[:, :3]).clip(low, high)
+            self.sim._replay("substep", self.sim._substep, self.worlds.substeps)
+        wait_for(self.worlds.ticks.device)
 
     def rollout(self, ticks: int, actions: np.ndarray, threads: int) -> None:
         """`mujoco.rollout` over as many substeps, from the saved states and with constant controls."""
@@ -96,13 +117,14 @@ Row = tuple[float, float, float]  # steps per second, their ratio to those of `B
 class Speeds:
     """Measures one number of worlds of one id; every row is given so many seconds and at least one round."""
 
-    def __init__(self, env_id: str, num_envs: int, ticks: int) -> None:
+    def __init__(self, env_id: str, num_envs: int, ticks: int, sim: str) -> None:
         self.begin_mb = memory_mb()
-        self.env = gym.make_vec(env_id, num_envs=num_envs, **iker_envs.TRAINING)
+        xp = "torch" if base_name(sim) == "warp" else "numpy"
+        self.env = gym.make_vec(env_id, num_envs=num_envs, sim=sim, xp=xp, **iker_envs.TRAINING)
         warm_up(self.env)
         self.ticks = ticks
         self.steps = ticks * num_envs
-        self.actions = np.random.default_rng(1).uniform(-1, 1, (ticks, num_envs, 6))
+        self.actions = self.env.worlds.arrays.put(np.random.default_rng(1).uniform(-1, 1, (ticks, num_envs, 6)))
 
     def beside_batch(self, work: Callable[[], None], steps: int, seconds: float) -> Row:
         """Steps per second of some work, and their ratios to those of `Batch.step`; medians over rounds."""
@@ -125,14 +147,14 @@ class Speeds:
 
     def without_physics(self, seconds: float) -> Row:
         """The same while nothing moves."""
-        sim = self.env.worlds.sim
+        ticks = self.env.worlds.ticks
 
         def idle() -> None:
-            sim.step = lambda *_, **__: None
+            ticks.step = lambda *_, **__: None
             try:
                 self._act()
             finally:
-                del sim.step
+                del ticks.step
 
         return self.beside_batch(idle, self.steps, seconds)
 
@@ -181,6 +203,7 @@ class Speeds:
     def _act(self) -> None:
         for action in self.actions:
             self.env.step(action)
+        wait_for(self.env.worlds.ticks.device)
 
     def close(self) -> None:
         """Free the worlds."""
@@ -196,6 +219,10 @@ ROWS: dict[str, Callable[[Speeds, float], Row]] = {
 }
 
 
+ON_DEVICE = ("environment", "stage without physics")
+"""Rows that work where the arrays are; training, which works on the host, and rollout are rows of threads."""
+
+
 def fetch_push(python: str) -> float:
     """Simulated seconds per second of FetchPush, run by the Python of another environment (see fetch_push.py)."""
     script = Path(__file__).with_name("fetch_push.py")
@@ -209,10 +236,16 @@ def main() -> None:
     parser.add_argument("--worlds", type=int, nargs="+", default=[512])
     parser.add_argument("--ticks", type=int, default=30, help="per round, of at most six")
     parser.add_argument("--ids", nargs="+", default=["IKER-ShoePush-v0", "IKER-ShoePlace-v0"], choices=iker_envs.TASKS)
-    parser.add_argument("--rows", nargs="+", default=list(ROWS), choices=ROWS)
+    parser.add_argument("--rows", nargs="+", choices=ROWS, help="default: all that the engine has")
+    parser.add_argument("--sim", default="threads", help="threads, or warp, whose settings may follow: warp:njmax=256")
     parser.add_argument("--minutes", type=float, default=3.0, help="after which nothing new is begun")
     parser.add_argument("--fetch-python", help="Python of an environment with Gymnasium-Robotics, to compare with")
     options = parser.parse_args()
+    is_warp = base_name(options.sim) == "warp"
+    known = [name for name in ROWS if not is_warp or name in ON_DEVICE]
+    rows = options.rows or known
+    if unable := [name for name in rows if name not in known]:
+        parser.error(f"the row {unable[0]!r} is not for --sim {options.sim}; there are: {', '.join(known)}")
     end = time.perf_counter() + 60 * options.minutes
     if options.fetch_python:
         print(f"FetchPush, async x 8: {fetch_push(options.fetch_python):.0f} simulated s/s\n")
@@ -224,9 +257,11 @@ def main() -> None:
         if left <= 0:
             print(f"no time was left for {env_id} with {num_envs} worlds; --minutes gives more", flush=True)
             continue
-        share = left / (len(cases) - number) / (len(options.rows) + 1)  # one more for making the worlds
-        speeds = Speeds(env_id, num_envs, options.ticks)
-        for name in options.rows:
+        share = left / (len(cases) - number) / (len(rows) + 1)  # one more for making the worlds
+        speeds = Speeds(env_id, num_envs, options.ticks, options.sim)
+        if number == 0:
+            print(f"engine {options.sim} on {speeds.env.device}", file=sys.stderr)
+        for name in rows:
             speed, ratio, cpu_ratio = ROWS[name](speeds, share)
             used_mb = memory_mb() - speeds.begin_mb
             left = max(0.0, end - time.perf_counter())

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Collection
 from math import isfinite
 
+from iker_envs.physics.engines import check_engine
+
 MAX_SEED = 2**32 - 1  # what numpy, torch and gymnasium all take, also once a number of episodes is added
 
 
@@ -34,3 +36,11 @@ def check_range(owner: object, names: str, low: float, high: float = float("inf"
         if not low <= value <= high:
             limits = f"at least {low:g}" if not isfinite(high) else f"from {low:g} to {high:g}"
             raise ValueError(f"{section}{name} is {limits}, not {value:g}")
+
+
+def check_sim(name: str, value: str) -> None:
+    """ValueError unless a setting is the name of a physics engine that is installed."""
+    try:
+        check_engine(value)
+    except (ValueError, ModuleNotFoundError) as error:
+        raise ValueError(f"{name}: {error}") from None

@@ -59,6 +59,7 @@ class StageEnv(Snapshot, gym.Env):
         grasp_bank: grasped states that a world makes once and then repeats; 0 (default) to grasp in every episode.
         start_bank: starts that a world draws before it repeats them; 0 (default) for no end.
         num_threads: CPU threads of the physics, 0 (default) for all cores, or one for a single world.
+        sim: the physics engine: "threads" (the default) or "warp".
 
     `get_state()` and `set_state(state)` save and restore everything; environments can be pickled and copied.
     """

@@ -46,7 +46,7 @@ class StageVectorEnv(Snapshot, VectorEnv):
         sim: the physics engine: "threads" (the default) or "warp"; its own settings may follow ("warp:njmax=256").
         xp: "numpy" (the default), or "torch": then actions are torch tensors on the engine's device (`device`), and so
             are observations, rewards, done flags and `info`, without a copy on a GPU. Numbers of such actions are not
-            checked; one that is not finite makes its world unstable, which ends the episode.
+            checked; where one is not finite the hand stays where it is.
 
     `reset(options={"goals": ...})` gives every world a goal of its own for its episodes from then on: N Goals (or their
     dictionaries), or target poses (N, 7) of the task's object; None for the task's own again.
@@ -207,7 +207,8 @@ class StageVectorEnv(Snapshot, VectorEnv):
         what = f"actions are {self.action_space.shape}"
         if self.worlds.arrays.on_host:
             return self._check_action(actions, what)
-        if tuple(getattr(actions, "shape", ())) != self.action_space.shape or str(actions.device) != self.device:
+        here = not isinstance(actions, np.ndarray) and str(getattr(actions, "device", "")) == self.device
+        if not here or tuple(actions.shape) != self.action_space.shape:
             raise ValueError(f"{what} a torch tensor on {self.device}, not {short(actions)}")
         return self.worlds.arrays.xp.astype(actions, self.worlds.episode.error_m.dtype)
 

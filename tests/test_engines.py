@@ -10,6 +10,7 @@ import pytest
 from sim_worlds import ENGINES, scene_of, sims
 
 import iker_envs  # noqa: F401 (registers the environments)
+from iker_agent.learning.ppo_config import PPOConfig
 from iker_envs.physics import engines
 from iker_envs.physics.engines import DEFAULT_ENGINE, make_sim
 from iker_envs.physics.mujoco_sim import MujocoSim
@@ -21,6 +22,41 @@ make = pytest.fixture(params=ENGINES)(sims)
 def test_an_unknown_engine_names_the_known_ones():
     with pytest.raises(ValueError, match="the engine 'warped' is unknown; known: threads"):
         make_sim("warped", scene_of(), 1)
+
+
+NAMES = {
+    "number": (3, "the engine 3 is unknown; known: threads, warp"),
+    "setting": ("warp:rooms=3", "the engine 'warp' has no setting 'rooms' in 'warp:rooms=3'; it has: device"),
+    "no settings": (
+        "threads:njmax=3",
+        "the engine 'threads' has no setting 'njmax' in 'threads:njmax=3'; it has: none",
+    ),
+    "no room": ("warp:njmax=0", "the setting njmax of the engine 'warp' is a whole number of at least 1, not 0"),
+    "words": ("warp:njmax=many", "the setting njmax of the engine 'warp' is a whole number of at least 1, not 'many'"),
+}
+
+
+@pytest.mark.parametrize(("name", "words"), NAMES.values(), ids=NAMES)
+def test_a_name_with_what_an_engine_has_not_is_refused_before_anything_is_made(name, words):
+    for use in (lambda: make_sim(name, scene_of(), 1), lambda: made(sim=name)):
+        with pytest.raises(ValueError) as caught:
+            use()
+        assert str(caught.value).startswith(words) and "\n" not in str(caught.value)
+
+
+def test_an_engine_that_is_not_installed_names_its_pip_line(monkeypatch):
+    monkeypatch.setitem(engines.NEEDS, "warp", (("mujoco_warp_of_tomorrow",), "warp"))
+    words = r"the engine 'warp' needs mujoco_warp_of_tomorrow: python -m pip install 'iker\[warp\]'"
+    for use in (lambda: make_sim("warp", scene_of(), 1), lambda: made(sim="warp")):
+        with pytest.raises(ModuleNotFoundError, match=words):
+            use()
+    with pytest.raises(ValueError, match=f"learn.sim: {words}"):
+        PPOConfig(sim="warp")
+
+
+def test_arrays_are_of_a_known_library():
+    with pytest.raises(ValueError, match="xp is numpy or torch, not 'jax'"):
+        made(xp="jax")
 
 
 def test_threads_are_not_fewer_than_none():

@@ -30,6 +30,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "
 EXTRAS = {
     "mesh": ("trimesh", "coacd", "fast_simplification"),
     "vlm": ("openai",),
+    "warp": ("mujoco_warp", "warp"),
     "real": ("xarm", "mink", "daqp", "pyrealsense2", "libusb_package"),
     "calibration": ("cv2",),
     "cluster": ("ray",),

@@ -20,7 +20,7 @@ from iker_agent.learning.provenance import fingerprint, task_facts
 from iker_agent.learning.shipped import family_of, shipped_names, shipped_policy
 from iker_agent.learning.waypoint import WaypointLearner
 from iker_agent.learning.world_evaluation import evaluate_in_world
-from iker_agent.limits import check_choice, check_seed
+from iker_agent.limits import check_choice, check_seed, check_sim
 from iker_agent.robots import Operator, robot_world
 from iker_envs.physics.engines import DEFAULT_ENGINE
 from iker_envs.randomisation import Randomisation

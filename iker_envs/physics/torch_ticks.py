@@ -6,6 +6,7 @@ Sim  ->  torch_ticks  ->  Ticks, whose arrays are torch tensors
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import ModuleType
 
 import array_api_compat.torch
 import torch
@@ -25,7 +26,7 @@ class HostTicks:
 
     def __init__(self, sim: Sim) -> None:
         self._sim = sim
-        self.xp = array_api_compat.torch
+        self.xp: ModuleType = array_api_compat.torch
         self.device = "cpu"
 
     def state(self) -> WorldState:

@@ -14,6 +14,7 @@ import copy
 import gc
 import os
 from collections.abc import Callable, Collection, Sequence
+from types import ModuleType
 from typing import Any
 
 import mujoco
@@ -79,6 +80,7 @@ class WarpSim(MujocoWorlds):
         self._torch_device = _device(device or default_device())
         for model in self._compiled:
             model.opt.disableflags &= ~int(mujoco.mjtDisableBit.mjDSBL_MIDPHASE)  # Warp has none that could be left out
+            model.opt.disableflags |= int(mujoco.mjtDisableBit.mjDSBL_NATIVECCD)  # boxes meet in closed form, as in C
             if model.nv > _MAX_DENSE_DOFS:
                 model.opt.jacobian = mujoco.mjtJacobian.mjJAC_SPARSE
         others = max(0, len(self.free) - 1)
@@ -116,6 +118,7 @@ class WarpSim(MujocoWorlds):
         self._start = self._put(self.model.qpos0)
         places = self._places
         index = {name: getattr(places, name) for name in ("bodies", "free", "free_qpos", "free_qvel", "finger_qpos")}
+        index |= {"gripper": np.concatenate([places.gripper_qpos, places.finger_qpos])}
         index |= {"hinges": places.gripper_qpos[3:], "force": places.gripper_dofs[:3]}
         self._at = {name: torch.from_numpy(values).to(self._torch_device) for name, values in index.items()}
 
@@ -230,9 +233,12 @@ class WarpSim(MujocoWorlds):
         """As `step`, from tensors on the device; nothing waits for it."""
         angles = self._qpos[:, self._at["hinges"]]
         turn = hinge_angles(gripper_pose[:, 3:]) - angles
-        self._ctrl[:, :3] = gripper_pose[:, :3]
-        self._ctrl[:, 3:6] = angles + turn - 2 * torch.pi * torch.round(turn / (2 * torch.pi))  # the short way round
-        self._ctrl[:, 6:8] = (opening_m / 2)[:, None]
+        turn = turn - 2 * torch.pi * torch.round(turn / (2 * torch.pi))  # the short way round
+        finger = (opening_m / 2)[:, None]
+        wanted = torch.cat([gripper_pose[:, :3], angles + turn, finger, finger], dim=-1)
+        bad = ~torch.isfinite(wanted).all(dim=-1)  # clamped to a force limit, it would go unnoticed
+        self._ctrl[:, :8] = torch.where(bad[:, None], self._qpos[:, self._at["gripper"]], wanted)
+        self._unstable |= bad
         self._refresh()
         self._replay("substep", self._substep, num_substeps)
         self._replay("place", self._heal_and_place)
@@ -335,7 +341,7 @@ class DeviceTicks:
         import array_api_compat.torch
 
         self._sim = sim
-        self.xp = array_api_compat.torch
+        self.xp: ModuleType = array_api_compat.torch
         self.device = sim._torch_device
 
     def state(self) -> WorldState:

@@ -1,0 +1,150 @@
+"""MuJoCo Warp beyond the contract: parity with threads, room for contacts, tensors, graphs; on its CPU device."""
+
+from __future__ import annotations
+
+import runpy
+from pathlib import Path
+
+import gymnasium as gym
+import numpy as np
+import pytest
+import torch
+from sim_worlds import AWAY, BESIDE, everyone, rows, scene_of, skip_without, started, wait
+
+import iker_envs  # noqa: F401 (registers the environments)
+from iker_envs.physics.engines import make_sim, make_ticks
+from iker_envs.sim import SimulationError
+
+PARITY = runpy.run_path(str(Path(__file__).resolve().parents[1] / "benchmarks" / "sim_parity.py"))
+
+
+@pytest.fixture(autouse=True)
+def installed() -> None:
+    skip_without("warp")
+
+
+@pytest.fixture(scope="module")
+def sim():
+    skip_without("warp")
+    made = make_sim("warp:device=cpu", scene_of(), 3)
+    yield made
+    made.close()
+
+
+def test_it_does_what_threads_do():
+    found = list(PARITY["physics_rows"]("warp:device=cpu"))
+    assert len(found) == 4
+    assert [str(row) for row in found if not row.kept] == []
+
+
+@pytest.mark.parametrize("setting", ["njmax=8", "nconmax=1"])
+def test_too_little_room_names_the_number_to_raise(setting):
+    name, number = setting.split("=")
+    small = make_sim(f"warp:device=cpu,{setting}", scene_of(), 2)
+    with pytest.raises(SimulationError) as caught:
+        started(small)
+        wait(small, 0.2)
+    assert f"sim='warp:{name}={2 * int(number)}'" in str(caught.value) and "\n" not in str(caught.value)
+    small.close()
+
+
+def test_substeps_are_recorded_graphs_that_do_what_the_kernels_do(sim):
+    started(sim)
+    expected = wait(sim, 0.2, hand=BESIDE)
+    assert set(sim._graphs) == {"substep", "place"} and all(sim._graphs.values())
+    started(sim)
+    graphs, sim._graphs = sim._graphs, {}
+    wait(sim, 0.01, hand=BESIDE)  # once without a graph, which records it anew
+    wait(sim, 0.19, hand=BESIDE)
+    again = sim.state()
+    sim._graphs = graphs
+    np.testing.assert_array_equal(again.object_pose, expected.object_pose)
+    np.testing.assert_allclose(again.gripper_pose, expected.gripper_pose, atol=1e-6)
+
+
+def test_tensors_share_the_engines_memory_and_states_do_not(sim):
+    started(sim)
+    assert sim._qpos.data_ptr() == sim._data.qpos.ptr
+    ticks = make_ticks(sim, "torch")
+    first = ticks.state()
+    kept = first.gripper_pose.clone()
+    ticks.step(torch.from_numpy(np.tile(BESIDE, (3, 1))), torch.zeros(3), 20)
+    assert isinstance(first.object_pose, torch.Tensor) and first.object_pose.dtype == torch.float32
+    assert torch.equal(first.gripper_pose, kept) and not torch.equal(ticks.state().gripper_pose, kept)
+    with pytest.raises(ValueError, match=r"opening_m is an array \(3,\), not \(2,\)"):
+        ticks.step(torch.from_numpy(np.tile(BESIDE, (3, 1))), torch.zeros(2), 1)
+
+
+def test_a_command_that_is_not_finite_stays_in_its_world(sim):
+    started(sim)
+    ticks = make_ticks(sim, "torch")
+    hands = torch.from_numpy(np.tile(AWAY, (3, 1))).float()
+    hands[1, 0] = torch.nan
+    ticks.step(hands, torch.zeros(3), 5)
+    state = ticks.state()
+    assert state.unstable.tolist() == [False, True, False]
+    assert all(bool(torch.isfinite(values).all()) for values in vars(state).values())
+    sim.reset(np.array([1]), rows(sim, 1))
+    assert not wait(sim, 0.1).unstable.any()
+    sim.reset(everyone(sim), rows(sim))
+
+
+def stepped(sim: str, xp: str, actions: np.ndarray) -> list[tuple[np.ndarray, ...]]:
+    """Observations, rewards and ends of two worlds through two episodes."""
+    env = gym.make_vec(
+        "IKER-BookPush-v0", num_envs=2, num_threads=1, sim=sim, xp=xp, max_episode_steps=4, randomisation="on"
+    )
+    kind = np.ndarray if xp == "numpy" else torch.Tensor
+    seen = [(env.reset(seed=2)[0],)]
+    for action in actions:
+        *values, info = env.step(action if xp == "numpy" else torch.from_numpy(action))
+        assert all(isinstance(v, kind) for v in (*values, info["final_obs"], info["reward/bonus"]))
+        seen.append((*values, info["final_obs"]))
+    seen.append((env.finish().goal_m,))
+    env.close()
+    return [tuple(np.asarray(v) for v in row) for row in seen]
+
+
+def same(ours, theirs, tolerance: float) -> None:
+    for row, (a, b) in enumerate(zip(ours, theirs, strict=True)):
+        for x, y in zip(a, b, strict=True):
+            np.testing.assert_allclose(x, y, atol=tolerance, err_msg=f"tick {row}")
+
+
+def test_an_environment_is_the_same_on_every_engine_and_array_library():
+    actions = np.random.default_rng(0).uniform(-0.3, 0.3, (6, 2, 6)).astype(np.float32)
+    actions[..., 2] = 0.5  # up and away; the books still settle
+    threads = stepped("threads", "numpy", actions)
+    same(stepped("threads", "torch", actions), threads, 1e-5)
+    warp = stepped("warp:device=cpu", "numpy", actions)
+    same(stepped("warp:device=cpu", "torch", actions), warp, 1e-5)
+    same([row[:1] for row in warp], [row[:1] for row in threads], 1e-3)
+
+
+def test_actions_of_tensors_have_the_spaces_shape_and_where_one_is_not_finite_the_hand_stays():
+    env = gym.make_vec("IKER-BookPush-v0", num_envs=2, sim="warp:device=cpu", xp="torch")
+    env.reset(seed=0)
+    for bad in (np.zeros((2, 6)), torch.zeros(2, 5)):
+        with pytest.raises(ValueError, match=r"actions are \(2, 6\) a torch tensor on cpu, not"):
+            env.step(bad)
+    actions = torch.zeros(2, 6)
+    actions[1] = torch.nan
+    before = env.worlds.episode.commanded_pose.clone()
+    observation, reward, terminated, _, _ = env.step(actions)
+    assert torch.equal(env.worlds.episode.commanded_pose[1], before[1]) and not terminated.any()
+    assert bool(torch.isfinite(observation).all()) and bool(torch.isfinite(reward).all())
+    env.close()
+
+
+def test_every_process_has_the_device_of_its_rank(monkeypatch):
+    from iker_envs.physics.warp_sim import default_device
+
+    assert default_device() == ("cuda:0" if torch.cuda.is_available() else "cpu")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    assert default_device() == "cuda:1"
+
+
+def test_a_device_that_is_not_there_is_named():
+    with pytest.raises(ValueError, match="the engine 'warp' finds no device 'cuda:77'; there are: cpu"):
+        make_sim("warp:device=cuda:77", scene_of(), 1)
