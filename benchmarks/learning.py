@@ -5,8 +5,9 @@
 Both learners train on the same environment with the same budget of steps; a deterministic evaluation on fresh copies
 (the paper's measure, finish() included) every --eval-every steps says where they are, and its time does not count.
 Stable-Baselines3 runs PPO with its defaults (pip install stable-baselines3), on fewer worlds, as its defaults are made
-for. Every finished cell is written to --out at once: run the same command again to go on. A cell that was not run, or
-did not get there, stays empty.
+for. `--search` tries the settings of SEARCH instead, one changed at a time, each over all tasks and seeds, by strict
+success. Every finished cell is written to --out at once: run the same command again to go on. A cell that was not run,
+or did not get there, stays empty.
 """
 
 from __future__ import annotations
@@ -36,6 +37,22 @@ from iker_envs.task import load_task
 
 GOALS = (0.5, 0.8, 0.9, 0.95)
 LEARNERS = ("ours", "sb3")
+# Our PPO with one of its settings (PPOConfig) changed; several are parted by blanks. `ours` is what is shipped.
+SEARCH = (
+    "ours",
+    "ours:horizon=8",
+    "ours:horizon=32",
+    "ours:epochs=3",
+    "ours:epochs=8",
+    "ours:mini_batches=2",
+    "ours:mini_batches=8",
+    "ours:discount=0.97",
+    "ours:discount=0.99",
+    "ours:gae_lambda=0.9",
+    "ours:kl_target=0.02",
+    "ours:max_learning_rate=0.003",
+    "ours:value_loss=0.5",
+)
 
 
 @dataclass(frozen=True)
@@ -47,6 +64,7 @@ class Settings:
     eval_envs: int
     num_envs: int
     baseline_envs: int
+    measure: str = "success_rate"  # or success_rate_strict: what the goals are
 
 
 @dataclass
@@ -69,19 +87,31 @@ class Curve:
         """Evaluate; True when the highest goal is reached."""
         began = time.monotonic()
         seed = 1_000_003 * (len(self.points) + 1) + self.seed
-        rate = evaluate(policy, num_envs=self.settings.eval_envs, seed=seed, task=self.task).success_rate
+        found = evaluate(policy, num_envs=self.settings.eval_envs, seed=seed, task=self.task)
+        rate = getattr(found, self.settings.measure)
         self.points.append((steps, began - self._start - self._paused_s, rate))
         self._paused_s += time.monotonic() - began
         print(f"  {steps:>9,} steps  {self.points[-1][1]:7.1f} s  success {rate:.3f}", flush=True)
         return rate >= GOALS[-1]
 
 
-def train_ours(curve: Curve) -> None:
-    """PPO as in `iker train`, until the highest goal or the budget."""
+def changes_of(learner: str) -> dict[str, float]:
+    """The settings of PPO that a name like "ours:epochs=3 horizon=8" changes; ValueError for an unknown one."""
+    changes = {}
+    for change in learner.partition(":")[2].split():
+        name, _, value = change.partition("=")
+        known = vars(PPOConfig())
+        if name not in known or not isinstance(known[name], (int, float)):
+            raise ValueError(f"PPO has no setting {name!r} that is a number; it has: {', '.join(known)}")
+        changes[name] = type(known[name])(value)
+    return changes
+
+
+def train_ours(curve: Curve, changes: dict[str, Any]) -> None:
+    """PPO as in `iker train`, with some settings changed, until the highest goal or the budget."""
     settings = curve.settings
-    config = PPOConfig(
-        num_envs=settings.num_envs, budget_s=float("inf"), max_steps=settings.max_steps, eval_every_s=float("inf")
-    )
+    budget = {"budget_s": float("inf"), "max_steps": settings.max_steps, "eval_every_s": float("inf")}
+    config = PPOConfig(**{"num_envs": settings.num_envs, **changes, **budget})
     env = gym.make_vec(
         "IKER-Stage-v0", num_envs=config.num_envs, task=curve.task, random_first_age=True, **iker_envs.TRAINING
     )
@@ -182,23 +212,27 @@ def run_cell(task: str, learner: str, seed: int, settings: Settings) -> dict[str
     torch.set_num_threads(1)
     print(f"{task}, {learner}, seed {seed}", flush=True)
     curve = Curve(settings, task, seed)
-    {"ours": train_ours, "sb3": train_sb3}[learner](curve)
+    if learner == "sb3":
+        train_sb3(curve)
+    else:
+        train_ours(curve, changes_of(learner))
     reached = {str(goal): next(([s, t] for s, t, rate in curve.points if rate >= goal), None) for goal in GOALS}
     return {"reached": reached, "curve": curve.points, "facts": task_facts(load_task(task), "keypoints")}
 
 
-def table(cells: dict[str, Any], tasks: Sequence[str], seeds: Sequence[int]) -> str:
+def table(cells: dict[str, Any], tasks: Sequence[str], seeds: Sequence[int], learners: Sequence[str] = LEARNERS) -> str:
     """Median steps / seconds over the seeds that got there, how many did, and the ratio sb3 : ours."""
     lines = ["| task | learner | " + " | ".join(f"to {goal}" for goal in GOALS) + " |", "|---" * (2 + len(GOALS)) + "|"]
     for task in tasks:
         found = {}
-        for learner in LEARNERS:
+        for learner in learners:
             runs = [cells[k]["reached"] for s in seeds if (k := f"{task}/{learner}/{s}") in cells]
             found[learner] = [[run[str(goal)] for run in runs if run[str(goal)]] for goal in GOALS]
             texts = [_cell(there, len(runs)) for there in found[learner]]
             lines.append(f"| {task} | {learner} | " + " | ".join(texts) + " |")
-        ratios = [_ratio(ours, theirs) for ours, theirs in zip(*found.values(), strict=True)]
-        lines.append(f"| {task} | sb3 : ours | " + " | ".join(ratios) + " |")
+        if set(LEARNERS) <= set(learners):
+            ratios = [_ratio(ours, theirs) for ours, theirs in zip(found["ours"], found["sb3"], strict=True)]
+            lines.append(f"| {task} | sb3 : ours | " + " | ".join(ratios) + " |")
     return "\n".join(lines)
 
 
@@ -238,19 +272,23 @@ def main() -> None:
     parser.add_argument("--num-envs", type=int, default=512)
     parser.add_argument("--baseline-envs", type=int, default=16)
     parser.add_argument("--out", type=Path, default=Path("runs/bench_learning.json"))
+    parser.add_argument("--measure", default=None, choices=["success_rate", "success_rate_strict"])
+    parser.add_argument("--search", action="store_true", help="try settings of our PPO, by strict success")
     given = parser.parse_args()
+    given.measure = given.measure or ("success_rate_strict" if given.search else "success_rate")
+    learners = SEARCH if given.search else tuple(given.learners.split(","))
     tasks = given.tasks.split(",")
     seeds = [int(s) for s in given.seeds.split(",")]
     settings = Settings(**{name: getattr(given, name) for name in Settings.__dataclass_fields__})
     given.out.parent.mkdir(parents=True, exist_ok=True)
     cells = read_cells(given.out, settings)
     machine = {"cpu_count": os.cpu_count()}
-    for task, seed, learner in ((t, s, one) for t in tasks for s in seeds for one in given.learners.split(",")):
+    for task, seed, learner in ((t, s, one) for t in tasks for s in seeds for one in learners):
         if (key := f"{task}/{learner}/{seed}") not in cells:
             cells[key] = run_cell(task, learner, seed, settings)
             content = json.dumps({"settings": vars(settings), "machine": machine, "cells": cells}, indent=1)
             replace_file(given.out, lambda path, content=content: path.write_text(content))
-    print(table(cells, tasks, seeds))
+    print(table(cells, tasks, seeds, learners))
 
 
 if __name__ == "__main__":

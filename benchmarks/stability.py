@@ -1,6 +1,7 @@
 """Does physics survive a bad policy? Random and adversarial actions over every environment id, unstable worlds counted.
 
     python benchmarks/stability.py --steps 1000000        env steps of each kind, spread over the ids
+    python benchmarks/stability.py --resets 10000         how memory grows from reset 1,000 on, by id
 
 A world is unstable when the engine said so (NaN), and exploding when something moves faster than any hand or fall
 explains. Both numbers are to be zero.
@@ -9,6 +10,8 @@ explains. Both numbers are to be zero.
 from __future__ import annotations
 
 import argparse
+import gc
+import resource
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -134,13 +137,46 @@ def environments(num_envs: int, ids: tuple[str, ...] = tuple(iker_envs.TASKS)) -
             yield f"{id_} free={free} randomisation={randomisation}", gym.make_vec(id_, num_envs=num_envs, **make)
 
 
+def memory_growth(env: StageVectorEnv, num_resets: int) -> tuple[float, float]:
+    """Resident megabytes after the first tenth of so many resets of all worlds, a tick after each, and after all."""
+    first_mb = 0.0
+    env.reset(seed=0)
+    for number in range(1, num_resets + 1):
+        env.reset()
+        env.step(np.zeros(env.action_space.shape))
+        if number == max(1, num_resets // 10):
+            first_mb = resident_mb()
+    return first_mb, resident_mb()
+
+
+def resident_mb() -> float:
+    """Resident memory of this process in megabytes, what is garbage collected before."""
+    gc.collect()
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * resource.getpagesize() / 1e6
+
+
+def print_memory(num_resets: int, num_envs: int) -> None:
+    """One line per id of a single stage."""
+    for id_ in iker_envs.TASKS:
+        env = gym.make_vec(id_, num_envs=num_envs, **iker_envs.TRAINING)
+        first_mb, last_mb = memory_growth(env, num_resets)
+        env.close()
+        growth = 100 * (last_mb / first_mb - 1)
+        print(f"{id_}: {first_mb:.1f} MB, {last_mb:.1f} MB after {num_resets} resets: {growth:+.2f} %", flush=True)
+
+
 def main() -> None:
     """Print one line per id and kind, and a sum."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--steps", type=int, default=1_000_000, help="env steps of each kind")
     parser.add_argument("--num-envs", type=int, default=512)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--resets", type=int, help="measure memory instead, over so many resets of --num-envs worlds")
     options = parser.parse_args()
+    if options.resets:
+        print_memory(options.resets, options.num_envs)
+        return
     share = options.steps / (2 * len(iker_envs.TASKS))
     ticks = int(np.ceil(share / options.num_envs))
     for kind, make in KINDS.items():

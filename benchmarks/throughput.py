@@ -4,10 +4,12 @@
 
 In one run and on the same models, states and controls, each beside `mujoco.batch.Batch.step` alone in the same minute:
 our vector environment with random actions and autoreset; training, updates and resets included; the stage without
-physics, whose episodes go on as if nothing moved; and `mujoco.rollout` alone. The physics of the grasps before the
-first episodes is left out on all sides. Speeds are in env steps (0.1 s of simulated time) per second; only ratios mean
-anything on a busy machine. A row is printed when it is measured. `--fetch-python` adds FetchPush of
-Gymnasium-Robotics.
+physics, whose episodes go on as if nothing moved; new episodes in all worlds, pushes drawn anew and grasped states from
+a filled bank; and `mujoco.rollout` alone. The physics of the grasps before the first episodes is left out on all sides.
+Speeds are in env steps (0.1 s of simulated time) per second, those of resets in worlds per second; only ratios mean
+anything on a busy machine. The ratio of CPU times is that of all threads together: other processes hardly change it,
+but what runs in one thread weighs more in the ratio of speeds. A row is printed when it is measured. `--fetch-python`
+adds FetchPush of Gymnasium-Robotics.
 """
 
 from __future__ import annotations
@@ -37,11 +39,12 @@ def memory_mb() -> float:
         return int(file.read().split()[1]) * resource.getpagesize() / 1e6
 
 
-def timed(function: Callable[[], None]) -> float:
-    """Seconds that a call takes."""
+def timed(function: Callable[[], None]) -> tuple[float, float]:
+    """Seconds that a call takes, by the clock and of all processors."""
     begin = time.perf_counter()
+    begin_cpu = time.process_time()
     function()
-    return time.perf_counter() - begin
+    return time.perf_counter() - begin, time.process_time() - begin_cpu
 
 
 def warm_up(env: StageVectorEnv, seed: int = 0) -> None:
@@ -87,6 +90,9 @@ class Bare:
                 initial = states[:, -1]
 
 
+Row = tuple[float, float, float]  # steps per second, their ratio to those of `Batch.step`, the ratio of CPU times
+
+
 class Speeds:
     """Measures one number of worlds of one id; every row is given so many seconds and at least one round."""
 
@@ -98,25 +104,26 @@ class Speeds:
         self.steps = ticks * num_envs
         self.actions = np.random.default_rng(1).uniform(-1, 1, (ticks, num_envs, 6))
 
-    def beside_batch(self, work: Callable[[], None], steps: int, seconds: float) -> tuple[float, float]:
-        """Steps per second of some work, and their ratio to those of `Batch.step`; medians over rounds."""
+    def beside_batch(self, work: Callable[[], None], steps: int, seconds: float) -> Row:
+        """Steps per second of some work, and their ratios to those of `Batch.step`; medians over rounds."""
         end = time.perf_counter() + seconds
-        ours: list[float] = []
-        bare: list[float] = []
+        ours: list[tuple[float, float]] = []
+        bare: list[tuple[float, float]] = []
         while not ours or (len(ours) < ROUNDS and time.perf_counter() < end):
             ours.append(timed(work))
             state = self.env.worlds.get_state()
             engine = Bare(self.env)
             bare.append(timed(lambda engine=engine: engine.batch(self.ticks, self.actions)))
             self.env.worlds.set_state(state)
-        speed = steps / float(np.median(ours))
-        return speed, speed / (self.steps / float(np.median(bare)))
+        own_s, own_cpu_s = np.median(ours, axis=0) / steps
+        bare_s, bare_cpu_s = np.median(bare, axis=0) / self.steps
+        return float(1.0 / own_s), float(bare_s / own_s), float(bare_cpu_s / own_cpu_s)
 
-    def environment(self, seconds: float) -> tuple[float, float]:
+    def environment(self, seconds: float) -> Row:
         """The vector environment with random actions."""
         return self.beside_batch(lambda: self._act(), self.steps, seconds)
 
-    def without_physics(self, seconds: float) -> tuple[float, float]:
+    def without_physics(self, seconds: float) -> Row:
         """The same while nothing moves."""
         sim = self.env.worlds.sim
 
@@ -129,7 +136,18 @@ class Speeds:
 
         return self.beside_batch(idle, self.steps, seconds)
 
-    def rollout(self, seconds: float) -> tuple[float, float]:
+    def resets(self, seconds: float) -> Row:
+        """New episodes in all worlds: starts of pushes drawn anew, grasped states taken from a filled bank."""
+        worlds = self.env.worlds
+
+        def begin_all() -> None:
+            for world in range(self.env.num_envs):
+                worlds.arrangements.forget(world)
+            worlds.reset(np.arange(self.env.num_envs))
+
+        return self.beside_batch(begin_all, self.env.num_envs, seconds)
+
+    def rollout(self, seconds: float) -> Row:
         """`mujoco.rollout`, a quarter of the ticks."""
         few = max(1, self.ticks // 4)
         threads = len(os.sched_getaffinity(0))
@@ -141,7 +159,7 @@ class Speeds:
 
         return self.beside_batch(roll, few * self.env.num_envs, seconds)
 
-    def training(self, seconds: float) -> tuple[float, float]:
+    def training(self, seconds: float) -> Row:
         """Rollouts, resets and updates of PPO; evaluations are no part of it."""
         import torch
 
@@ -169,10 +187,11 @@ class Speeds:
         self.env.close()
 
 
-ROWS: dict[str, Callable[[Speeds, float], tuple[float, float]]] = {
+ROWS: dict[str, Callable[[Speeds, float], Row]] = {
     "environment": Speeds.environment,
     "training": Speeds.training,
     "stage without physics": Speeds.without_physics,
+    "reset, worlds/s": Speeds.resets,
     "mujoco.rollout": Speeds.rollout,
 }
 
@@ -197,7 +216,7 @@ def main() -> None:
     end = time.perf_counter() + 60 * options.minutes
     if options.fetch_python:
         print(f"FetchPush, async x 8: {fetch_push(options.fetch_python):.0f} simulated s/s\n")
-    print("| id | worlds | what | env steps/s | of Batch.step | simulated s/s | MB | seconds left |")
+    print("| id | worlds | what | env steps/s | of Batch.step | of its CPU time | MB | seconds left |")
     print("|---|---|---|---|---|---|---|---|")
     cases = [(env_id, num_envs) for env_id in options.ids for num_envs in options.worlds]
     for number, (env_id, num_envs) in enumerate(cases):
@@ -208,10 +227,10 @@ def main() -> None:
         share = left / (len(cases) - number) / (len(options.rows) + 1)  # one more for making the worlds
         speeds = Speeds(env_id, num_envs, options.ticks)
         for name in options.rows:
-            speed, ratio = ROWS[name](speeds, share)
+            speed, ratio, cpu_ratio = ROWS[name](speeds, share)
             used_mb = memory_mb() - speeds.begin_mb
             left = max(0.0, end - time.perf_counter())
-            row = f"{speed:.0f} | {ratio:.2f} | {0.1 * speed:.0f} | {used_mb:.0f} | {left:.0f}"
+            row = f"{speed:.0f} | {ratio:.2f} | {cpu_ratio:.2f} | {used_mb:.0f} | {left:.0f}"
             print(f"| {env_id} | {num_envs} | {name} | {row} |", flush=True)
         speeds.close()
 

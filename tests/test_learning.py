@@ -149,7 +149,7 @@ def forecasts(monkeypatch, good_of) -> list[int]:
     """Ready policies succeed in so many of 64 copies, by what `good_of` makes of them; the seeds that were asked."""
     seeds = []
 
-    def foresee(scene, goal, policy, settings, grasps, seed, *, of_policy):
+    def foresee(scene, goal, policy, settings, grasps, seed, *, of_policy, copies):
         seeds.append(seed)
         return Forecast(64, good_of(getattr(policy, "header", {"seed": RULE})))
 

@@ -31,6 +31,21 @@ def test_cells_that_were_not_run_stay_empty():
     assert rows[3:] == [[""] * 4] * 3
 
 
+def test_settings_of_a_search_are_numbers_of_ppo():
+    assert BENCHMARK["changes_of"]("ours") == {}
+    assert BENCHMARK["changes_of"]("ours:epochs=3 discount=0.97") == {"epochs": 3, "discount": 0.97}
+    assert len({str(BENCHMARK["changes_of"](name)) for name in BENCHMARK["SEARCH"]}) == len(BENCHMARK["SEARCH"])
+    with pytest.raises(ValueError, match="no setting 'epoch'"):
+        BENCHMARK["changes_of"]("ours:epoch=3")
+
+
+def test_a_search_has_a_row_for_all_that_was_tried():
+    cells = {"a/ours/0": cell(to_50=[10, 1.0]), "a/ours:epochs=3/0": cell(to_50=[5, 1.0])}
+    rows = BENCHMARK["table"](cells, ["a"], [0], ("ours", "ours:epochs=3", "ours:epochs=8")).split("\n")[2:]
+    assert [row.split("|")[2].strip() for row in rows] == ["ours", "ours:epochs=3", "ours:epochs=8"]
+    assert [row.split("|")[3].strip() for row in rows] == ["10 / 1 s (1 of 1)", "5 / 1 s (1 of 1)", ""]
+
+
 def test_results_of_other_settings_are_refused(tmp_path):
     path = tmp_path / "results.json"
     assert BENCHMARK["read_cells"](path, SETTINGS) == {}

@@ -249,6 +249,8 @@ def test_what_is_said_on_the_command_line_holds_in_all_files(tmp_path):
     assert (params["seed"], params["config"]["max_epochs"], params["config"]["gamma"]) == (9, 3, 0.5)
     assert (params["load_checkpoint"], params["load_path"]) == (True, "runs/a.pth")
     assert load_cfg(tmp_path)["train"]["params"]["load_checkpoint"] is False
+    assert load_cfg(tmp_path)["task"]["physics_engine"] == "threads"
+    assert load_cfg(tmp_path, ["physics_engine=warp"])["task"]["physics_engine"] == "warp"
     with pytest.raises(ValueError, match="nothing_known"):
         load_cfg(tmp_path, ["nothing_known=1"])
 

@@ -10,6 +10,7 @@ What rl_games cannot do is left out: it keeps no limits of the learning rate and
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -187,7 +188,7 @@ def root_section(settings: TrainSettings) -> dict[str, Any]:
         "num_envs": "",
         "seed": settings.seed,
         "max_iterations": "",
-        "physics_engine": CPU_ENGINE,
+        "physics_engine": getattr(settings.learn, "sim", CPU_ENGINE),
         "pipeline": "cpu",
         "sim_device": "cpu",
         "rl_device": "cpu",
@@ -211,7 +212,7 @@ def write_cfg(folder: Path, settings: TrainSettings) -> list[Path]:
     for path, content in contents.items():
         path.parent.mkdir(parents=True, exist_ok=True)
         text = yaml.dump(content, Dumper=_Dumper, sort_keys=False)
-        replace_file(path, lambda file, text=text: file.write_text(text, "utf-8"))
+        replace_file(path, partial(Path.write_text, data=text, encoding="utf-8"))
     return list(contents)
 
 

@@ -66,6 +66,7 @@ class Sweep:
     observation: str = "keypoints"
     randomisation: str = "on"  # or off, or a YAML file of ranges
     copies: int = 128  # of each configuration, in which a policy is evaluated
+    configurations: str = "all"  # that are evaluated, or numbers such as "0,3"
     evaluation_seed: int = 1_000_000  # far from the seeds of trainings
     cpus: float = 1.0  # that a trial occupies
     gpus: float = 0.0
@@ -103,7 +104,11 @@ class Sweep:
         randomisation = {True: "on", False: "off"}.get(randomisation, randomisation)  # YAML's on and off
         settings = new_settings(task, observation, randomisation, seed, learn)
         evaluation = EvalSettings(
-            task=task, num_envs=self.copies, seed=self.evaluation_seed, randomisation=randomisation
+            task=task,
+            configurations=str(self.configurations),
+            num_envs=self.copies,
+            seed=self.evaluation_seed,
+            randomisation=randomisation,
         )
         return Trial(variant, settings, evaluation, self.cpus, self.gpus)
 
@@ -136,6 +141,7 @@ def _check_task(task: Any) -> None:
         raise ValueError(f"tasks of a sweep are names or paths of task files, not {shown(task)}")
     if task in FAMILIES:
         raise ValueError(f"{task!r} is a family of stages and has no evaluation of its own; name its tasks instead")
+    load_task(task)  # ValueError for one that there is not
 
 
 def _check_settings(settings: Any) -> None:
