@@ -31,7 +31,7 @@ from iker_envs.sim import PictureData, Variant, WorldReset, WorldState
 
 DEVICE = "ISAACGYM_DEVICE"  # environment variable: cpu, or cuda:0 (the default where there is such a device)
 SPACING_M = 8.0  # between worlds: parked objects stand up to some metres beside a table
-SUBSTEPS = 2  # of PhysX in one of ours
+SUBSTEPS = 1  # of PhysX in one of ours: TGS divides a step by itself, and contact forces are told of every one
 PHYSX: Mapping[str, float] = {
     "solver_type": 1,  # TGS
     "num_position_iterations": 8,
