@@ -14,6 +14,7 @@ setup(
         "iker_agent.records": ["*.j2"],
         "iker_cfg": ["*.yaml", "policies/*.safetensors", "cassettes/*/calls.jsonl"],
         "iker_cfg.disturbances": ["*.yaml"],
+        "iker_cfg.items": ["*.yaml"],
         "iker_cfg.presets": ["*.yaml"],
         "iker_cfg.prompts": ["*.md"],
         "iker_cfg.tasks": ["*.yaml"],

@@ -13,8 +13,8 @@ from iker_agent.config import RunConfig
 from iker_agent.disturb import Disturbance, load_disturbance
 from iker_agent.learning.forecast import ForecastSettings
 from iker_envs.documents import read_document, shown
-from iker_envs.judging.conditions import CONDITIONS
 from iker_envs.judging.expression import Criterion, Verdict, parse
+from iker_envs.judging.relations import CONDITIONS
 from iker_envs.randomisation import as_randomisation
 from iker_envs.scene import Scene
 from iker_envs.task import Task, load_task

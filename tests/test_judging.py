@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from iker_envs.judging.conditions import CONDITIONS
 from iker_envs.judging.expression import parse
+from iker_envs.judging.relations import CONDITIONS
 from iker_envs.optics import default_cameras
 from iker_envs.scene import ObjectModel, Scene, SceneObject, turned_pose
 

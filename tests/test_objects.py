@@ -21,7 +21,7 @@ WORKSPACE = np.array([[0.2, -0.45, 0.0], [0.7, 0.45, 0.4]])
 
 def test_what_is_shipped():
     counts = Counter(model.shape for model in MODELS.values())
-    assert counts["shoe"] == 10 and counts["rack"] == 2 and counts["book"] == 9 and "shoe_box" in MODELS
+    assert counts["shoe"] == 10 and counts["rack"] == 3 and counts["book"] == 9 and "shoe_box" in MODELS
     for model in MODELS.values():
         assert model.source and (model.size_m > 0).all()
     books = [m for m in MODELS.values() if m.shape == "book"]

@@ -17,7 +17,7 @@ from iker_agent.loop import run_task
 from iker_agent.plan import make_plan
 from iker_agent.records.run_folder import Folder
 from iker_agent.vlm.annotated import AnnotatedVLM
-from iker_envs.judging.conditions import CONDITIONS
+from iker_envs.judging.relations import CONDITIONS
 from iker_envs.task import load_task, parse_task
 
 TASK = {

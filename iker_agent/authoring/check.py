@@ -74,6 +74,11 @@ def check_task(name_or_path: str, *, solve: bool = True, note: Callable[[str], N
     return [*told, *(fault for fault in _mixed(task) if not any(fault in other for other in told))]
 
 
+def check_configuration(task: Task, index: int) -> list[str]:
+    """All faults of one configuration at the centre of its start ranges, one sentence each; nothing is carried out."""
+    return list(_faults(task, index, None))
+
+
 def _mixed(task: Task) -> list[str]:
     """Why the configurations cannot share the worlds of one environment."""
     try:

@@ -16,6 +16,7 @@ import numpy as np
 
 from iker_envs.contract import Contract
 from iker_envs.geometry import pose_apply, quaternion_conjugate, quaternion_rotate
+from iker_envs.objects.household import HOLLOW, WALL_M
 from iker_envs.optics import project
 from iker_envs.scene import Image, ObjectModel, Scene, SceneObject, View
 
@@ -26,6 +27,7 @@ _HIDDEN_KNOWN_M = 0.005  # one that the segmentation shows as well
 _SOLE_HEIGHT = 0.15  # of a shoe's height: the middle of the rim of the sole, which is its whole outline
 _GRID_SPACING_M = 0.3
 _GRID_INSET_M = 0.03
+_HOLLOW_INSIDE = 0.7  # of the outline of a tray or bowl: what is surely on its floor
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,7 +83,7 @@ def select_keypoints(scene: Scene, view: View, min_distance_px: float = MIN_DIST
 
 
 def _local_keypoints(obj: SceneObject) -> np.ndarray:
-    return marked_points(obj.model) if obj.movable else top_grid(obj.model.size_m)
+    return marked_points(obj.model) if obj.movable else furniture_points(obj.model)
 
 
 def marked_points(model: ObjectModel) -> np.ndarray:
@@ -93,6 +95,15 @@ def marked_points(model: ObjectModel) -> np.ndarray:
     points = model.control_keypoints_m()
     if model.shape == "shoe":
         points[:, 2] = (_SOLE_HEIGHT - 0.5) * model.size_m[2]
+    return points
+
+
+def furniture_points(model: ObjectModel) -> np.ndarray:
+    """The points (K, 3) of furniture that are marked, in its body frame: on its top, or on the floor of what is hollow."""
+    if model.shape not in HOLLOW:
+        return top_grid(model.size_m)
+    points = top_grid(model.size_m * [_HOLLOW_INSIDE, _HOLLOW_INSIDE, 1.0])
+    points[:, 2] = WALL_M - model.size_m[2] / 2
     return points
 
 

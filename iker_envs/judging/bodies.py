@@ -118,6 +118,11 @@ def overhang(a: Body, b: Body) -> float:
     return max((_to_edges(point[None], b.outline) for point in outside), default=0.0)
 
 
+def outline_contains(body: Body, points: np.ndarray) -> np.ndarray:
+    """Which points (..., 2) lie within the outline of a body seen from above (...)."""
+    return _within(points.reshape(-1, 2), body.outline).reshape(points.shape[:-1])
+
+
 def _outline(corners: np.ndarray) -> np.ndarray:
     """Convex outline (V, 2) of points (N, 3) seen from above, counter-clockwise."""
     points = corners[:, :2]

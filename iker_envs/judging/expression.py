@@ -18,7 +18,8 @@ from functools import cache
 from typing import Any
 
 from iker_envs.judging.bodies import TABLE
-from iker_envs.judging.conditions import CONDITIONS, WORDS, Condition, Finding, Moment
+from iker_envs.judging.conditions import WORDS, Condition, Finding, Moment
+from iker_envs.judging.relations import CONDITIONS
 from iker_envs.scene import Scene
 
 MAX_CHARACTERS = 4000

@@ -13,13 +13,12 @@ from collections.abc import Callable
 import numpy as np
 
 from iker_envs.objects.footwear import shoe_look
-from iker_envs.objects.geom import Geom
+from iker_envs.objects.geom import INK, PAPER, Geom, block, opaque
+from iker_envs.objects.household_looks import bottle_look, bowl_look, brick_look, folder_look, mug_look, tray_look
 from iker_envs.objects.own_mesh import mesh_look
 from iker_envs.objects.shapes import parts
 from iker_envs.scene import ObjectModel
 
-_PAPER = np.array([0.95, 0.93, 0.87])
-_INK = np.array([0.15, 0.15, 0.17])
 _BOOK_THICKNESS_RATIO = 0.4  # a movable block thinner than this share of its middle side is a book
 _SKIN_M = 0.0008  # print and labels stand out by this much
 
@@ -44,15 +43,15 @@ def shoe_box_look(model: ObjectModel) -> tuple[Geom, ...]:
     lid = half[2] * 0.42  # the lid comes down to here
     step = 0.0025
     outer = half - _SKIN_M
-    body = _block((-outer[0] + step, -outer[1] + step, -half[2]), (outer[0] - step, outer[1] - step, lid), 0.72 * main)
-    cover = _block((-outer[0], -outer[1], lid), (outer[0], outer[1], outer[2]), main)
-    bright = _PAPER if main.mean() < 0.7 else _INK
-    band = _block((0.30 * half[0], -half[1], lid), (0.42 * half[0], half[1], half[2]), bright)
+    body = block((-outer[0] + step, -outer[1] + step, -half[2]), (outer[0] - step, outer[1] - step, lid), 0.72 * main)
+    cover = block((-outer[0], -outer[1], lid), (outer[0], outer[1], outer[2]), main)
+    bright = PAPER if main.mean() < 0.7 else INK
+    band = block((0.30 * half[0], -half[1], lid), (0.42 * half[0], half[1], half[2]), bright)
     mark = Geom(
         "cylinder",
         (0.34 * half[1], half[2] / 2, 0.0),
         (-0.25 * half[0], 0.0, half[2] / 2),
-        rgba=_rgba(bright),
+        rgba=opaque(bright),
     )
     return (body, cover, band, mark, *_label(half, lid, step))
 
@@ -63,15 +62,15 @@ def _label(half: np.ndarray, lid: float, step: float) -> tuple[Geom, ...]:
     top = lid - 0.12 * half[2]
     bottom = -0.72 * half[2]
     x = -half[0] + step
-    sheet = _block((x, -width, bottom), (x + 0.01, width, top), _PAPER)
+    sheet = block((x, -width, bottom), (x + 0.01, width, top), PAPER)
     marks = []
     for row in range(3):
         z = top - (0.16 + 0.2 * row) * (top - bottom)
-        marks.append(_block((x - _SKIN_M, -0.8 * width, z), (x, (0.7 - 0.35 * row) * width, z + 0.08 * half[2]), _INK))
+        marks.append(block((x - _SKIN_M, -0.8 * width, z), (x, (0.7 - 0.35 * row) * width, z + 0.08 * half[2]), INK))
     for k in range(6):
         y = (-0.8 + 0.28 * k) * width
         high = bottom + 0.32 * (top - bottom)
-        marks.append(_block((x - _SKIN_M, y, bottom + 0.06 * half[2]), (x, y + 0.12 * width, high), _INK))
+        marks.append(block((x - _SKIN_M, y, bottom + 0.06 * half[2]), (x, y + 0.12 * width, high), INK))
     return (sheet, *marks)
 
 
@@ -93,17 +92,17 @@ def book_look(model: ObjectModel) -> tuple[Geom, ...]:
         high = np.zeros(3)
         for axis, span in ((across, span_across), (along, span_along), (thin, span_thin)):
             low[axis], high[axis] = span
-        return _block(low, high, rgb)
+        return block(low, high, rgb)
 
     a = half[across]
     b = half[along]
     t = half[thin] - _SKIN_M
-    bright = _PAPER if main.mean() < 0.6 else _INK
+    bright = PAPER if main.mean() < 0.6 else INK
     standing = along == 2
     side = -1.0 if standing else 1.0  # where the spine is
     covers = [piece((-a, a), (-b, b), span, main) for span in ((t - board, t), (-t, board - t))]
     paper = sorted((side * (edge - a), side * (a - board)))
-    pages = piece(paper, (-b + edge, b - edge), (-t + board, t - board), _PAPER)
+    pages = piece(paper, (-b + edge, b - edge), (-t + board, t - board), PAPER)
 
     def edge_piece(near: float, far: float, span_along, span_thin, rgb) -> Geom:
         """From `near` to `far` of the half width, measured towards the spine."""
@@ -137,9 +136,9 @@ def rack_look(model: ObjectModel) -> tuple[Geom, ...]:
     pitch = (model.size_m[0] + groove_m) / count
     top = half[2]
     low = half[2] - 2 * board.half_size_m[2]
-    under = _block((-half[0], -half[1], low), (half[0], half[1], top - slat_m), 0.62 * main)
+    under = block((-half[0], -half[1], low), (half[0], half[1], top - slat_m), 0.62 * main)
     starts = -half[0] + pitch * np.arange(count)
-    slats = [_block((x, -half[1], top - slat_m), (x + pitch - groove_m, half[1], top), main) for x in starts]
+    slats = [block((x, -half[1], top - slat_m), (x + pitch - groove_m, half[1], top), main) for x in starts]
     return (under, *slats, *(_recoloured(leg, 0.8 * main) for leg in legs))
 
 
@@ -153,19 +152,7 @@ def _plain(model: ObjectModel) -> tuple[Geom, ...]:
 
 
 def _recoloured(geom: Geom, rgb: np.ndarray) -> Geom:
-    return Geom(geom.kind, geom.half_size_m, geom.position_m, geom.quaternion, _rgba(rgb))
-
-
-def _block(low, high, rgb: np.ndarray) -> Geom:
-    """A box between two corners (3,)."""
-    low = np.asarray(low, dtype=float)
-    high = np.asarray(high, dtype=float)
-    return Geom("box", tuple((high - low) / 2), tuple((high + low) / 2), rgba=_rgba(rgb))
-
-
-def _rgba(rgb: np.ndarray) -> tuple[float, float, float, float]:
-    red, green, blue = (float(c) for c in np.clip(rgb, 0, 1))
-    return (red, green, blue, 1.0)
+    return Geom(geom.kind, geom.half_size_m, geom.position_m, geom.quaternion, opaque(rgb))
 
 
 LOOKS: dict[str, Callable[[ObjectModel], tuple[Geom, ...]]] = {
@@ -174,4 +161,10 @@ LOOKS: dict[str, Callable[[ObjectModel], tuple[Geom, ...]]] = {
     "box": block_look,
     "book": book_look,
     "mesh": own_mesh_look,
+    "mug": mug_look,
+    "bottle": bottle_look,
+    "tray": tray_look,
+    "bowl": bowl_look,
+    "brick": brick_look,
+    "folder": folder_look,
 }

@@ -10,20 +10,15 @@ from collections.abc import Callable
 
 import numpy as np
 
-from iker_envs.objects.geom import Geom, Parts
+from iker_envs.objects.geom import Geom, Parts, box_geom
+from iker_envs.objects.household import bottle, bowl, mug, tray
 from iker_envs.objects.own_mesh import mesh_parts, mesh_size_m
 from iker_envs.scene import ObjectModel
 
 
-def _box_geom(size, low, rgba) -> Geom:
-    """A box from its extents (3,) and its lowest corner (3,)."""
-    half = tuple(float(s) / 2 for s in size)
-    return Geom("box", half, tuple(float(c) + h for c, h in zip(low, half, strict=True)), rgba=tuple(rgba))
-
-
 def box(model: ObjectModel) -> Parts:
     """A solid box: shoe box, book, board."""
-    return Parts((_box_geom(model.size_m, -model.size_m / 2, model.rgba),), (1.0,))
+    return Parts((box_geom(model.size_m, -model.size_m / 2, model.rgba),), (1.0,))
 
 
 def shoe(model: ObjectModel) -> Parts:
@@ -38,9 +33,9 @@ def shoe(model: ObjectModel) -> Parts:
     x0 = -length / 2
     z0 = -height / 2
     collision = (
-        _box_geom((length, width, sole), (x0, -width / 2, z0), model.rgba),
-        _box_geom((heel_length, heel_width, height - sole), (x0 + 0.01, -heel_width / 2, z0 + sole), model.rgba),
-        _box_geom(
+        box_geom((length, width, sole), (x0, -width / 2, z0), model.rgba),
+        box_geom((heel_length, heel_width, height - sole), (x0 + 0.01, -heel_width / 2, z0 + sole), model.rgba),
+        box_geom(
             (0.45 * length, 0.75 * width, 0.39 * height),
             (length / 2 - 0.02 - 0.45 * length, -0.375 * width, z0 + sole),
             model.rgba,
@@ -64,7 +59,7 @@ def rack(model: ObjectModel) -> Parts:
         )
         for sx, sy in corners
     )
-    top = _box_geom((length, width, board), (-length / 2, -width / 2, height / 2 - board), model.rgba)
+    top = box_geom((length, width, board), (-length / 2, -width / 2, height / 2 - board), model.rgba)
     return Parts((top, *legs), (0.8, 0.05, 0.05, 0.05, 0.05))
 
 
@@ -84,6 +79,12 @@ SHAPES: dict[str, Callable[[ObjectModel], Parts]] = {
     "shoe": shoe,
     "rack": rack,
     "mesh": mesh,
+    "mug": mug,
+    "bottle": bottle,
+    "tray": tray,
+    "bowl": bowl,
+    "brick": box,
+    "folder": box,
 }
 
 

@@ -1,0 +1,76 @@
+"""Conditions about more than two things: what lies between, what keeps apart from all others, how much room is left.
+
+Moment, object names, numbers  ->  condition  ->  Finding;  CONDITIONS: these and those of conditions.py, by name
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from iker_envs.judging.bodies import contact_gap, outline_contains
+from iker_envs.judging.conditions import CONDITIONS as _OF_TWO
+from iker_envs.judging.conditions import TOUCH_M, Condition, Finding, Moment
+from iker_envs.judging.directions import centimetres as cm
+
+_CELL_M = 0.01  # room is looked for on a grid so fine
+
+
+def between(moment: Moment, a: str, b: str, c: str, *, aside_m: float = 0.06) -> Finding:
+    """The centre of `a` lies between those of `b` and `c` seen from above, at most `aside_m` beside their line."""
+    place, one, other = (moment.body(name).pose[:2] for name in (a, b, c))
+    line = other - one
+    length = float(np.linalg.norm(line))
+    along = float((place - one) @ line) / max(length, 1e-9)
+    off = abs(float(line[0] * (place - one)[1] - line[1] * (place - one)[0])) / max(length, 1e-9)
+    if not 0.0 < along < length:
+        beyond, far = (b, -along) if along <= 0 else (c, along - length)
+        return Finding(False, f"{a} is not between {b} and {c} (it is {cm(far)} beyond {beyond})")
+    return Finding(off <= aside_m, f"{a} is {cm(off)} beside the line from {b} to {c}, wanted at most {cm(aside_m)}")
+
+
+def apart(moment: Moment, a: str, *, gap_m: float = 0.0) -> Finding:
+    """`a` touches no other movable object, or is at least `gap_m` away from each of them."""
+    body = moment.body(a)
+    others = [name for name in moment.now.movable if name != a]
+    gaps = {name: contact_gap(body, moment.body(name)) for name in others}
+    if not gaps:
+        return Finding(True, f"{a} is the only thing that can be moved")
+    nearest = min(gaps, key=lambda name: gaps[name])
+    gap = gaps[nearest]
+    if gap_m > 0:
+        return Finding(gap >= gap_m, f"{a} is {cm(max(gap, 0.0))} away from {nearest}, wanted at least {cm(gap_m)}")
+    return Finding(gap >= -TOUCH_M, f"{a} touches nothing" if gap >= -TOUCH_M else f"{a} and {nearest} touch")
+
+
+def room(moment: Moment, a: str, *, deep_m: float, wide_m: float) -> Finding:
+    """On `a` a rectangle is free, `deep_m` forward and `wide_m` to the left: nothing movable stands in or above it."""
+    base = moment.body(a)
+    (x0, x1), (y0, y1) = base.extent(0), base.extent(1)
+    grid = np.stack(np.meshgrid(np.arange(x0, x1, _CELL_M), np.arange(y0, y1, _CELL_M), indexing="ij"), axis=-1)
+    grid = grid + _CELL_M / 2
+    free = outline_contains(base, grid)
+    for name in moment.now.movable:
+        body = moment.body(name)
+        if name != a and body.extent(2)[1] > base.lowest_m + 0.005:
+            free &= ~outline_contains(body, grid)
+    widest = _widest_m(free, round(deep_m / _CELL_M))
+    return Finding(
+        widest >= wide_m - 1e-6,
+        f"on {a} a place {cm(deep_m)} deep is free over a width of {cm(widest)}, wanted at least {cm(wide_m)}",
+    )
+
+
+def _widest_m(free: np.ndarray, deep: int) -> float:
+    """The greatest width in metres of a free rectangle of `deep` rows in a grid (R, C)."""
+    best = 0
+    for row in range(max(len(free) - deep + 1, 0)):
+        run = 0
+        for is_free in np.atleast_1d(free[row : row + deep].all(axis=0)):
+            run = run + 1 if is_free else 0
+            best = max(best, run)
+    return best * _CELL_M
+
+
+CONDITIONS: Mapping[str, Condition] = {**_OF_TWO, **{c.__name__: c for c in (between, apart, room)}}
