@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 
 
-@pytest.mark.parametrize("maker", ["make_environments.py", "make_settings.py", "make_tasks.py"])
+@pytest.mark.parametrize("maker", ["make_environments.py", "make_settings.py", "make_tasks.py", "make_items.py"])
 def test_a_generated_page_matches_code_and_data(maker):
     module = runpy.run_path(str(ROOT / "docs" / maker))
     assert module["PAGE"].read_text(encoding="utf-8") == module["page"]()

@@ -42,6 +42,10 @@ NAMES = ("rack", "left_shoe", "right_shoe", "box")
 START = scene(left=(0.35, 0.15, 0.0), right=(0.35, -0.15, 0.0), box=(0.65, 0.0, 0.10))
 
 HOLDS = [
+    ("between(right_shoe, left_shoe, box)", scene(box=(0.65, -0.30, 0.10))),
+    ("apart(left_shoe)", scene()),
+    ("apart(left_shoe, gap_m=0.03)", scene()),
+    ("room(rack, deep_m=0.2, wide_m=0.15)", scene()),
     ("on(left_shoe, rack)", scene()),
     ("on(left_shoe, rack, overhang_m=0.03)", scene()),
     ("on(box, table)", scene()),
@@ -83,6 +87,11 @@ HOLDS = [
     ("on(box, rack) or on(left_shoe, rack)", scene()),
 ]  # fmt: skip
 FAILS = [
+    ("between(left_shoe, right_shoe, box)", scene(box=(0.65, -0.30, 0.10)), "14 cm beyond right_shoe"),
+    ("between(right_shoe, left_shoe, box)", scene(box=(0.45, -0.30, 0.10)), "beside the line from left_shoe to box"),
+    ("apart(left_shoe)", scene(left=(0.65, -0.05, 0.10)), "left_shoe and right_shoe touch"),
+    ("apart(left_shoe, gap_m=0.1)", scene(), "4 cm away from right_shoe, wanted at least 10 cm"),
+    ("room(rack, deep_m=0.2, wide_m=0.3)", scene(), "wanted at least 30 cm"),
     ("on(left_shoe, rack)", START, "left_shoe is not on rack (it is on the table, 17 cm too near)"),
     ("on(left_shoe, rack)", scene(left=(0.65, 0.05, 0.20)), "left_shoe is not on rack (it is 10 cm above it)"),
     ("on(left_shoe, rack, overhang_m=0.05)", scene(left=(0.57, 0.05, 0.10)), "beyond rack"),

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import fields, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,9 +20,8 @@ from iker_envs.contract import check_fields, check_number
 from iker_envs.documents import listed, shown
 from iker_envs.geometry import pose_apply, pose_compose, pose_inverse
 from iker_envs.judging.bodies import TABLE, Body, body_of, support_under
-from iker_envs.objects.library import object_library
 from iker_envs.planning.collision import object_boxes
-from iker_envs.scene import Scene, position_and_angles, turned_pose
+from iker_envs.scene import ObjectModel, Scene, position_and_angles, turned_pose
 from iker_envs.task import Configuration, GoalSpec, Placement, StageSpec, Task, load_task
 from iker_envs.task_file import configurations_of
 
@@ -32,8 +30,8 @@ _PLACE_KEYS = ("on", "at_m", "yaw_deg", "roll_deg", "pitch_deg", "up_m", "grasp"
 _OF_TASK = ("workspace_m", "approach_axis", "approach_cone_deg")
 
 
-def item_task(name: str, entry: Mapping[str, Any], data: Mapping[str, Any], folder: Path) -> Task:
-    """The task of an item; `data` is its file's content. ValueError says what is wrong with it."""
+def item_task(name: str, entry: Mapping[str, Any], data: Mapping[str, Any], library: Mapping[str, ObjectModel]) -> Task:
+    """The task of an item; `data` is its file's content, `library` the object models. ValueError tells faults."""
     base = load_task(data["task"]) if "task" in data else None
     shared = dict(data.get("objects", {}))
     if base is not None:
@@ -48,7 +46,6 @@ def item_task(name: str, entry: Mapping[str, Any], data: Mapping[str, Any], fold
     (content,) = configurations_of({"objects": objects, "stages": []}, [change], known)
     content.setdefault("success", _nothing_moved(content["objects"]))
     configuration = Configuration.from_dict(content)
-    library = object_library([folder])
     used = sorted({p.model for p in configuration.objects.values()})
     if missing := [model for model in used if model not in library]:
         raise ValueError(f"no object model {shown(missing[0])}; known: {listed(library)}")

@@ -21,7 +21,8 @@ import numpy as np
 from iker_agent.experiments.item_task import end_poses, item_task
 from iker_envs.contract import check_fields, check_name
 from iker_envs.documents import listed, read_document, shown
-from iker_envs.scene import Scene
+from iker_envs.objects.library import object_library
+from iker_envs.scene import ObjectModel, Scene
 from iker_envs.task import Task, load_task
 
 TIERS = ("precise", "natural", "hard")
@@ -116,15 +117,16 @@ def _of_scene(data: Mapping[str, Any], folder: Path) -> Iterator[Item]:
     items = data.get("items", [])
     if not isinstance(items, list) or not all(isinstance(item, Mapping) for item in items):
         raise ValueError(f"items is a list of mappings, not {shown(items)}")
+    library = object_library([folder]) if items else {}
     for entry in items:
         name = check_name("an item's name", entry.get("name"))
         try:
-            yield _item(name, entry, data, folder)
+            yield _item(name, entry, data, library)
         except (ValueError, KeyError) as error:
             raise ValueError(f"item {name!r}: {error.args[0]}") from None
 
 
-def _item(name: str, entry: Mapping[str, Any], data: Mapping[str, Any], folder: Path) -> Item:
+def _item(name: str, entry: Mapping[str, Any], data: Mapping[str, Any], library: Mapping[str, ObjectModel]) -> Item:
     check_fields("Item", entry, _ITEM_KEYS)
     tier = _word("tier", entry.get("tier"), TIERS[1:])
     expects = _word("expects", entry.get("expects", "goal"), EXPECTS)
@@ -135,7 +137,7 @@ def _item(name: str, entry: Mapping[str, Any], data: Mapping[str, Any], folder: 
     if (expects == "impossible") == ("success" in entry):
         told = "has no success: that nothing is moved is right" if expects == "impossible" else "needs success"
         raise ValueError(f"an item that expects {expects!r} {told}")
-    task = item_task(name, entry, data, folder)
+    task = item_task(name, entry, data, library)
     solutions = tuple(end_poses(task, place) for place in places) or ({},)
     wrongs = {kind: end_poses(task, place) for kind, place in entry.get("wrongs", {}).items()}
     return Item(name, tier, _words("skills", entry.get("skills"), SKILLS), task, 0, expects, solutions, wrongs)

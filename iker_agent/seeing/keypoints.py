@@ -99,7 +99,7 @@ def marked_points(model: ObjectModel) -> np.ndarray:
 
 
 def furniture_points(model: ObjectModel) -> np.ndarray:
-    """The points (K, 3) of furniture that are marked, in its body frame: on its top, or on the floor of what is hollow."""
+    """The points (K, 3) of furniture that are marked, in its body frame: on its top, or on a hollow's floor."""
     if model.shape not in HOLLOW:
         return top_grid(model.size_m)
     points = top_grid(model.size_m * [_HOLLOW_INSIDE, _HOLLOW_INSIDE, 1.0])

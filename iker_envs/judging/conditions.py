@@ -64,8 +64,10 @@ def on(moment: Moment, a: str, b: str, *, overhang_m: float | None = None) -> Fi
     """`a` rests on `b` (an object, or the table), its centre above it, reaching at most `overhang_m` beyond it."""
     body = moment.body(a)
     if b in TABLE:
-        rests = abs(body.lowest_m) <= CONTACT_M
-        where = f"it is {cm(body.lowest_m)} above it"
+        is_low = abs(body.lowest_m) <= CONTACT_M
+        thin = _thin_under(moment, body) if is_low else ""
+        rests = is_low and not thin
+        where = f"it is on {thin}" if thin else f"it is {cm(body.lowest_m)} above it"
         return Finding(rests, f"{a} is on the {b}" if rests else f"{a} is not on the {b} ({where})")
     base = moment.body(b)
     height = support_under(body, base, CONTACT_M)
@@ -315,6 +317,17 @@ WORDS: Mapping[str, tuple[str, ...]] = {
     "direction": tuple(DIRECTIONS),
     "edge": (*DIRECTIONS, *SIDES),
 }
+
+
+def _thin_under(moment: Moment, body: Body) -> str:
+    """Furniture under a body that is too thin for its height to tell it from the table, a tray's floor; or empty."""
+    for obj in moment.now.objects:
+        if obj.movable or obj.name == body.name:
+            continue
+        top = support_under(body, moment.body(obj.name), CONTACT_M)
+        if top is not None and body.lowest_m - top <= CONTACT_M:
+            return obj.name
+    return ""
 
 
 def _further(moment: Moment, a: str, b: str, axis: int, sign: float, by_m: float, words: str, opposite: str) -> Finding:
