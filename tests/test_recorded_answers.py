@@ -140,6 +140,23 @@ def test_by_instruction_answers_come_in_order_whatever_the_prompt():
         Replay("first_answers", "text").complete(question(sentence))
 
 
+def test_where_a_question_says_what_it_is_of_only_answers_of_that_are_given():
+    """Arrangements share sentences: the answer to one is none to another."""
+    sentence = load_task("shoe_push").configuration(0).instruction
+    of_it = [r for r in REPLIES if r["contract"] == "keypoints" and r["task"] == "shoe_push"]
+    replay = Replay("first_answers", "instruction")
+
+    def ask_at(configuration: int, stage: int) -> str:
+        asked = question(sentence)
+        at = {"task": "shoe_push", "configuration": configuration, "stage": stage, "seed": 4242}
+        return replay.complete(Request(asked.messages, {**asked.attachments, "place": at})).text
+
+    assert ask_at(0, 1) == of_it[0]["reply"]
+    for configuration, stage in ((0, 2), (0, 1)):
+        with pytest.raises(ReplayMiss, match="has no answer left to"):
+            ask_at(configuration, stage)
+
+
 def test_a_folder_of_ones_own_goes_before_a_shipped_record(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "first_answers").mkdir()

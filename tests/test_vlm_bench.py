@@ -92,3 +92,55 @@ def test_summaries_count_by_task_and_over_all():
         ("poses", "b", 1, 1, 1),
         ("poses", "all", 1, 1, 1),
     ]
+
+
+WRONG = [
+    (("--tier", "easy"), "tier 'easy' is unknown; known: precise, natural, hard, all"),
+    (("--items", "nowhere"), "no item 'nowhere'; known: "),
+    (("--tier", "hard", "--task", "shoe_push"), "--task names tasks of the tier precise"),
+    (("--samples", "0"), "samples is at least 1, not 0"),
+    (("--contract", "both", "prompt=single_stage"), "does not ask for poses"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "told"), WRONG)
+def test_wrong_usage_says_what_is_known_and_leaves_no_folder(arguments, told, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["iker", "bench", "vlm", *arguments, "--out", str(tmp_path / "b")])
+    with pytest.raises(SystemExit) as stop:
+        main()
+    assert stop.value.code == 2 and told in " ".join(capsys.readouterr().err.split())
+    assert not (tmp_path / "b").exists()
+
+
+def test_a_second_start_in_the_same_folder_asks_only_what_is_missing(tmp_path, monkeypatch, capsys):
+    out = str(tmp_path / "b")
+    right = good(PUSH.format(distance=0.12))
+    asked = ("--vlm", "openai", "--model", "seer", "--contract", "keypoints", "--items", "shoe_push_0", "--out", out)
+    with ChatServer(right, failure(401, "expired"), good(DONE)) as server:
+        where = ("--base-url", server.url)
+        code, printed = bench(monkeypatch, capsys, *asked, *where)
+        assert code == 1 and "[1/2" in printed
+        code, printed = bench(monkeypatch, capsys, *asked, *where)
+        assert code == 0 and "1 of 2 answers are there already" in printed and "[2/2]" in printed
+        code, printed = bench(monkeypatch, capsys, *asked, *where)
+        assert code == 0 and "2 of 2 answers" in printed and len(server.requests) == 3
+    found = json.loads((tmp_path / "b" / "results.json").read_text())
+    assert (found["questions"], found["answered"], len(found["rows"])) == (2, 2, 2)
+    monkeypatch.setattr(sys, "argv", ["iker", "bench", "vlm", *asked, *where, "--seed", "5"])
+    with pytest.raises(SystemExit) as stop:
+        main()
+    told = " ".join(capsys.readouterr().err.split())
+    assert stop.value.code == 2 and "holds a benchmark with another" in told
+
+
+def test_the_shipped_record_answers_its_part_of_the_precise_tier(tmp_path, monkeypatch, capsys):
+    arguments = ("--vlm", "replay", "--cassette", "first_answers", "--contract", "keypoints", "--seed", "4242")
+    names = [part for k in (0, 3) for part in ("--items", f"shoe_push_{k}")]
+    settings = ("ask.match=instruction", "ask.max_calls=0", "run.repairs=0")
+    code, printed = bench(monkeypatch, capsys, *arguments, *names, "--out", str(tmp_path / "b"), *settings)
+    assert code == 1 and "the record has no answer to 2 of 4 questions" in printed
+    rows = json.loads((tmp_path / "b" / "results.json").read_text())["rows"]
+    assert [(row["item"], row["stage"], row["right"]) for row in rows] == [
+        ("shoe_push_0", 1, True),
+        ("shoe_push_3", 1, True),
+    ]

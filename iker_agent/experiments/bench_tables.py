@@ -119,6 +119,7 @@ def results(rows: Sequence[BenchRow], plan: BenchPlan) -> dict[str, Any]:
 
     The digest is one of everything else: it shows a slip of the editor, and proves nothing.
     """
+    rows = sorted(rows, key=lambda row: (TIERS.index(row.tier), row.contract))
     settings = plan.config.to_dict()
     items = hashes(plan)
     keys = set(plan.keys())

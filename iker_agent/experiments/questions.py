@@ -107,6 +107,13 @@ class Question:
             standing=Standing(repairs=config.run.repairs),
             outcomes=False,
         )
+        asked_at = {
+            "task": self.item.task.name,
+            "configuration": self.item.configuration,
+            "stage": self.now.stage,
+            "seed": config.seed,
+        }
+        request = replace(request, attachments={**request.attachments, "place": asked_at})
         wanted = Requirements("", self.contract, config.goal.project, config.run.repairs)
         refused: list[str] = []
         try:

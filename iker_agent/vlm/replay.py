@@ -2,12 +2,14 @@
 
 A row is used once, so that equal questions get their answers in the order in which they came. What counts as the same
 question is `match`: "exact" (text and pixels), "text" (images may differ: another machine, another renderer),
-"instruction" (the n-th question about it gets the n-th answer, whatever the prompt), "order" (the n-th call gets the
-n-th answer).
+"instruction" (the n-th question about it gets the n-th answer, whatever the prompt; where question and record both
+say which task, configuration and stage they are of, only those of the same), "order" (the n-th call gets
+the n-th answer).
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -38,19 +40,20 @@ class Replay:
     def complete(self, request: Request) -> Reply:
         """The recorded answer, or the recorded VLMError; ReplayMiss says what differs."""
         asked = describe(request)
-        row = self._find(asked, str(request.attachments.get("instruction", "")))
+        row = self._find(asked, str(request.attachments.get("instruction", "")), request.attachments.get("place", {}))
         self._rows.remove(row)
         self.unequal += row["text_key"] != asked["text_key"]
         if "error" in row:
             raise _error(row["error"])
         return Reply.from_dict(row["reply"])
 
-    def _find(self, asked: dict[str, Any], instruction: str) -> dict[str, Any]:
+    def _find(self, asked: dict[str, Any], instruction: str, place: Mapping[str, Any]) -> dict[str, Any]:
         if not self._rows:
             raise ReplayMiss(f"the record in {str(self.folder)!r} has no answers left{self._damage}")
         if self.match == "order":
             return self._rows[0]
         about_it = [row for row in self._rows if instruction and row.get("instruction") == instruction]
+        about_it = [row for row in about_it if _is_of(row, place)]
         if self.match == "instruction":
             if about_it:
                 return about_it[0]
@@ -71,6 +74,13 @@ class Replay:
     @property
     def _damage(self) -> str:
         return f" ({self.faults[0]})" if self.faults else ""
+
+
+def _is_of(row: Mapping[str, Any], place: Mapping[str, Any]) -> bool:
+    """Is a row of a task, configuration and stage, as far as it says?"""
+    settings = row.get("settings")
+    told = settings if isinstance(settings, dict) else {}
+    return all(told.get(name, value) == value for name, value in place.items())
 
 
 def _found(name: str | Path) -> Path:
