@@ -23,13 +23,13 @@ from iker_agent.plan import make_plan
 from iker_agent.records.record import Failure, RunResult, StageRecord
 from iker_agent.records.run_folder import Folder
 from iker_agent.reproduce.cells import Result, Unit
-from iker_agent.reproduce.settings import ReproduceSettings, conditions, model_facts, shipped_hash
+from iker_agent.reproduce.settings import ReproduceSettings, conditions, known_task, model_facts, shipped_hash
 from iker_agent.voxposer.baseline import carry_out_value_maps
 from iker_agent.voxposer.plans import make_maps_vlm
 from iker_agent.worlds import make_world
 from iker_envs.judging.expression import parse
 from iker_envs.scene import Scene
-from iker_envs.task import Task, load_task
+from iker_envs.task import Task
 
 TASK = "shoe_rack"
 
@@ -54,7 +54,7 @@ METHODS = (
 
 def chain_unit(settings: ReproduceSettings, method: str, world: str, writer: str, index: int) -> Unit:
     """A chain in one configuration, `settings.episodes` times with other starts."""
-    task = load_task(TASK)
+    task = known_task(TASK)
     config = _config(settings, next(m for m in METHODS if m.name == method), world, writer, index)
     policies = {name: shipped_hash(name) for name in ("push", "carry")} if config.learner == "ppo" else {}
     told = {"config": config.to_dict(), "episodes": settings.episodes, "policies": policies, **model_facts(config)}

@@ -30,14 +30,14 @@ from iker_agent.prompt_kinds import prompt_kind
 from iker_agent.records.run_folder import Folder
 from iker_agent.rehearsal import choose_grasps
 from iker_agent.reproduce.cells import Result, Unit
-from iker_agent.reproduce.settings import ReproduceSettings, conditions, model_facts, shipped_hash
+from iker_agent.reproduce.settings import ReproduceSettings, conditions, known_task, model_facts, shipped_hash
 from iker_agent.seeing.look import Look, look
 from iker_agent.vlm.budget import Budget
 from iker_agent.vlm.errors import ReplayMiss
 from iker_agent.worlds import make_world, pose_estimator
 from iker_envs.scene import Goal
 from iker_envs.spec import spec_of
-from iker_envs.task import Task, load_task
+from iker_envs.task import Task
 from iker_envs.world import World
 
 _PROMPTS = {"keypoints": "single_stage", "poses": "poses"}  # of tasks of one stage
@@ -45,7 +45,7 @@ _PROMPTS = {"keypoints": "single_stage", "poses": "poses"}  # of tasks of one st
 
 def evaluation(settings: ReproduceSettings, name: str, index: int, label: str, **what: Any) -> Unit:
     """A policy in one configuration: `what` are further EvalSettings; the shipped policy without `policy`."""
-    task = load_task(name)
+    task = known_task(name)
     is_lab = what.get("world") == "lab"
     asked = EvalSettings(
         task=name,
@@ -71,7 +71,7 @@ def evaluation(settings: ReproduceSettings, name: str, index: int, label: str, *
 
 def written(settings: ReproduceSettings, name: str, index: int, contract: str, world: str) -> Unit:
     """One program of a model for a configuration, carried out by the shipped policy in a world."""
-    task = load_task(name)
+    task = known_task(name)
     config = settings.with_contract(contract)
     config = replace(config, task=name, configuration=index, world=world)
     config = replace(config, prompt=replace(config.prompt, name=_PROMPTS[contract]))
