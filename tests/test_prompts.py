@@ -72,7 +72,8 @@ def test_a_prompt_says_what_a_program_must_be(seen, name, words):
 def test_every_prompt_file_is_used_and_every_prompt_has_its_files():
     folder = files("iker_cfg").joinpath("prompts")
     there = {p.name.removesuffix(".md") for p in folder.iterdir() if p.name.endswith(".md")}
-    assert there == {name for kind in PROMPTS.values() for name in kind.files}
+    baselines = {"value_maps"}  # asked by a method of its own, which is no contract of the loop
+    assert there == {name for kind in PROMPTS.values() for name in kind.files} | baselines
 
 
 def test_the_examples_are_programs_that_run():

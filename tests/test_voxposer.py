@@ -204,7 +204,7 @@ def test_pushes_follow_the_path_from_behind_and_end_at_its_end(scene):
     assert scene.object("shoe_box").pose[:2] == pytest.approx([0.65, 0.2], abs=0.012)
 
 
-@pytest.mark.parametrize("name", ["shoe_rack"])
+@pytest.mark.parametrize("name", ["shoe_rack", "book_stow"])
 def test_annotated_programs_lead_to_the_annotated_places(name):
     task = load_task(name)
     for index in (0, 4, 7):  # both sides of the rack, both racks

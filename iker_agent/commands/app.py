@@ -16,6 +16,7 @@ from iker_agent.commands.calibrate import board, calibrate
 from iker_agent.commands.ending import DONE, NOT_DONE, USAGE
 from iker_agent.commands.lab import doctor, lab
 from iker_agent.commands.options import ModelOptions, Out, QueryOptions, RunFolder, RunOptions, named_path, spread
+from iker_agent.commands.reproduce import reproduce_app
 from iker_agent.commands.scan import scan
 from iker_agent.commands.settings import RunCommand, TrainCommand
 from iker_agent.commands.sweep import sweep
@@ -41,6 +42,7 @@ app = typer.Typer(
 )
 bench_app = typer.Typer(invoke_without_command=True)
 app.add_typer(bench_app, name="bench")
+app.add_typer(reproduce_app, name="reproduce")
 
 
 def call(arguments: Sequence[str]) -> int:
@@ -85,6 +87,12 @@ def iker(
 @bench_app.callback()
 def bench(context: typer.Context) -> None:
     """Measure, and print a table."""
+    _help_without_verb(context)
+
+
+@reproduce_app.callback()
+def reproduce(context: typer.Context) -> None:
+    """Run a table of the paper again, next to its figures."""
     _help_without_verb(context)
 
 
