@@ -52,7 +52,8 @@ def make_world(config: RunConfig, task: Task, operator: Operator | None = None) 
     shown = {world.template.query_camera, *(("side",) if config.prompt.side else ())}
     width, height = config.prompt.size_px
     own = [replace(c, width=width, height=height) for c in world.template.cameras if c.name in shown]
-    return cast(World, DepthCameraWorld(world, sensor, (*own, *stationary_cameras())))  # what it lacks it passes on
+    cameras = (*own, *stationary_cameras())
+    return cast(World, DepthCameraWorld(world, sensor, cameras, track=config.perception.track))  # passes the rest on
 
 
 def pose_estimator(config: RunConfig) -> FusingEstimator:
