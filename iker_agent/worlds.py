@@ -60,6 +60,7 @@ def pose_estimator(config: RunConfig) -> FusingEstimator:
     """The estimator of a run, which remembers what stands still; equal settings and seeds give equal estimates."""
     rng = np.random.default_rng([config.seed, _NOISE_STREAM])
     perception = config.perception
-    one_look = make_estimator(perception.source, perception.noise, rng, perception.server)
+    more = perception.server, perception.empty, perception.masks
+    one_look = make_estimator(perception.source, perception.noise, rng, *more)
     noise = perception.noise if perception.source == "truth" else RGBD_NOISE
     return FusingEstimator(one_look, noise, perception.looks)
