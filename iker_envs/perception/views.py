@@ -45,8 +45,7 @@ def load_view(path: str | Path) -> View:
         content = Path(path).read_bytes() if Path(path).stat().st_size <= MAX_BYTES else b""
         message = unpacked(content)
         names = message.content.get("cameras")
-        good = isinstance(names, list) and all(isinstance(name, str) for name in names)
-        if not good or not 0 < len(names) <= _MOST_CAMERAS:
+        if not isinstance(names, list) or not 0 < len(names) <= _MOST_CAMERAS or {type(n) for n in names} != {str}:
             raise ValueError(f"cameras is a list of 1 to {_MOST_CAMERAS} names")
         images = {name: _image(message, index) for index, name in enumerate(names)}
         query = message.content.get("query", names[0])
