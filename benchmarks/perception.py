@@ -2,11 +2,11 @@
 
     python benchmarks/perception.py --scenes 20 --seed 7     prints a line a scene as it goes, then a table
 
-Scenes are the tasks' arrangements (start, end of the annotated stages) and random ones, --touching alone those in which
-objects touch; pictures are those of the four
-stationary cameras and the query camera with D435-like noise, other flaws in every scene. A pose is wrong if it is more
-than 2 cm or 10 degrees off, no symmetry allowed; intervals are Wilson's, 95 %. Cold: nothing is known; warm: the same
-scene, photographed again. Seconds are CPU seconds of one process, pictures not counted.
+Scenes are the tasks' arrangements (start, end of the annotated stages) and random ones, with --touching those alone
+in which objects were pushed together; pictures are those of the four stationary cameras and the query camera with
+D435-like noise, other flaws in every scene. A pose is wrong if it is more than 2 cm or 10 degrees off, no symmetry
+allowed; intervals are Wilson's, 95 %. Cold: nothing is known; warm: the same scene, photographed again. Seconds are
+CPU seconds of one process, pictures not counted.
 """
 
 from __future__ import annotations

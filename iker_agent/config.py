@@ -76,11 +76,18 @@ class PerceptionSettings:
     rotation_deg: float = PoseNoise.rotation_deg  # noise of truth: standard deviation, about a random axis
     looks: int = MAX_LOOKS  # how many at what stands still are averaged at most; 1: each stands alone
     sensor_noise: bool = True  # of rgbd in simulation: pictures and camera poses as wrong as a D435's
+    empty: str = ""  # of rgbd: a view of the cleared scene, as `iker look --save-empty` takes it
+    masks: str = ""  # of rgbd: a server that tells objects apart in pictures, its address or its command
+    track: bool = False  # of rgbd in simulation: policies see the object where pictures show it, at 10 Hz
 
     def __post_init__(self) -> None:
         check_choice("perception.source", self.source, SOURCES)
         check_range(self, "position_m rotation_deg", 0, section="perception.")
         check_range(self, "looks", 1, section="perception.")
+        if (self.empty or self.masks) and self.source != "rgbd":
+            raise ValueError("perception.empty and perception.masks are of perception.source=rgbd")
+        if self.track and self.source == "truth":
+            raise ValueError("perception.track follows an object in pictures; use it with perception.source=rgbd")
         if math.isinf(self.position_m + self.rotation_deg):
             raise ValueError("perception.position_m and perception.rotation_deg are finite, not inf")
 

@@ -52,13 +52,15 @@ def make_world(config: RunConfig, task: Task, operator: Operator | None = None) 
     shown = {world.template.query_camera, *(("side",) if config.prompt.side else ())}
     width, height = config.prompt.size_px
     own = [replace(c, width=width, height=height) for c in world.template.cameras if c.name in shown]
-    return cast(World, DepthCameraWorld(world, sensor, (*own, *stationary_cameras())))  # what it lacks it passes on
+    cameras = (*own, *stationary_cameras())
+    return cast(World, DepthCameraWorld(world, sensor, cameras, track=config.perception.track))  # passes the rest on
 
 
 def pose_estimator(config: RunConfig) -> FusingEstimator:
     """The estimator of a run, which remembers what stands still; equal settings and seeds give equal estimates."""
     rng = np.random.default_rng([config.seed, _NOISE_STREAM])
     perception = config.perception
-    one_look = make_estimator(perception.source, perception.noise, rng, perception.server)
+    more = perception.server, perception.empty, perception.masks
+    one_look = make_estimator(perception.source, perception.noise, rng, *more)
     noise = perception.noise if perception.source == "truth" else RGBD_NOISE
     return FusingEstimator(one_look, noise, perception.looks)

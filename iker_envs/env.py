@@ -10,7 +10,7 @@ begin a stage with "keep". Time limits are truncation; a lost object (dropped, f
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -28,7 +28,7 @@ from iker_envs.pictures.camera import render
 from iker_envs.pictures.sketch import Painter
 from iker_envs.pictures.viewer import Viewer, check_display
 from iker_envs.planning.grasps import check_grasp
-from iker_envs.scene import Goal, Grasp, Image, Outcome, Scene, View
+from iker_envs.scene import Camera, Goal, Grasp, Image, Outcome, Scene, View
 from iker_envs.spec import document
 from iker_envs.stage.making import check_configuration, check_options, check_view_size, make_config, make_source
 from iker_envs.stage.snapshot import Snapshot, short
@@ -222,6 +222,11 @@ class StageEnv(Snapshot, gym.Env):
         taken = [replace(c, width=width or c.width, height=height or c.height) for c in scene.cameras]
         cameras = {camera.name: self._image(scene, camera, gripper=False) for camera in taken}
         return View(cameras, scene.query_camera, {o.name: o.pose for o in scene.objects if o.movable})
+
+    def glance(self, cameras: Iterable[Camera]) -> dict[str, Image]:
+        """What cameras see at this moment, by name, the hand in their pictures."""
+        scene = self.scene
+        return {camera.name: self._image(scene, camera, gripper=True) for camera in cameras}
 
     def render(self) -> np.ndarray | None:
         """The side camera's picture (H, W, 3) uint8, gripper included."""

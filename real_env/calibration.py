@@ -23,6 +23,7 @@ from iker_envs.geometry import pose_compose
 from real_env.faults import Kind, RobotFault
 
 MOUNTS = ("cell", "wrist")
+PIXEL_CENTRE = 0.5  # ours are at half-integers, OpenCV's and the vendor's at integers
 _SECONDS_PER_DAY = 86400.0
 
 
@@ -30,6 +31,7 @@ _SECONDS_PER_DAY = 86400.0
 class CameraCalibration(Contract):
     """One camera: `K` (3, 3) in pixels of the colour stream, `distortion` (5,) OpenCV's k1, k2, p1, p2, k3.
 
+    K is as the vendor and OpenCV have it, with pixel centres at integers; `K_image` is what an Image holds.
     ValueError for what no camera has.
     """
 
@@ -61,6 +63,11 @@ class CameraCalibration(Contract):
             )
         if min(self.residual_px, self.residual_m, self.exposure_us, self.num_views) < 0:
             raise ValueError(f"residuals, exposure_us and num_views of camera {self.serial!r} are at least 0")
+
+    @property
+    def K_image(self) -> np.ndarray:
+        """K (3, 3) with pixel centres at half-integers."""
+        return moved_centres(self.K, PIXEL_CENTRE)
 
     def pose_world(self, gripper_pose: np.ndarray) -> np.ndarray:
         """The camera's pose (7,) in the base frame while the end effector is at `gripper_pose` (7,)."""
@@ -115,6 +122,13 @@ class Calibration(Contract):
         part = path.with_name(f".{path.name}.part")
         part.write_text(json.dumps(self.to_dict(), indent=1) + "\n", encoding="utf-8")
         part.replace(path)
+
+
+def moved_centres(K: np.ndarray, by_px: float) -> np.ndarray:
+    """K (3, 3) with its principal point moved right and down: PIXEL_CENTRE from OpenCV's convention to ours."""
+    moved = np.array(K, dtype=float)
+    moved[:2, 2] += by_px
+    return moved
 
 
 def load_calibration(path: str | Path) -> Calibration:

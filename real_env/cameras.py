@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from real_env.calibration import PIXEL_CENTRE, moved_centres
 from real_env.config import CameraConfig
 from real_env.faults import Kind, RobotFault
 from real_env.realsense import load_realsense
@@ -26,7 +27,6 @@ _WAIT_MS = 200  # for one set of pictures
 _STARTS = 4  # a network camera of a busy machine may miss some
 _BRIGHTNESS = 1.5  # factor between the medians of two pictures of one place that is no change of the scene
 _DARK = 4.0  # of 255; below it a factor means nothing
-PIXEL_CENTRE = 0.5  # ours are at half-integers, OpenCV's and the vendor's at integers
 _STRIDE = 16  # pixels between those that the brightness is taken from
 
 
@@ -48,11 +48,9 @@ class Intrinsics:
     distortion: np.ndarray
 
     @property
-    def K_ours(self) -> np.ndarray:
-        """K with pixel centres at half-integers, as everywhere in `iker_envs`."""
-        K = np.array(self.K)
-        K[:2, 2] += PIXEL_CENTRE
-        return K
+    def K_image(self) -> np.ndarray:
+        """K (3, 3) with pixel centres at half-integers, as everywhere in `iker_envs`."""
+        return moved_centres(self.K, PIXEL_CENTRE)
 
 
 class RealSenseCamera:

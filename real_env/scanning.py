@@ -201,7 +201,7 @@ def _rgb(rs: Any, colour: Any) -> np.ndarray:
 
 
 def _save(kept: Sharpest, folder: Path, intrinsics: Intrinsics, board: Board, say: Say) -> None:
-    kept.save(folder, intrinsics.K_ours, board, intrinsics.distortion)
+    kept.save(folder, intrinsics.K_image, board, intrinsics.distortion)
     say(f"{len(kept)} sharp pictures of {kept.num_seen} are in {folder}")
 
 

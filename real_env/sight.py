@@ -16,7 +16,7 @@ import numpy as np
 
 from iker_envs.scene import Image, View
 from real_env.calibration import Calibration, load_calibration
-from real_env.cameras import PIXEL_CENTRE, Frame, RealSenseCamera
+from real_env.cameras import Frame, RealSenseCamera
 from real_env.config import CameraConfig, RealConfig
 from real_env.ik import tool_pose
 from real_env.realsense import lab_context, load_realsense
@@ -107,9 +107,7 @@ class Sight:
     def _plain(self, role: str, frame: Frame, hand: np.ndarray) -> Image:
         assert self._calibration is not None
         known = self._calibration.cameras[role]
-        K = np.array(known.K)
-        K[:2, 2] += PIXEL_CENTRE
-        return Image(frame.rgb, frame.depth_m, K, known.pose_world(hand), frame.taken_s)
+        return Image(frame.rgb, frame.depth_m, known.K_image, known.pose_world(hand), frame.taken_s)
 
     def newest_rgb(self, role: str) -> np.ndarray | None:
         """The newest picture (H, W, 3) of a camera that runs, or of any; None if none does."""

@@ -15,8 +15,9 @@ import pytest
 from iker_envs.optics import default_cameras, stationary_cameras
 from iker_envs.perception import EstimateRefused, make_estimator
 from iker_envs.perception.door import VERSION, Door, DoorError, Message, packed, unpacked
-from iker_envs.perception.door_clients import DoorEstimator, DoorSegmenter, door_grasps, door_mesh, view_message
+from iker_envs.perception.door_clients import DoorEstimator, DoorSegmenter, door_grasps, door_mesh
 from iker_envs.perception.door_server import make_server, view_of
+from iker_envs.perception.views import view_message
 from iker_envs.pictures.still import still_view
 from iker_envs.scene import Image, ObjectModel, Scene, SceneObject, View, upright_pose
 

@@ -12,9 +12,11 @@ from iker_envs.geometry import pose_apply, pose_compose
 from iker_envs.optics import stationary_cameras
 from iker_envs.perception.sight import furniture_boxes
 from iker_envs.perception.tracking import GripperPose, ModelTracker, Tracked
+from iker_envs.pictures.depth_world import DepthCameraWorld
 from iker_envs.pictures.sensor_noise import NoisyCameras, SensorNoise
 from iker_envs.planning.collision import object_boxes
 from iker_envs.scene import HOME_GRIPPER_QUATERNION, Image, ObjectModel
+from iker_envs.spec import unpack_observation
 
 SHOE = scene_of(shoe("left_shoe", "left", LEFT))
 MODEL = SHOE.object("left_shoe").model
@@ -96,3 +98,27 @@ def test_a_shoe_that_is_gone_is_lost_and_not_found():
     assert tracker.is_lost
     gone = tracker.search(images)
     assert not gone.trusted and gone.why == "the object is not near where it was last seen"
+
+
+def test_a_policy_in_simulation_may_see_its_object_in_pictures_alone():
+    env = gym.make("IKER-ShoePush-v0", randomisation="off").unwrapped
+    world = DepthCameraWorld(env, NoisyCameras(SensorNoise(frames=1), seed=2), track=True)
+    _, info = world.reset(seed=0, options={"configuration": 0, "look": True})
+    assert "pose_age_s" not in info, "nobody acts: nothing is followed"
+    goal = env.task.goal(0, world.scene, 0)
+    policy = WaypointLearner().learn(world.scene, goal).policy
+    observation, info = world.reset(options={"world": "keep", "goal": goal})
+    for _ in range(6):
+        assert info["pose_age_s"] == 0.0 and info["pose_trusted"]
+        seen = unpack_observation(env.worlds.config.spec, observation[None])
+        truth = world.scene.object(goal.object).pose
+        off_m = np.linalg.norm(seen.object_pose[0, :3] - truth[:3])
+        assert 1e-6 < off_m < 0.01, "an estimate, and a good one"
+        points = pose_apply(truth, MODEL.control_keypoints_m())
+        assert np.linalg.norm(seen.keypoints_m[0] - points, axis=1).max() < 0.015
+        observation, _, _, _, info = world.step(policy.act(observation[None])[0])
+    shown = world._tracked
+    world._tracked = lambda: Tracked(shown().pose, 0.3, False, "hidden")
+    _, _, _, _, info = world.step(np.zeros(6))
+    assert info["pose_age_s"] == 0.3 and info["pose_trusted"] is False
+    world.close()

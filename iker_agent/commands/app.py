@@ -143,6 +143,10 @@ def look_around(
         Path | None,
         typer.Option(parser=named_path, metavar="FILE", help="Write the scene as YAML, and FILE.png beside it."),
     ] = None,
+    save_empty: Annotated[
+        Path | None,
+        typer.Option(parser=named_path, metavar="FILE", help="Write a view without objects, for perception.empty."),
+    ] = None,
 ) -> None:
     """Look once with the depth cameras: where objects are, and the furniture that they rest on, as it is seen.
 
@@ -151,9 +155,17 @@ def look_around(
 
         iker look --task shoe_rack --save-scene seen.yaml perception.source=rgbd
     """
-    from iker_agent.commands.look import look_once
+    from iker_agent.commands.look import look_at_nothing, look_once
     from iker_agent.commands.look import save_scene as save
 
+    if save_empty is not None:
+        from iker_agent.atomic import replace_file
+        from iker_envs.perception.views import view_bytes
+
+        content = view_bytes(look_at_nothing(options.config()))
+        replace_file(save_empty, lambda file: file.write_bytes(content))
+        echo(f"saved: {save_empty}; use it with perception.source=rgbd perception.empty={save_empty}")
+        raise typer.Exit(DONE)
     seen = look_once(options.config())
     for obj in seen.scene.objects:
         x, y, z = (f"{100 * v:.1f}" for v in obj.pose[:3])

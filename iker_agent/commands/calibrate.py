@@ -37,19 +37,44 @@ def board(
 
 
 def calibrate(
-    folders: Annotated[list[Path], typer.Argument(parser=named_path, help="Recordings, one folder a camera.")],
+    folders: Annotated[
+        list[Path] | None, typer.Argument(parser=named_path, help="Recordings, one folder a camera.")
+    ] = None,
     file: Annotated[
         Path, typer.Option(parser=named_path, metavar="FILE", help="Calibration file to write or check.")
     ] = Path("calibration.json"),
+    real: Annotated[
+        Path | None, typer.Option(parser=named_path, metavar="FILE", help="robot.yaml: the arm takes the pictures.")
+    ] = None,
+    role: Annotated[list[str] | None, typer.Option(help="With --real: this camera alone; may be repeated.")] = None,
+    wrist: Annotated[str, typer.Option(help="With --real: the camera that is on the wrist.")] = "wrist",
+    recordings: Annotated[
+        Path, typer.Option(parser=named_path, metavar="DIR", help="With --real: where the pictures are kept.")
+    ] = Path("recordings"),
+    pictures: Annotated[int | None, typer.Option(help="With --real: of each camera; by default 15 or 25.")] = None,
+    board: Annotated[
+        tuple[int, int, float],
+        typer.Option(metavar="COLUMNS ROWS MM", help="With --real: the printed board."),
+    ] = (7, 5, 35.0),
+    yes: Annotated[bool, typer.Option("--yes", help="With --real: the board is there, and the arm may move.")] = False,
     check: Annotated[bool, typer.Option("--check", help="Only say whether the cameras stand where FILE says.")] = False,
 ) -> None:
     """Find where cameras are, from pictures of the board and the robot's poses; bad ones are named and left out.
 
-    A result that is not good enough is not saved, and says what to do. --check needs 4 pictures. For example:
+    With --real the arm drives to the poses and takes the pictures itself, after somebody has put the board where it is
+    asked for and agreed that it moves. A result that is not good enough is not saved, and says what to do. --check
+    needs 4 pictures. For example:
 
         iker calibrate recordings/front_left recordings/wrist --file calibration.json
+        iker calibrate --real robot.yaml --file calibration.json
     """
-    arguments = [*map(str, folders), "--file", str(file)]
+    arguments = [*map(str, folders or ()), "--file", str(file)]
+    if real is not None:
+        arguments += ["--real", str(real), "--wrist", wrist, "--recordings", str(recordings)]
+        arguments += [word for name in role or () for word in ("--role", name)]
+        arguments += ["--pictures", str(pictures)] if pictures is not None else []
+        arguments += ["--board", str(board[0]), str(board[1]), str(board[2] / 1000)]
+        arguments += ["--yes"] if yes else []
     if check:
         arguments.append("--check")
     if sys.stdout is not None:

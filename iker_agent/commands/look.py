@@ -5,7 +5,7 @@ config  ->  view  ->  poses, furniture that was seen  ->  SeenScene  ->  FILE.ya
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,12 +17,14 @@ from iker_agent.plan import make_plan
 from iker_agent.records.run_folder import yaml_text
 from iker_agent.seeing.overlay import draw_overlay
 from iker_agent.worlds import make_world, pose_estimator
+from iker_envs.optics import stationary_cameras
 from iker_envs.perception import Estimate
 from iker_envs.perception.furniture import MARGIN_M, fit_furniture, furnished, furniture_region
 from iker_envs.physics.transfer import SceneNotAtRest, scene_from_poses
 from iker_envs.pictures.depth_world import DepthCameraWorld
 from iker_envs.pictures.sensor_noise import NoisyCameras
-from iker_envs.scene import Scene
+from iker_envs.pictures.still import still_view
+from iker_envs.scene import Scene, View
 from iker_envs.world import World
 
 _DEVIATIONS = 3.5  # of the noise of truth, beside which no object leaves anything of itself
@@ -45,6 +47,22 @@ def look_once(config: RunConfig) -> SeenScene:
     try:
         world.reset(seed=config.seed, options={"configuration": plan.configuration, "look": True})
         return _seen(_with_depth(world, config), config)
+    finally:
+        world.close()
+
+
+def look_at_nothing(config: RunConfig) -> View:
+    """A view of the task's scene without its movable objects; a robot's table is looked at as it is: clear it first."""
+    plan = make_plan(config)
+    world = make_world(config, plan.task)
+    try:
+        if not world.has_truth:
+            return world.view()
+        world.reset(seed=config.seed, options={"configuration": plan.configuration, "look": True})
+        scene = world.scene
+        cleared = replace(scene, objects=tuple(o for o in scene.objects if not o.movable))
+        view = still_view(cleared, cameras=stationary_cameras())
+        return NoisyCameras(seed=config.seed).photograph(view) if config.perception.sensor_noise else view
     finally:
         world.close()
 

@@ -18,27 +18,13 @@ from iker_envs.objects.mesh_repair import is_closed
 from iker_envs.perception.door import Door, DoorError, Message
 from iker_envs.perception.estimator import Estimate, EstimateRefused
 from iker_envs.perception.surfaces import triangles_of
+from iker_envs.perception.views import DEPTH_UNIT_M, view_message
 from iker_envs.planning.grasps import GraspProposals
 from iker_envs.scene import Grasp, Scene, View
 
-DEPTH_UNIT_M = 1e-4
 _UNIT = 0.01  # how far the length of a quaternion may be from 1
 _MAX_FACES = 1_000_000
 _MAX_WIDTH_M = 0.2
-
-
-def view_message(view: View) -> Message:
-    """The cameras of a view: names in the JSON, per camera `rgb_i`, `depth_i` (0.1 mm), `K_i`, `T_i` (7,)."""
-    arrays: dict[str, np.ndarray] = {}
-    for index, image in enumerate(view.cameras.values()):
-        depth = np.clip(np.round(np.asarray(image.depth_m) / DEPTH_UNIT_M), 0, 65535)
-        arrays |= {
-            f"rgb_{index}": np.asarray(image.rgb, dtype=np.uint8),
-            f"depth_{index}": depth.astype(np.uint16),
-            f"K_{index}": np.asarray(image.K),
-            f"T_{index}": np.asarray(image.T_world_cam),
-        }
-    return Message({"cameras": list(view.cameras)}, arrays)
 
 
 def _objects(models: Scene) -> tuple[list[str], dict[str, np.ndarray]]:

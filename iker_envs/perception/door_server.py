@@ -20,7 +20,6 @@ from scipy.spatial import cKDTree
 
 from iker_envs.perception.board import Board
 from iker_envs.perception.door import LENGTH, MAX_BYTES, VERBS, Message, packed, unpacked
-from iker_envs.perception.door_clients import DEPTH_UNIT_M
 from iker_envs.perception.estimator import EstimateRefused
 from iker_envs.perception.grasp_cloud import propose_cloud_grasps
 from iker_envs.perception.rgbd import RgbdEstimator
@@ -29,6 +28,7 @@ from iker_envs.perception.scan import scan_object
 from iker_envs.perception.scan_folder import save_scan
 from iker_envs.perception.shots import shot_of
 from iker_envs.perception.surfaces import surface_model
+from iker_envs.perception.views import DEPTH_UNIT_M
 from iker_envs.scene import Image, Scene, View
 
 Handler = Callable[[Message], Message]

@@ -1,6 +1,7 @@
 """`python -m real_env.calibrating`: the process behind `iker calibrate`.
 
 recording folders, a calibration file  ->  the file with these cameras in it, or --check: do they stand where it says?
+--real robot.yaml: the arm takes the pictures itself (live.py), with somebody's consent, and then the same
 """
 
 from __future__ import annotations
@@ -10,13 +11,19 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
+from iker_envs.perception.board import Board
 from real_env.calibrating.calibrate import CalibrationRefused, Result, calibrate_camera, check_camera
+from real_env.calibrating.live import BOARD_IN_HAND, BOARD_ON_TABLE, TABLE, record_cell
 from real_env.calibrating.recording import load_recording
 from real_env.calibration import Calibration, load_calibration
+from real_env.config import load_config
+from real_env.faults import RobotFault
+from real_env.making import connect_lab
 
 _DONE = 0
 _NOT_DONE = 1
@@ -26,16 +33,60 @@ _USAGE = 2
 def main(arguments: Sequence[str] | None = None) -> int:
     """Exit code 0 when every camera could be calibrated, or stands where it was; 1 when not; 2 for wrong input."""
     parser = argparse.ArgumentParser(prog="iker calibrate", description=__doc__)
-    parser.add_argument("folders", nargs="+", type=Path)
+    parser.add_argument("folders", nargs="*", type=Path)
     parser.add_argument("--file", type=Path, required=True)
     parser.add_argument("--check", action="store_true")
+    parser.add_argument("--real", type=Path)
+    parser.add_argument("--recordings", type=Path, default=Path("recordings"))
+    parser.add_argument("--role", action="append", default=[])
+    parser.add_argument("--wrist", default="wrist")
+    parser.add_argument("--pictures", type=int)
+    parser.add_argument("--board", nargs=3, type=float, default=(7, 5, 0.035))
+    parser.add_argument("--yes", action="store_true")
     options = parser.parse_args(arguments)
     try:
+        if (options.real is None) == (not options.folders):
+            raise ValueError("name either recordings or --real robot.yaml")
+        if options.real is not None:
+            options.folders = _record(options)
         run = _check if options.check else _calibrate
         return run(options.folders, options.file)
+    except RobotFault as fault:
+        print(f"iker calibrate: {fault}", file=sys.stderr)
+        return _NOT_DONE
     except (ValueError, ImportError, OSError) as error:
         print(f"iker calibrate: {error}", file=sys.stderr)
         return _USAGE
+
+
+def _record(options: argparse.Namespace) -> list[Path]:
+    """Let the robot of robot.yaml take the pictures; the recordings."""
+    config = load_config(options.real)
+    columns, rows, square_m = options.board
+    board = Board(int(columns), int(rows), square_m)
+    roles = {role: "wrist" if role == options.wrist else "cell" for role in options.role or config.cameras}
+    orders = connect_lab(config)
+
+    def place(request: str, where: str) -> bool:
+        if orders is not None:
+            pose = BOARD_ON_TABLE if where == TABLE else BOARD_IN_HAND
+            size = {"columns": board.columns, "rows": board.rows, "square_m": board.square_m}
+            orders.order("board", on=where, pose=pose.tolist(), **size)
+        print(request, flush=True)
+        if options.yes:
+            return True
+        if not sys.stdin.isatty():
+            raise ValueError("somebody at a terminal agrees that the arm moves, or --yes says so beforehand")
+        return input("done, and may the arm move? [y/N] ").strip().lower() in ("y", "yes")
+
+    try:
+        made = record_cell(
+            config, board, roles, options.recordings, place, partial(print, flush=True), options.pictures
+        )
+    finally:
+        if orders is not None:
+            orders.close()
+    return list(made.values())
 
 
 def _calibrate(folders: Sequence[Path], file: Path) -> int:

@@ -20,7 +20,7 @@ from iker_envs.perception.board import Sighting, board_pose, detect_board, undis
 from iker_envs.perception.rigid import apply
 from real_env.calibrating.hand_eye import Frame, HandEye, fit_board, solve
 from real_env.calibrating.recording import Recording
-from real_env.calibration import CameraCalibration
+from real_env.calibration import PIXEL_CENTRE, CameraCalibration, moved_centres
 
 MAX_STD_M = 0.0015
 MAX_STD_RAD = float(np.deg2rad(0.15))
@@ -78,7 +78,7 @@ def calibrate_camera(recording: Recording) -> Result:
         serial=recording.serial,
         width=recording.width,
         height=recording.height,
-        K=recording.K,
+        K=moved_centres(recording.K, -PIXEL_CENTRE),
         pose=fit.camera_pose,
         mount=recording.mount,
         distortion=recording.distortion,
@@ -228,10 +228,10 @@ def check_camera(recording: Recording, known: CameraCalibration) -> Check:
             f"the pictures of {recording.role} are of camera {recording.serial}, the calibration is of {known.serial}; "
             "calibrate it"
         )
-    frames, bad = _seen(replace(recording, K=known.K, distortion=known.distortion))
+    frames, bad = _seen(replace(recording, K=known.K_image, distortion=known.distortion))
     _check_enough(frames, bad, recording, FEWEST_CHECKED)
-    held = fit_board(frames, known.K, known.mount, known.pose)
-    free = solve(frames, known.K, known.mount)
+    held = fit_board(frames, known.K_image, known.mount, known.pose)
+    free = solve(frames, known.K_image, known.mount)
     moved = float(np.linalg.norm(free.camera_pose[:3] - known.pose[:3]))
     turned = float(rotation_angle(free.camera_pose[3:], known.pose[3:]))
     numbers = f"it fits to {held.residual_px:.2f} px and {1000 * held.residual_m:.1f} mm"

@@ -97,6 +97,10 @@ class CameraProcess:
             raise ValueError(f"an exposure is 0 to {_MAX_EXPOSURE:g} times the usual one, not {value!r}")
         self._send({"camera": camera, "does": does, "value": float(value)})
 
+    def board(self, order: dict[str, Any]) -> None:
+        """Show the marker board from now on, or none; see lab/board.py."""
+        self._send({"board": order})
+
     def _send(self, message: dict[str, Any]) -> None:
         if self.alive:
             assert self._process is not None and self._process.stdin is not None

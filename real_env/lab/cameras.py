@@ -1,6 +1,7 @@
 """The lab's cameras, a process of their own: states of the lab in by standard input, RealSense network cameras out.
 
     {"qpos": [...]} | {"arrange": [seed, configuration]} | {"camera": name, "does": ..., "value": x}   a line each
+    {"board": {"on": ..., "pose": ...}}
     ->  draw what somebody looks at  ->  NetworkCamera.publish
 
 `python -m real_env.lab.cameras TASK KIND LAB_NUMBER SEED CONFIGURATION` prints one line when hosts can find them, and
@@ -20,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from iker_envs.task import load_task
+from real_env.lab.board import BoardInLab, board_from
 from real_env.lab.network_camera import NetworkCamera
 from real_env.lab.renderer import Renderer
 from real_env.lab.rig import RigCamera, rig
@@ -91,11 +93,15 @@ class Station:
     def is_due(self, now_s: float) -> bool:
         return now_s >= self._next_s and self._condition in ("ok", "stuck") and self.device.wanted
 
-    def expose(self, renderer: Renderer, hand_pose: np.ndarray) -> None:
+    def expose(self, renderer: Renderer, hand_pose: np.ndarray, board: BoardInLab | None) -> None:
         """Take a picture, or the last one again, and publish it."""
         begun = time.monotonic()
         if not self._has_picture or (self._stale and self._condition == "ok"):
-            self.device.take(*renderer.picture(self.place.placed(hand_pose)))
+            camera = self.place.placed(hand_pose)
+            rgb, depth_m = renderer.picture(camera)
+            if board is not None:
+                rgb, depth_m = board.paint(rgb, depth_m, camera, hand_pose)
+            self.device.take(rgb, depth_m)
             self._stale = False
             self._has_picture = True
         self.device.publish()
@@ -121,21 +127,33 @@ def run(task_name: str, kind: str, lab_number: int, seed: int, configuration: in
         station.device.broadcast()
     print(json.dumps({"kind": renderer.painter.name}), flush=True)
 
+    boards: list[BoardInLab | None] = [None]
+
     def obey(order: dict[str, Any]) -> None:
-        if "arrange" in order:
+        if "board" in order:
+            boards[0] = board_from(order["board"])
+            for station in stations.values():
+                station.mark()
+        elif "arrange" in order:
             renderer.take(arrange(task, *order["arrange"], visuals=True))
         else:
             stations[order["camera"]].change(order["does"], order["value"])
 
     try:
-        _draw(Inbox(), renderer, list(stations.values()), obey)
+        _draw(Inbox(), renderer, list(stations.values()), obey, boards)
     finally:
         for station in stations.values():
             station.device.disconnect()
         renderer.close()
 
 
-def _draw(inbox: Inbox, renderer: Renderer, stations: list[Station], obey: Callable[[dict[str, Any]], None]) -> None:
+def _draw(
+    inbox: Inbox,
+    renderer: Renderer,
+    stations: list[Station],
+    obey: Callable[[dict[str, Any]], None],
+    boards: list[BoardInLab | None],
+) -> None:
     was_moving = True
     while not inbox.closed.is_set():
         orders, qpos = inbox.take()
@@ -150,7 +168,7 @@ def _draw(inbox: Inbox, renderer: Renderer, stations: list[Station], obey: Calla
         begun = time.monotonic()
         due = [station for station in stations if station.is_due(begun)]
         for station in due:
-            station.expose(renderer, renderer.hand_pose())
+            station.expose(renderer, renderer.hand_pose(), boards[0])
         took_s = time.monotonic() - begun
         inbox.closed.wait(max(_IDLE_S, _REST * took_s))
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -162,6 +163,31 @@ class Orders:
         if self._lab.cameras is None:
             raise ValueError("this lab has no cameras; start one without --no-cameras")
         self._lab.cameras.change(name, does, float(value))
+
+    def board(
+        self,
+        on: str,
+        pose: list[float] | None = None,
+        columns: int = 7,
+        rows: int = 5,
+        square_m: float = 0.035,
+    ) -> None:
+        """Lay the marker board on the "table" or put it into the "hand", at a pose (7,) there; "none" takes it away.
+
+        Cameras see it; it weighs nothing and nothing touches it.
+        """
+        if self._lab.cameras is None:
+            raise ValueError("this lab has no cameras; start one without --no-cameras")
+        if find_spec("cv2") is None:
+            raise ValueError("a board needs opencv: pip install 'iker[calibration]'")
+        if on not in ("table", "hand", "none"):
+            raise ValueError(f'a board lies on the "table", is in the "hand", or there is "none", not {on!r}')
+        numbers = np.asarray([0, 0, 0, 1, 0, 0, 0] if pose is None else pose, dtype=float)
+        if numbers.shape != (7,) or not np.isfinite(numbers).all() or not 0.9 < np.linalg.norm(numbers[3:]) < 1.1:
+            raise ValueError(f"a pose is 7 finite numbers (x, y, z, qw, qx, qy, qz), not {pose!r}")
+        numbers[3:] /= np.linalg.norm(numbers[3:])
+        size = {"columns": int(columns), "rows": int(rows), "square_m": float(square_m)}
+        self._lab.cameras.board({"on": on, "pose": numbers.tolist(), **size})
 
     # -- break the link ----------------------------------------------------------------------------------------------
 
