@@ -15,6 +15,7 @@ from iker_agent.commands.settings import RunCommand
 
 if TYPE_CHECKING:
     from iker_agent.config import RunConfig
+    from iker_agent.reproduce.settings import ReproduceSettings
 
 reproduce_app = typer.Typer(invoke_without_command=True)
 _OWN = ("world", "configurations", "copies", "episodes", "policies")  # the others are settings of a run
@@ -50,14 +51,25 @@ class ReproduceOptions(ModelOptions):
         overrides = [*(given.pop("overrides") or ()), *([f"clock={clock}"] if clock is not None else [])]
         return ModelOptions(overrides=overrides, **given).config()
 
+    def settings(self) -> ReproduceSettings:
+        """The settings of the table; what is not given keeps its default."""
+        from iker_agent.reproduce.settings import ReproduceSettings
+
+        own = {name: getattr(self, name) for name in ("configurations", "copies", "episodes")}
+        return ReproduceSettings(
+            config=self.config(),
+            worlds=tuple(dict.fromkeys(self.world or ("sim",))),
+            policies=str(self.policies or ""),
+            **{name: value for name, value in own.items() if value is not None},
+        )
+
 
 def _verb(table: str) -> Callable[..., None]:
     @spread
     def reproduce(options: ReproduceOptions, out: Rows = None) -> None:
         from iker_agent.commands.reproduce_screen import reproduce as make
-        from iker_agent.commands.reproduce_screen import settings_of
 
-        raise typer.Exit(DONE if make(table, settings_of(options), out) else NOT_DONE)
+        raise typer.Exit(DONE if make(table, options.settings(), out) else NOT_DONE)
 
     reproduce.__doc__ = (
         f"{_TABLES[table]}\n\nEvery unit of work that is done is kept in the folder: stopped and started again, the "

@@ -10,7 +10,6 @@ from rich.console import Console
 from rich.markup import escape
 
 from iker_agent.backends import make_vlm, told
-from iker_agent.commands.reproduce import ReproduceOptions
 from iker_agent.commands.terminal import make_console, notes
 from iker_agent.records.run_folder import Folder
 from iker_agent.reproduce.cells import Progress, work
@@ -59,14 +58,3 @@ def _write(console: Console, table: Table, folder: Folder) -> None:
     data = folder.text(f"{table.name}.json", json.dumps(record(table, folder.path), indent=1) + "\n")
     console.print(escape(page))
     console.print(f"table: {escape(str(path))}, data: {escape(str(data))}")
-
-
-def settings_of(options: ReproduceOptions) -> ReproduceSettings:
-    """The settings of a table from a command line; what is not given keeps its default."""
-    own = {name: getattr(options, name) for name in ("configurations", "copies", "episodes")}
-    return ReproduceSettings(
-        config=options.config(),
-        worlds=tuple(dict.fromkeys(options.world or ("sim",))),
-        policies=str(options.policies or ""),
-        **{name: value for name, value in own.items() if value is not None},
-    )

@@ -13,6 +13,7 @@ from typing import Any
 
 from iker_agent.config import RunConfig
 from iker_agent.learning.provenance import fingerprint, task_facts
+from iker_agent.learning.shipped import FAMILIES, shipped_names
 from iker_agent.limits import check_choice
 from iker_envs.task import Task, load_task
 
@@ -114,6 +115,8 @@ def facts(settings: ReproduceSettings, tasks: tuple[str, ...]) -> dict[str, Any]
         "configuration": fingerprint(config),
         "spec": found[0]["spec_hash"],
         "tasks": {f["task"]: f["task_hash"] for f in found},
+        "shipped policies": {name: shipped_hash(name) for name in (*tasks, *FAMILIES) if name in shipped_names()},
+        "learner of chains": settings.config.learner,
         "seed": settings.config.seed,
         **model_facts(settings.config),
     }
