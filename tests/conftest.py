@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import settings
 from warm_child import WarmChild
+from xdist.scheduler import LoadScopeScheduling
 
 from iker_envs.optics import default_cameras
 from iker_envs.scene import Goal, Image, ObjectModel, Scene, SceneObject, View, position_and_angles, upright_pose
@@ -20,12 +21,17 @@ settings.register_profile("iker", deadline=None, derandomize=True, max_examples=
 settings.load_profile("iker")
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+class OneLaboratory(LoadScopeScheduling):
     """Tests of a file share a process; all that may start a laboratory share one, as its clock is the wall's."""
-    for item in items:
-        group = "lab" if item.path.name.startswith(("test_lab_", "test_real_")) else item.path.name
-        item.add_marker(pytest.mark.xdist_group(group))
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.split("::", 1)[0]
+        return "laboratory" if file.rpartition("/")[2].startswith(("test_lab_", "test_real_")) else file
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> OneLaboratory:
+    """In the place of xdist's own way to hand out tests."""
+    return OneLaboratory(config, log)
 
 
 class NetworkForbidden(RuntimeError):
