@@ -76,7 +76,7 @@ class PerceptionSettings:
     rotation_deg: float = PoseNoise.rotation_deg  # noise of truth: standard deviation, about a random axis
     looks: int = MAX_LOOKS  # how many at what stands still are averaged at most; 1: each stands alone
     sensor_noise: bool = True  # of rgbd in simulation: pictures and camera poses as wrong as a D435's
-    empty: str = ""  # of rgbd: a view of the cleared scene, as `iker look --save-empty` takes it
+    empty: str = ""  # of rgbd: a view of the cleared scene (iker look writes one)
     masks: str = ""  # of rgbd: a server that tells objects apart in pictures, its address or its command
     track: bool = False  # of rgbd in simulation: policies see the object where pictures show it, at 10 Hz
 
