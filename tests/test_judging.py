@@ -45,7 +45,12 @@ HOLDS = [
     ("between(right_shoe, left_shoe, box)", scene(box=(0.65, -0.30, 0.10))),
     ("apart(left_shoe)", scene()),
     ("apart(left_shoe, gap_m=0.03)", scene()),
+    ("clear_of(box, left_shoe, gap_m=0.16)", scene(box=(0.36, 0.25, 0.0), left=(0.70, 0.0, 0.0))),  # past a corner
     ("room(rack, deep_m=0.2, wide_m=0.15)", scene()),
+    ("room(rack, deep_m=0.28, wide_m=0.22)", scene()),  # to the millimetre: the grid takes nothing away
+    ("lies_in(box, rack)", scene(box=(0.65, 0.20, 0.10))),
+    ("lies_in(left_shoe, rack, tolerance_m=0.02)", scene(
+        box=(0.65, 0.20, 0.10), left=(0.65, 0.20, 0.10 + BOX[2]))),  # on a thing that lies in it
     ("on(left_shoe, rack)", scene()),
     ("on(left_shoe, rack, overhang_m=0.03)", scene()),
     ("on(box, table)", scene()),
@@ -91,6 +96,9 @@ FAILS = [
     ("between(right_shoe, left_shoe, box)", scene(box=(0.45, -0.30, 0.10)), "beside the line from left_shoe to box"),
     ("apart(left_shoe)", scene(left=(0.65, -0.05, 0.10)), "left_shoe and right_shoe touch"),
     ("apart(left_shoe, gap_m=0.1)", scene(), "4 cm away from right_shoe, wanted at least 10 cm"),
+    ("clear_of(box, left_shoe, gap_m=0.18)", scene(box=(0.36, 0.25, 0.0), left=(0.70, 0.0, 0.0)), "is 16 cm away from"),
+    ("lies_in(box, rack)", scene(box=(0.65, 0.20, 0.20)), "rests on nothing in it"),
+    ("lies_in(box, rack)", scene(), "out of rack"),
     ("room(rack, deep_m=0.2, wide_m=0.3)", scene(), "wanted at least 30 cm"),
     ("on(left_shoe, rack)", START, "left_shoe is not on rack (it is on the table, 17 cm too near)"),
     ("on(left_shoe, rack)", scene(left=(0.65, 0.05, 0.20)), "left_shoe is not on rack (it is 10 cm above it)"),
