@@ -103,7 +103,7 @@ items:
 - A file is refused in one sentence where the conditions do not hold for a solution, or do hold for a wrong or for a
   start that is to be changed. Think of what the words leave open (another order, place, side or heading, piled up) for
   `solutions`, and of what a person would not accept (a look-alike, the mirrored side, half over an edge, touching
-  where that is forbidden, something else moved) for `wrongs`; every item needs one.
+  where that is forbidden, something else moved) for `wrongs`.
 - A test tries more that no instruction allows (held up in the air, left out, something else moved too), and holds the
   scene and the first solution to the checks that a model's program has to pass: `python -m pytest tests/test_items.py`.
 """

@@ -122,7 +122,7 @@ def test_an_item_from_outside_is_found(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("old", "new", "told"),
     [
-        ("wrongs: {untidy: {mug: {at_m: [0.4, 0.1]}}}", "wrongs: {}", "needs wrongs"),
+        ("wrongs: {untidy: {mug: {at_m: [0.4, 0.1]}}}", "wrongs: [mug]", "wrongs is a mapping"),
         ("untidy: {mug: {at_m: [0.4, 0.1]}}", "untidy: {}", "'untidy' moves nothing"),
         ("at_m: [0.4, 0.1]", "on: tray, at_m: [0.6, 0.1]", "the wrong 'untidy' is judged fulfilled"),
         (

@@ -146,15 +146,14 @@ def _item(name: str, entry: Mapping[str, Any], data: Mapping[str, Any], library:
     if (expects == "impossible") == ("success" in entry):
         told = "has no success: that nothing is moved is right" if expects == "impossible" else "needs success"
         raise ValueError(f"an item that expects {expects!r} {told}")
-    if not entry.get("wrongs"):
-        raise ValueError("it needs wrongs, end poses by kind: a condition that nothing fails says nothing")
     if not isinstance(entry.get("instruction"), str) or not entry["instruction"].strip():
         raise ValueError(f"instruction is what is asked, a text, not {shown(entry.get('instruction'))}")
     task = item_task(name, entry, data, library)
     solutions = tuple(end_poses(task, place) for place in places) or ({},)
-    if empty := [kind for kind, place in entry["wrongs"].items() if not place]:
+    places_of_wrongs = entry.get("wrongs", {})
+    if empty := [kind for kind, place in places_of_wrongs.items() if not place]:
         raise ValueError(f"the wrong {empty[0]!r} moves nothing; the untouched start is judged anyway")
-    wrongs = {kind: end_poses(task, place) for kind, place in entry["wrongs"].items()}
+    wrongs = {kind: end_poses(task, place) for kind, place in places_of_wrongs.items()}
     item = Item(name, tier, _words("skills", entry.get("skills"), SKILLS), task, 0, expects, solutions, wrongs)
     _check_judged(item)
     return item

@@ -321,9 +321,9 @@ WORDS: Mapping[str, tuple[str, ...]] = {
 
 
 def _thin_under(moment: Moment, body: Body) -> str:
-    """Furniture under a body that is too thin for its height to tell it from the table, a tray's floor; or empty."""
+    """What is under a body and too thin for its height to tell it from the table, a tray's floor; or empty."""
     for obj in moment.now.objects:
-        if obj.movable or obj.name == body.name:
+        if obj.name == body.name:
             continue
         top = support_under(body, moment.body(obj.name), CONTACT_M)
         if top is not None and body.lowest_m - top <= CONTACT_M:

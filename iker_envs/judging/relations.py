@@ -51,10 +51,12 @@ def room(moment: Moment, a: str, *, deep_m: float, wide_m: float) -> Finding:
     (x0, x1), (y0, y1) = base.extent(0), base.extent(1)
     grid = np.stack(np.meshgrid(np.arange(x0, x1, _CELL_M), np.arange(y0, y1, _CELL_M), indexing="ij"), axis=-1)
     grid = grid + _CELL_M / 2
-    free = outline_contains(base, grid) & ~_raised(base, grid)
+    height = _heights(base, grid)
+    level_m = float(np.median(height[np.isfinite(height)])) + 0.005
+    free = outline_contains(base, grid) & (height <= level_m)  # a rim is higher
     for name in moment.now.movable:
         body = moment.body(name)
-        if name != a and body.extent(2)[1] > base.lowest_m + 0.005:
+        if name != a and body.extent(2)[1] > level_m:
             free &= ~outline_contains(body, grid)
     widest = _widest_m(free, round(deep_m / _CELL_M) - _CUT_CELLS)
     return Finding(
@@ -63,13 +65,13 @@ def room(moment: Moment, a: str, *, deep_m: float, wide_m: float) -> Finding:
     )
 
 
-def _raised(base: Body, grid: np.ndarray) -> np.ndarray:
-    """Which points (R, C, 2) of a grid lie over a rim: higher than most of the surface."""
+def _heights(base: Body, grid: np.ndarray) -> np.ndarray:
+    """Height in metres of a body's surface at the points (R, C, 2) of a grid (R, C); -inf beside it."""
     height = np.full(grid.shape[:2], -np.inf)
     for box in base.boxes:
         over = outline_contains(Body(base.name, base.pose, [box]), grid)
         height[over] = np.maximum(height[over], float(box.corners()[:, 2].max()))
-    return height > np.median(height[np.isfinite(height)]) + 0.005
+    return height
 
 
 def lies_in(moment: Moment, a: str, b: str, *, tolerance_m: float = 0.01) -> Finding:
