@@ -109,6 +109,16 @@ def test_scenes_are_sound_and_goals_pass_the_checks_of_a_model_s_program(name):
     assert check_configuration(OWN[name].task, OWN[name].configuration) == []
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [n for n, i in OWN.items() if i.expects == "goal"])
+def test_solutions_are_right_when_they_have_come_to_rest_too(name):
+    item = OWN[name]
+    start = item.scene()
+    for ends in item.solutions:
+        rested = settle(start.with_poses(ends))
+        assert item.task.judge(rested, start, item.configuration).fulfilled, ends
+
+
 def test_an_item_from_outside_is_found(tmp_path, monkeypatch):
     (tmp_path / "mine.yaml").write_text(FILE)
     monkeypatch.setenv("IKER_ITEMS", str(tmp_path))
