@@ -158,6 +158,19 @@ def test_it_does_not_hold_and_says_what_is_so(text, now, told):
     assert told in verdict.sentence()
 
 
+def test_what_lies_on_a_thin_thing_is_not_on_the_table_and_what_is_under_a_rack_takes_no_room_on_it():
+    box = thing("box", BOX, 0.5, 0.0, 0.012)
+    mat = thing("mat", (0.3, 0.3, 0.012), 0.5, 0.0, 0.0)
+    low = thing("brick", (0.12, 0.06, 0.05), 0.66, 0.0, 0.0)
+    objects = (thing("rack", RACK, 0.66, 0.0, 0.0, movable=False), mat, box)
+    cameras, bounds = default_cameras(), np.array([[0.2, -0.45, 0.0], [0.8, 0.45, 0.5]])
+    now = Scene(objects, cameras, bounds)
+    names = [obj.name for obj in now.objects]
+    assert parse("on(box, mat) and on(mat, table) and not on(box, table)", names).judge(now).fulfilled
+    now = Scene((objects[0], low), cameras, bounds)
+    assert parse("room(rack, deep_m=0.28, wide_m=0.64)", ["rack", "brick"]).judge(now).fulfilled
+
+
 def test_every_condition_is_tried_both_ways():
     for name in CONDITIONS:
         assert any(f"{name}(" in text for text, *_ in HOLDS), name
