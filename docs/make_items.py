@@ -12,7 +12,7 @@ from iker_agent.experiments.items import Item, load_items
 
 PAGE = Path(__file__).with_name("items.md")
 PICTURE = Path(__file__).with_name("items.jpg")
-SHOWN = ("red_mug_belongs", "clear_tray", "shoes_away", "toys_away", "make_way_first", "red_in_white")
+SHOWN = ("red_mug_belongs", "clear_tray", "shoes_away", "toys_away", "wrong_way_round", "red_in_white")
 
 
 def page() -> str:
@@ -99,9 +99,13 @@ items:
   the robot's base frame, `yaw_deg`, `roll_deg`, `pitch_deg`, `up_m` above the surface, `grasp: false` for a push.
   Objects are moved in the order in which they are written. The first solution becomes the stages, with a program for
   each contract that sets the object to its place, for the `annotated` backend.
-- `objects` of an item changes the scene's objects, `without` leaves some out. A test tries the conditions on all
-  solutions, all wrongs and the untouched start, and holds the scene and the first solution to the checks that a
-  model's program has to pass: `python -m pytest tests/test_items.py`.
+- `objects` of an item changes the scene's objects, `without` leaves some out.
+- A file is refused in one sentence where the conditions do not hold for a solution, or do hold for a wrong or for a
+  start that is to be changed. Think of what the words leave open (another order, place, side or heading, piled up) for
+  `solutions`, and of what a person would not accept (a look-alike, the mirrored side, half over an edge, touching
+  where that is forbidden, something else moved) for `wrongs`.
+- A test tries more that no instruction allows (held up in the air, left out, something else moved too), and holds the
+  scene and the first solution to the checks that a model's program has to pass: `python -m pytest tests/test_items.py`.
 """
 
 if __name__ == "__main__":

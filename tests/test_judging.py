@@ -45,7 +45,12 @@ HOLDS = [
     ("between(right_shoe, left_shoe, box)", scene(box=(0.65, -0.30, 0.10))),
     ("apart(left_shoe)", scene()),
     ("apart(left_shoe, gap_m=0.03)", scene()),
+    ("clear_of(box, left_shoe, gap_m=0.16)", scene(box=(0.36, 0.25, 0.0), left=(0.70, 0.0, 0.0))),  # past a corner
     ("room(rack, deep_m=0.2, wide_m=0.15)", scene()),
+    ("room(rack, deep_m=0.28, wide_m=0.22)", scene()),  # to the millimetre: the grid takes nothing away
+    ("lies_in(box, rack)", scene(box=(0.65, 0.20, 0.10))),
+    ("lies_in(left_shoe, rack, tolerance_m=0.02)", scene(
+        box=(0.65, 0.20, 0.10), left=(0.65, 0.20, 0.10 + BOX[2]))),  # on a thing that lies in it
     ("on(left_shoe, rack)", scene()),
     ("on(left_shoe, rack, overhang_m=0.03)", scene()),
     ("on(box, table)", scene()),
@@ -91,6 +96,9 @@ FAILS = [
     ("between(right_shoe, left_shoe, box)", scene(box=(0.45, -0.30, 0.10)), "beside the line from left_shoe to box"),
     ("apart(left_shoe)", scene(left=(0.65, -0.05, 0.10)), "left_shoe and right_shoe touch"),
     ("apart(left_shoe, gap_m=0.1)", scene(), "4 cm away from right_shoe, wanted at least 10 cm"),
+    ("clear_of(box, left_shoe, gap_m=0.18)", scene(box=(0.36, 0.25, 0.0), left=(0.70, 0.0, 0.0)), "is 16 cm away from"),
+    ("lies_in(box, rack)", scene(box=(0.65, 0.20, 0.20)), "rests on nothing in it"),
+    ("lies_in(box, rack)", scene(), "out of rack"),
     ("room(rack, deep_m=0.2, wide_m=0.3)", scene(), "wanted at least 30 cm"),
     ("on(left_shoe, rack)", START, "left_shoe is not on rack (it is on the table, 17 cm too near)"),
     ("on(left_shoe, rack)", scene(left=(0.65, 0.05, 0.20)), "left_shoe is not on rack (it is 10 cm above it)"),
@@ -148,6 +156,19 @@ def test_it_does_not_hold_and_says_what_is_so(text, now, told):
     verdict = parse(text, NAMES).judge(now, START)
     assert not verdict.fulfilled
     assert told in verdict.sentence()
+
+
+def test_what_lies_on_a_thin_thing_is_not_on_the_table_and_what_is_under_a_rack_takes_no_room_on_it():
+    box = thing("box", BOX, 0.5, 0.0, 0.012)
+    mat = thing("mat", (0.3, 0.3, 0.012), 0.5, 0.0, 0.0)
+    low = thing("brick", (0.12, 0.06, 0.05), 0.66, 0.0, 0.0)
+    objects = (thing("rack", RACK, 0.66, 0.0, 0.0, movable=False), mat, box)
+    cameras, bounds = default_cameras(), np.array([[0.2, -0.45, 0.0], [0.8, 0.45, 0.5]])
+    now = Scene(objects, cameras, bounds)
+    names = [obj.name for obj in now.objects]
+    assert parse("on(box, mat) and on(mat, table) and not on(box, table)", names).judge(now).fulfilled
+    now = Scene((objects[0], low), cameras, bounds)
+    assert parse("room(rack, deep_m=0.28, wide_m=0.64)", ["rack", "brick"]).judge(now).fulfilled
 
 
 def test_every_condition_is_tried_both_ways():

@@ -38,7 +38,7 @@ def item_task(name: str, entry: Mapping[str, Any], data: Mapping[str, Any], libr
         placements = base.configuration(data.get("configuration")).objects
         shared = {**{k: _without_ranges(p) for k, p in placements.items()}, **shared}
     left_out = entry.get("without", [])
-    if unknown := [other for other in left_out if other not in shared]:
+    if unknown := [other for other in left_out if other not in list(shared)]:
         raise ValueError(f"without names {shown(unknown[0])}; the scene's objects are: {listed(shared)}")
     objects = {k: v for k, v in shared.items() if k not in left_out}
     change = {key: entry[key] for key in ("objects", "instruction", "success") if key in entry}
@@ -97,7 +97,7 @@ def end_poses(task: Task, places: Mapping[str, Any]) -> dict[str, np.ndarray]:
 def _pose(scene: Scene, name: str, start: Placement, place: Mapping[str, Any]) -> np.ndarray:
     """Where a place puts an object (7,) in a scene."""
     at = place.get("at_m", start.position_m[:2])
-    if len(at) != 2:
+    if not isinstance(at, (list, np.ndarray)) or len(at) != 2:
         raise ValueError(f"at_m of {name} is [x, y] in metres, not {shown(at)}")
     x, y = (check_number(f"at_m of {name}", value) for value in at)
     angles = [check_number(key, place.get(key, getattr(start, key))) for key in ("roll_deg", "pitch_deg", "yaw_deg")]
@@ -105,7 +105,9 @@ def _pose(scene: Scene, name: str, start: Placement, place: Mapping[str, Any]) -
     model = scene.object(name).model
     boxes = object_boxes(model, pose)
     lowest_m = min(float(box.corners()[:, 2].min()) for box in boxes)
-    below = place.get("on", start.stands_on) or TABLE[0]
+    below = place.get("on", start.stands_on or TABLE[0])
+    if not isinstance(place.get("grasp", True), bool):
+        raise ValueError(f"grasp of {name} is true (carried) or false (pushed), not {shown(place['grasp'])}")
     if below not in TABLE and below not in [o.name for o in scene.objects if o.name != name]:
         raise ValueError(f"{name} cannot be on {shown(below)}; {listed([o.name for o in scene.objects])}, or table")
     pose[2] = check_number("up_m", place.get("up_m", 0.0)) - lowest_m

@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal
@@ -76,11 +77,17 @@ def load_items(tier: str) -> tuple[Item, ...]:
     """All items of a tier, in the order of files and within them; ValueError says what is wrong with a file."""
     if tier not in TIERS:
         raise ValueError(f"there is no tier {shown(tier)}; known: {', '.join(TIERS)}")
-    items = [item for path in _item_files() for item in read_items(path)]
+    items = [item for path in _item_files() for item in _read_once(path, path.stat().st_mtime_ns)]
     names = [item.name for item in items]
     if twice := [name for name in dict.fromkeys(names) if names.count(name) > 1]:
         raise ValueError(f"two items are called {twice[0]!r}; an item's name is its own")
     return tuple(item for item in items if item.tier == tier)
+
+
+@cache
+def _read_once(path: Path, changed_ns: int) -> tuple[Item, ...]:
+    """The items of a file as it was when it was last changed: every tier reads all files."""
+    return read_items(path)
 
 
 def read_items(path: Path) -> tuple[Item, ...]:
@@ -90,6 +97,7 @@ def read_items(path: Path) -> tuple[Item, ...]:
         if not isinstance(data, Mapping):
             raise ValueError(f"it is a mapping with {', '.join(_FILE_KEYS)}, not {shown(data)}")
         check_fields("the file", data, _FILE_KEYS)
+        _check_kinds(data, objects=Mapping, tasks=Mapping)
         return (*_of_tasks(data.get("tasks", {})), *_of_scene(data, path.parent))
     except (ValueError, KeyError) as error:
         raise ValueError(f"the items file {str(path)!r} is faulty: {error.args[0]}") from None
@@ -128,6 +136,7 @@ def _of_scene(data: Mapping[str, Any], folder: Path) -> Iterator[Item]:
 
 def _item(name: str, entry: Mapping[str, Any], data: Mapping[str, Any], library: Mapping[str, ObjectModel]) -> Item:
     check_fields("Item", entry, _ITEM_KEYS)
+    _check_kinds(entry, objects=Mapping, solutions=list, wrongs=Mapping, without=list)
     tier = _word("tier", entry.get("tier"), TIERS[1:])
     expects = _word("expects", entry.get("expects", "goal"), EXPECTS)
     places = entry.get("solutions", [])
@@ -137,10 +146,46 @@ def _item(name: str, entry: Mapping[str, Any], data: Mapping[str, Any], library:
     if (expects == "impossible") == ("success" in entry):
         told = "has no success: that nothing is moved is right" if expects == "impossible" else "needs success"
         raise ValueError(f"an item that expects {expects!r} {told}")
+    if not isinstance(entry.get("instruction"), str) or not entry["instruction"].strip():
+        raise ValueError(f"instruction is what is asked, a text, not {shown(entry.get('instruction'))}")
     task = item_task(name, entry, data, library)
     solutions = tuple(end_poses(task, place) for place in places) or ({},)
-    wrongs = {kind: end_poses(task, place) for kind, place in entry.get("wrongs", {}).items()}
-    return Item(name, tier, _words("skills", entry.get("skills"), SKILLS), task, 0, expects, solutions, wrongs)
+    places_of_wrongs = entry.get("wrongs", {})
+    if empty := [kind for kind, place in places_of_wrongs.items() if not place]:
+        raise ValueError(f"the wrong {empty[0]!r} moves nothing; the untouched start is judged anyway")
+    wrongs = {kind: end_poses(task, place) for kind, place in places_of_wrongs.items()}
+    item = Item(name, tier, _words("skills", entry.get("skills"), SKILLS), task, 0, expects, solutions, wrongs)
+    _check_judged(item)
+    return item
+
+
+def _check_judged(item: Item) -> None:
+    """ValueError unless its conditions hold for the solutions alone: not at a start to be changed, for no wrong."""
+    start = item.scene()
+    cases: list[tuple[str, Ends, bool]] = [("the untouched start", {}, item.expects != "goal")]
+    cases += [(f"solution {number}", ends, True) for number, ends in enumerate(item.solutions, start=1)]
+    cases += [(f"the wrong {kind!r}", ends, False) for kind, ends in item.wrongs.items()]
+    low, high = start.workspace_m
+    for what, ends, is_right in cases:
+        outside = [name for name, pose in ends.items() if is_right and not _is_within(pose[:2], low[:2], high[:2])]
+        if outside:
+            raise ValueError(f"{what} puts {outside[0]} out of the workspace, {low.tolist()} to {high.tolist()} m")
+        verdict = item.task.judge(start.with_poses(ends), start, item.configuration)
+        if verdict.fulfilled and not is_right:
+            raise ValueError(f"{what} is judged fulfilled; success has to rule it out")
+        if is_right and not verdict.fulfilled:
+            raise ValueError(f"{what} is not judged fulfilled: {verdict.sentence()}")
+
+
+def _is_within(point: np.ndarray, low: np.ndarray, high: np.ndarray) -> bool:
+    return bool(np.all(low <= point) and np.all(point <= high))
+
+
+def _check_kinds(data: Mapping[str, Any], **kinds: type) -> None:
+    """ValueError for a field that is there and is not of its kind."""
+    for key, kind in kinds.items():
+        if key in data and not isinstance(data[key], kind):
+            raise ValueError(f"{key} is a {'list' if kind is list else 'mapping'}, not {shown(data[key])}")
 
 
 def _word(what: str, value: Any, known: tuple[str, ...]) -> Any:

@@ -92,10 +92,29 @@ def contact_gap(a: Body, b: Body) -> float:
     return -depth
 
 
+def distance(a: Body, b: Body) -> float:
+    """Distance in metres between two bodies, exact for upright boxes also past their corners; negative in contact."""
+    gap = contact_gap(a, b)
+    if gap <= 0:
+        return gap
+    return min(_box_distance(one, other) for one in a.boxes for other in b.boxes)
+
+
 def level_gap(a: Body, b: Body) -> float:
     """Distance in metres between two outlines seen from above; 0 when they overlap."""
-    one = a.outline
-    other = b.outline
+    return _outline_gap(a.outline, b.outline)
+
+
+def _box_distance(a: OrientedBox, b: OrientedBox) -> float:
+    """Distance in metres between two boxes that do not overlap: the greater of two lower bounds."""
+    along_axis = -deepest_overlap([a], {"": [b]})[0]
+    one, other = a.corners(), b.corners()
+    rise = max(float(one[:, 2].min() - other[:, 2].max()), float(other[:, 2].min() - one[:, 2].max()), 0.0)
+    return max(along_axis, float(np.hypot(_outline_gap(_outline(one), _outline(other)), rise)))
+
+
+def _outline_gap(one: np.ndarray, other: np.ndarray) -> float:
+    """Distance in metres between two convex outlines (V, 2); 0 when they overlap."""
     if not _parted(one, other) and not _parted(other, one):
         return 0.0
     return min(_to_edges(one, other), _to_edges(other, one))

@@ -23,6 +23,7 @@ from iker_envs.judging.bodies import (
     Body,
     body_of,
     contact_gap,
+    distance,
     level_gap,
     overhang,
     support_under,
@@ -248,7 +249,7 @@ def facing(
 
 def clear_of(moment: Moment, a: str, b: str, *, gap_m: float = 0.0) -> Finding:
     """`a` and `b` do not touch, or are at least `gap_m` apart."""
-    gap = contact_gap(moment.body(a), moment.body(b))
+    gap = distance(moment.body(a), moment.body(b))
     if gap_m > 0:
         return Finding(gap >= gap_m, f"{a} is {cm(max(gap, 0.0))} away from {b}, wanted at least {cm(gap_m)}")
     return Finding(gap >= -TOUCH_M, f"{a} is free of {b}" if gap >= -TOUCH_M else f"{a} and {b} touch")
@@ -256,7 +257,7 @@ def clear_of(moment: Moment, a: str, b: str, *, gap_m: float = 0.0) -> Finding:
 
 def touching(moment: Moment, a: str, b: str, *, tolerance_m: float = 0.005) -> Finding:
     """`a` and `b` touch, or all but touch."""
-    gap = contact_gap(moment.body(a), moment.body(b))
+    gap = distance(moment.body(a), moment.body(b))
     return Finding(gap <= tolerance_m, f"{a} is {cm(max(gap, 0.0))} away from {b}, wanted in touch")
 
 
@@ -320,9 +321,9 @@ WORDS: Mapping[str, tuple[str, ...]] = {
 
 
 def _thin_under(moment: Moment, body: Body) -> str:
-    """Furniture under a body that is too thin for its height to tell it from the table, a tray's floor; or empty."""
+    """What is under a body and too thin for its height to tell it from the table, a tray's floor; or empty."""
     for obj in moment.now.objects:
-        if obj.movable or obj.name == body.name:
+        if obj.name == body.name:
             continue
         top = support_under(body, moment.body(obj.name), CONTACT_M)
         if top is not None and body.lowest_m - top <= CONTACT_M:

@@ -9,12 +9,13 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from iker_envs.judging.bodies import contact_gap, outline_contains
+from iker_envs.judging.bodies import Body, distance, level_gap, outline_contains
 from iker_envs.judging.conditions import CONDITIONS as _OF_TWO
-from iker_envs.judging.conditions import TOUCH_M, Condition, Finding, Moment
+from iker_envs.judging.conditions import CONTACT_M, TOUCH_M, Condition, Finding, Moment, inside, on
 from iker_envs.judging.directions import centimetres as cm
 
-_CELL_M = 0.01  # room is looked for on a grid so fine
+_CELL_M = 0.0025  # room is looked for on a grid so fine
+_CUT_CELLS = 2  # of a free rectangle the grid may cut so many off, at its two edges
 
 
 def between(moment: Moment, a: str, b: str, c: str, *, aside_m: float = 0.06) -> Finding:
@@ -34,7 +35,7 @@ def apart(moment: Moment, a: str, *, gap_m: float = 0.0) -> Finding:
     """`a` touches no other movable object, or is at least `gap_m` away from each of them."""
     body = moment.body(a)
     others = [name for name in moment.now.movable if name != a]
-    gaps = {name: contact_gap(body, moment.body(name)) for name in others}
+    gaps = {name: distance(body, moment.body(name)) for name in others}
     if not gaps:
         return Finding(True, f"{a} is the only thing that can be moved")
     nearest = min(gaps, key=lambda name: gaps[name])
@@ -45,21 +46,54 @@ def apart(moment: Moment, a: str, *, gap_m: float = 0.0) -> Finding:
 
 
 def room(moment: Moment, a: str, *, deep_m: float, wide_m: float) -> Finding:
-    """On `a` a rectangle is free, `deep_m` forward and `wide_m` to the left: nothing movable stands in or above it."""
+    """On `a` a level rectangle is free, `deep_m` forward, `wide_m` to the left: nothing movable is in or above it."""
     base = moment.body(a)
     (x0, x1), (y0, y1) = base.extent(0), base.extent(1)
     grid = np.stack(np.meshgrid(np.arange(x0, x1, _CELL_M), np.arange(y0, y1, _CELL_M), indexing="ij"), axis=-1)
     grid = grid + _CELL_M / 2
-    free = outline_contains(base, grid)
+    height = _heights(base, grid)
+    level_m = float(np.median(height[np.isfinite(height)])) + 0.005
+    free = outline_contains(base, grid) & (height <= level_m)  # a rim is higher
     for name in moment.now.movable:
         body = moment.body(name)
-        if name != a and body.extent(2)[1] > base.lowest_m + 0.005:
+        if name != a and body.extent(2)[1] > level_m:
             free &= ~outline_contains(body, grid)
-    widest = _widest_m(free, round(deep_m / _CELL_M))
+    widest = _widest_m(free, round(deep_m / _CELL_M) - _CUT_CELLS)
     return Finding(
-        widest >= wide_m - 1e-6,
+        widest >= wide_m - _CUT_CELLS * _CELL_M - 1e-6,
         f"on {a} a place {cm(deep_m)} deep is free over a width of {cm(widest)}, wanted at least {cm(wide_m)}",
     )
+
+
+def _heights(base: Body, grid: np.ndarray) -> np.ndarray:
+    """Height in metres of a body's surface at the points (R, C, 2) of a grid (R, C); -inf beside it."""
+    height = np.full(grid.shape[:2], -np.inf)
+    for box in base.boxes:
+        over = outline_contains(Body(base.name, base.pose, [box]), grid)
+        height[over] = np.maximum(height[over], float(box.corners()[:, 2].max()))
+    return height
+
+
+def lies_in(moment: Moment, a: str, b: str, *, tolerance_m: float = 0.01) -> Finding:
+    """`a` is within the bounds of `b` seen from above, and rests on it or on things that lie in it."""
+    bounds = inside(moment, a, b, tolerance_m=tolerance_m)
+    if not bounds.holds:
+        return bounds
+    held = _held(moment, a, b)
+    return Finding(held, f"{a} lies in {b}" if held else f"{a} is above {b} but rests on nothing in it")
+
+
+def _held(moment: Moment, a: str, b: str) -> bool:
+    """Does `a` rest on `b`, or on a movable thing that does?"""
+    if on(moment, a, b).holds:
+        return True
+    body = moment.body(a)
+    for name in moment.now.movable:
+        other = moment.body(name)
+        is_under = name != a and other.lowest_m < body.lowest_m - CONTACT_M and level_gap(body, other) == 0.0
+        if is_under and abs(body.lowest_m - other.extent(2)[1]) <= CONTACT_M and _held(moment, name, b):
+            return True
+    return False
 
 
 def _widest_m(free: np.ndarray, deep: int) -> float:
@@ -73,4 +107,4 @@ def _widest_m(free: np.ndarray, deep: int) -> float:
     return best * _CELL_M
 
 
-CONDITIONS: Mapping[str, Condition] = {**_OF_TWO, **{c.__name__: c for c in (between, apart, room)}}
+CONDITIONS: Mapping[str, Condition] = {**_OF_TWO, **{c.__name__: c for c in (between, apart, room, lies_in)}}
