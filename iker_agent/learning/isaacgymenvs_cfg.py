@@ -27,7 +27,7 @@ from iker_agent.learning.training_worlds import make_worlds
 from iker_envs import TRAINING
 from iker_envs.documents import read_document
 from iker_envs.randomisation import as_randomisation
-from iker_envs.vec_task import ARGUMENTS, CPU_ENGINE
+from iker_envs.vec_task import ARGUMENTS
 
 _ROOT = "config.yaml"
 # What that library's files may use between ${ and }; `if` and `eq` by their meaning there.
@@ -188,7 +188,7 @@ def root_section(settings: TrainSettings) -> dict[str, Any]:
         "num_envs": "",
         "seed": settings.seed,
         "max_iterations": "",
-        "physics_engine": getattr(settings.learn, "sim", CPU_ENGINE),
+        "physics_engine": settings.learn.sim,
         "pipeline": "cpu",
         "sim_device": "cpu",
         "rl_device": "cpu",

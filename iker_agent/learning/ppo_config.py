@@ -36,7 +36,7 @@ class PPOConfig:
     warm_start: bool = True  # try the policy that is shipped for the family of a stage before training
     checkpoint_every_s: float = 30.0  # of `iker train`: what a crash may lose
     num_threads: int = 0  # of the physics; 0: all cores
-    sim: str = DEFAULT_ENGINE  # physics engine: threads, or warp, MuJoCo Warp for CUDA devices
+    sim: str = DEFAULT_ENGINE  # physics engine: threads, warp (MuJoCo Warp, for CUDA devices) or isaac
 
     def __post_init__(self) -> None:
         check_sim("learn.sim", self.sim)
