@@ -8,8 +8,6 @@ from __future__ import annotations
 from collections.abc import Collection
 from math import isfinite
 
-from iker_envs.physics.engines import check_engine
-
 MAX_SEED = 2**32 - 1  # what numpy, torch and gymnasium all take, also once a number of episodes is added
 
 
@@ -40,6 +38,8 @@ def check_range(owner: object, names: str, low: float, high: float = float("inf"
 
 def check_sim(name: str, value: str) -> None:
     """ValueError unless a setting is the name of a physics engine that is installed."""
+    from iker_envs.physics.engines import check_engine  # it loads numpy, and a command that only begins goes without
+
     try:
         check_engine(value)
     except (ValueError, ModuleNotFoundError) as error:
