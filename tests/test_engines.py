@@ -32,6 +32,7 @@ NAMES = {
         "the engine 'threads' has no setting 'njmax' in 'threads:njmax=3'; it has: none",
     ),
     "no room": ("warp:njmax=0", "the setting njmax of the engine 'warp' is a whole number of at least 1, not 0"),
+    "too much room": ("warp:nconmax=999999999", "the setting nconmax of the engine 'warp' is at most 65536, not 99"),
     "words": ("warp:njmax=many", "the setting njmax of the engine 'warp' is a whole number of at least 1, not 'many'"),
 }
 

@@ -10,14 +10,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from importlib.util import find_spec
+from typing import Any
 
 from iker_envs.contract import check_whole
+from iker_envs.documents import shown
 from iker_envs.scene import Scene
 from iker_envs.sim import Sim, Ticks, Variant
 
 DEFAULT_ENGINE = "threads"
 ARRAYS = ("numpy", "torch")
 """Libraries whose arrays a `Ticks` takes and gives."""
+MOST_ROOM = 2**16  # contacts or rows of a world; more is a slip, and the memory for it would end the process
 
 
 def make_sim(
@@ -52,7 +55,7 @@ def check_engine(name: str) -> dict[str, int | str]:
     if not isinstance(name, str) or base_name(name) not in ENGINES:
         raise ValueError(f"the engine {name!r} is unknown; known: {', '.join(ENGINES)}")
     own = base_name(name)
-    settings: dict[str, int | str] = {}
+    settings: dict[str, Any] = {}
     for item in filter(None, name[len(own) + 1 :].split(",")):
         key, _, value = item.partition("=")
         if key not in SETTINGS.get(own, ()):
@@ -63,6 +66,8 @@ def check_engine(name: str) -> dict[str, int | str]:
         else:
             number = int(value) if value.isdecimal() else value
             settings[key] = check_whole(f"the setting {key} of the engine {own!r}", number, 1)
+            if settings[key] > MOST_ROOM:
+                raise ValueError(f"the setting {key} of the engine {own!r} is at most {MOST_ROOM}, not {shown(number)}")
     modules, extra = NEEDS.get(own, ((), ""))
     if missing := [module for module in modules if find_spec(module) is None]:
         raise ModuleNotFoundError(
