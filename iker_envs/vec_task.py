@@ -18,7 +18,7 @@ from gymnasium import spaces
 from iker_envs import TRAINING
 from iker_envs.contract import check_whole
 from iker_envs.documents import shown
-from iker_envs.physics.engines import SETTINGS, base_name, check_engine
+from iker_envs.physics.engines import SETTINGS, base_name, engine_settings
 
 try:
     import torch
@@ -335,7 +335,7 @@ def _engine(cfg: Mapping[str, Any]) -> str:
 def _on_device(engine: str, device: str) -> str:
     """The engine's name with the device where it shall compute, if it can choose and the name does not say."""
     own = base_name(engine)
-    if "device" in check_engine(engine) or "device" not in SETTINGS.get(own, ()):
+    if "device" in engine_settings(engine) or "device" not in SETTINGS.get(own, ()):
         return engine
     settings = engine[len(own) + 1 :]
     return f"{own}:{settings}{',' if settings else ''}device={device}"

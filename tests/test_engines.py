@@ -10,6 +10,7 @@ import pytest
 from sim_worlds import ENGINES, scene_of, sims
 
 import iker_envs  # noqa: F401 (registers the environments)
+from iker_agent.config import RunConfig, make_config
 from iker_agent.learning.ppo_config import PPOConfig
 from iker_envs.physics import engines
 from iker_envs.physics.engines import DEFAULT_ENGINE, make_sim
@@ -52,7 +53,10 @@ def test_an_engine_that_is_not_installed_names_its_pip_line(monkeypatch):
         with pytest.raises(ModuleNotFoundError, match=words):
             use()
     with pytest.raises(ValueError, match=f"learn.sim: {words}"):
-        PPOConfig(sim="warp")
+        make_config(["learn.sim=warp"])
+    assert PPOConfig(sim="warp").sim == "warp", "what was trained elsewhere can be read"
+    elsewhere = RunConfig(learn=PPOConfig(sim="warp"))
+    assert make_config(["learn.sim=threads"], defaults=elsewhere).learn.sim == "threads", "and gone on with"
 
 
 def test_arrays_are_of_a_known_library():

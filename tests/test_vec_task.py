@@ -298,8 +298,6 @@ def test_what_is_said_on_the_command_line_holds_in_all_files(tmp_path):
     ],
 )
 def test_the_files_name_the_engine_and_its_device(tmp_path, engine, device, pipeline):
-    if engine.startswith("warp"):
-        skip_without("warp")
     write_cfg(tmp_path, TrainSettings("book_push", learn=PPOConfig(sim=engine)))
     cfg = load_cfg(tmp_path)
     assert cfg["task"]["physics_engine"] == engine and cfg["pipeline"] == pipeline

@@ -39,7 +39,7 @@ class PPOConfig:
     sim: str = DEFAULT_ENGINE  # physics engine: threads, warp (MuJoCo Warp, for CUDA devices) or isaac
 
     def __post_init__(self) -> None:
-        check_sim("learn.sim", self.sim)
+        check_sim("learn.sim", self.sim, installed=False)  # what was trained elsewhere can be read here
         check_range(self, "num_envs horizon epochs mini_batches max_steps eval_envs max_eval_envs", 1, section="learn.")
         check_range(self, "num_threads eval_every_s checkpoint_every_s value_loss max_grad_norm", 0, section="learn.")
         check_range(self, "budget_s kl_target ratio_clip", _TINY, section="learn.")

@@ -47,10 +47,21 @@ def base_name(name: str) -> str:
 
 
 def check_engine(name: str) -> dict[str, int | str]:
-    """The settings in an engine's name, such as "warp:njmax=256,device=cpu".
+    """As `engine_settings`, and ModuleNotFoundError for an engine that is not installed; both before any is made."""
+    settings = engine_settings(name)
+    own = base_name(name)
+    modules, extra = NEEDS.get(own, ((), ""))
+    if missing := [module for module in modules if find_spec(module) is None]:
+        raise ModuleNotFoundError(
+            f"the engine {own!r} needs {missing[0]}: python -m pip install 'iker[{extra}]'", name=missing[0]
+        )
+    return settings
 
-    ValueError for an engine or a setting that is unknown, ModuleNotFoundError for an engine that is not installed; both
-    before anything is made.
+
+def engine_settings(name: str) -> dict[str, int | str]:
+    """The settings in an engine's name, such as "warp:njmax=256,device=cpu", here or not.
+
+    ValueError for an engine or a setting that is unknown.
     """
     if not isinstance(name, str) or base_name(name) not in ENGINES:
         raise ValueError(f"the engine {name!r} is unknown; known: {', '.join(ENGINES)}")
@@ -68,11 +79,6 @@ def check_engine(name: str) -> dict[str, int | str]:
             settings[key] = check_whole(f"the setting {key} of the engine {own!r}", number, 1)
             if settings[key] > MOST_ROOM:
                 raise ValueError(f"the setting {key} of the engine {own!r} is at most {MOST_ROOM}, not {shown(number)}")
-    modules, extra = NEEDS.get(own, ((), ""))
-    if missing := [module for module in modules if find_spec(module) is None]:
-        raise ModuleNotFoundError(
-            f"the engine {own!r} needs {missing[0]}: python -m pip install 'iker[{extra}]'", name=missing[0]
-        )
     return settings
 
 
