@@ -22,7 +22,7 @@ from iker_envs.geometry import norm
 from iker_envs.optics import default_cameras
 from iker_envs.physics.engines import DEFAULT_ENGINE, ENGINES, base_name, make_sim
 from iker_envs.scene import HOME_GRIPPER_QUATERNION, ObjectModel, Scene, SceneObject, upright_pose
-from iker_envs.sim import Sim, WorldReset, WorldState
+from iker_envs.sim import Sim, SimulationError, WorldReset, WorldState
 
 NUM_WORLDS = 64
 SAME_M = 1e-5  # free motion and rest
@@ -184,9 +184,12 @@ def main() -> int:
         parser.error(f"--sim is an engine to compare with {DEFAULT_ENGINE}: {others}")
     print("| what | found | limit | | |\n|---|---|---|---|---|")
     kept = True
-    for row in _all_rows(options):
-        print(row, flush=True)
-        kept = kept and row.kept
+    try:
+        for row in _all_rows(options):
+            print(row, flush=True)
+            kept = kept and row.kept
+    except (ValueError, ModuleNotFoundError, SimulationError) as error:
+        sys.exit(f"sim_parity: {error}")
     return 0 if kept else 1
 
 

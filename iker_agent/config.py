@@ -19,7 +19,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from iker_agent.learning.ppo_config import PPOConfig
-from iker_agent.limits import check_choice, check_range, check_seed
+from iker_agent.limits import check_choice, check_range, check_seed, check_sim
 from iker_agent.program.signatures import CONTRACTS
 from iker_agent.prompt_kinds import PromptSettings, check_prompt
 from iker_agent.vlm.settings import BACKENDS, AskSettings
@@ -165,6 +165,7 @@ def make_config(
         config = cast(RunConfig, OmegaConf.to_object(merged))  # the class that `merged` was made of
     except OmegaConfBaseException as error:
         raise ValueError(str(error).splitlines()[0]) from None
+    check_sim("learn.sim", config.learn.sim)
     return replace(config, ask=addressed(config.ask)) if config.vlm == "openai" else config
 
 

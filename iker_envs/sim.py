@@ -88,7 +88,7 @@ class Ticks(Protocol):
 
 
 class SimulationError(RuntimeError):
-    """Physics went on with less than it needed; the message names the setting of the engine to raise."""
+    """The engine cannot go on as it should: no room for contacts, no process; the message names the way out."""
 
 
 class Sim(Protocol):

@@ -18,6 +18,7 @@ from gymnasium import spaces
 from iker_envs import TRAINING
 from iker_envs.contract import check_whole
 from iker_envs.documents import shown
+from iker_envs.physics.engines import SETTINGS, base_name, engine_settings
 
 try:
     import torch
@@ -57,10 +58,10 @@ class VecTask:
 
     Args:
         cfg: the task section of a configuration (`iker train TASK --export-isaacgymenvs DIR` writes one): name,
-            `physics_engine` (our engine, "threads" by default), `env`, `task.randomize` and
+            `physics_engine` (our engine and its settings, "threads" by default), `env`, `task.randomize` and
             `task.randomization_params` (our ranges by quantity).
         rl_device: where the tensors are that go in and out.
-        sim_device: "cpu"; another one for engines that run there.
+        sim_device: "cpu"; for engines that run there another one, where they compute unless their settings say else.
         graphics_device_id, headless, virtual_screen_capture, force_render: taken for compatibility; nothing is drawn.
         seed: world i is seeded with seed + i.
         autoreset: begin the next episode of a world at once.
@@ -95,6 +96,7 @@ class VecTask:
         self.device = sim_device
         self.headless = True
         self.autoreset = autoreset
+        self._on_host = _engine(cfg) == CPU_ENGINE  # else the engine's tensors are taken and given as they are
         self.env = _make_env(cfg, sim_device, autoreset)
         self.num_environments = self.env.num_envs
         self.num_agents = 1
@@ -202,7 +204,8 @@ class VecTask:
             (N, obs) with autoreset, and where episodes ended "episode", their mean success and error, as 0-d tensors.
         """
         clipped = torch.clamp(actions.detach(), -self.clip_actions, self.clip_actions)
-        observation, reward, terminated, truncated, info = self.env.step(clipped.cpu().numpy())
+        given = clipped.cpu().numpy() if self._on_host else clipped.to(self.env.device)
+        observation, reward, terminated, truncated, info = self.env.step(given)
         done = self._tensor(terminated | truncated)
         self.obs_buf = self._float(observation)
         self.rew_buf = self._float(reward)
@@ -309,12 +312,12 @@ def _make_env(cfg: Mapping[str, Any], sim_device: str, autoreset: bool) -> Any:
     known = ("numEnvs", *ARGUMENTS, *_FACTS)
     if unknown := [key for key in env if key not in known]:
         raise ValueError(f"env.{unknown[0]} is unknown; known: {', '.join(known)}")
-    engine = cfg.get("physics_engine", CPU_ENGINE)
+    engine = _engine(cfg)
     if engine == CPU_ENGINE and torch.device(sim_device).type != "cpu":
         raise ValueError(f"the engine {CPU_ENGINE} runs on the CPU: sim_device is 'cpu', not {shown(sim_device)}")
     arguments = {argument: env[key] for key, argument in ARGUMENTS.items() if key in env}
     if engine != CPU_ENGINE:
-        arguments["sim"] = engine
+        arguments |= {"sim": _on_device(engine, sim_device), "xp": "torch"}
     randomisation = cfg.get("task", {})
     arguments["randomisation"] = "off"
     if randomisation.get("randomize", True):
@@ -322,6 +325,20 @@ def _make_env(cfg: Mapping[str, Any], sim_device: str, autoreset: bool) -> Any:
     arguments["autoreset_mode"] = "same_step" if autoreset else "disabled"
     num_envs = check_whole("env.numEnvs", env.get("numEnvs"), 1)
     return gym.make_vec("IKER-Stage-v0", num_envs=num_envs, **arguments)
+
+
+def _engine(cfg: Mapping[str, Any]) -> str:
+    engine: str = cfg.get("physics_engine", CPU_ENGINE)
+    return engine
+
+
+def _on_device(engine: str, device: str) -> str:
+    """The engine's name with the device where it shall compute, if it can choose and the name does not say."""
+    own = base_name(engine)
+    if "device" in engine_settings(engine) or "device" not in SETTINGS.get(own, ()):
+        return engine
+    settings = engine[len(own) + 1 :]
+    return f"{own}:{settings}{',' if settings else ''}device={device}"
 
 
 def _check_facts(cfg: Mapping[str, Any], task: VecTask) -> None:

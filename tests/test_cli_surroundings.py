@@ -22,6 +22,8 @@ from chat_server import ChatServer
 
 from iker_agent.commands.ending import EXTRAS, NOT_DONE, USAGE, explained
 from iker_agent.records.report import write_report
+from iker_envs.physics.isaac.errors import WorkerDied, WorkerMissing
+from iker_envs.sim import SimulationError
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals, limits and closed descriptors, the POSIX way")
 
@@ -253,6 +255,11 @@ def test_every_library_of_an_extra_is_known_to_be_in_it():
 def test_a_module_of_our_own_that_is_missing_is_a_fault_of_the_program():
     assert explained(ModuleNotFoundError("No module named 'iker_agent.nowhere'", name="iker_agent.nowhere")) is None
     assert explained(ZeroDivisionError()) is None
+
+
+@pytest.mark.parametrize("kind", [SimulationError, WorkerDied, WorkerMissing])
+def test_an_engine_that_cannot_go_on_is_told_in_its_own_sentence(kind):
+    assert explained(kind("what to do")) == (NOT_DONE, "what to do")
 
 
 # ------------------------------------------------------------------------ outputs

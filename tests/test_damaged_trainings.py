@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -23,6 +24,8 @@ from iker_agent.learning.ppo_config import PPOConfig
 from iker_agent.learning.task_training import TaskTraining
 from iker_agent.learning.training import PARTS
 from iker_agent.learning.training_folder import TrainSettings, read_settings, read_state, resumed
+from iker_envs.physics.mujoco_sim import MujocoSim
+from iker_envs.sim import SimulationError
 
 SETTINGS = TrainSettings(
     "shoe_push", learn=PPOConfig(num_envs=4, horizon=2, mini_batches=1, epochs=1, max_steps=8, num_threads=1)
@@ -249,6 +252,18 @@ def test_a_full_disk_ends_a_training_in_one_sentence_with_what_was_there_unharme
     assert set(after) >= set(before) and not [n for n in after if ".part" in n or n == ".lock"]
     assert after[name] == before[name]
     assert read_settings(folder) and read_state(folder) and load_policy(folder / "policy.safetensors")
+
+
+def test_physics_that_cannot_go_on_ends_a_training_with_the_way_out_and_what_is_there(folder, monkeypatch):
+    before = contents(folder)
+    monkeypatch.setattr(MujocoSim, "step", Mock(side_effect=SimulationError("no room; make more")))
+    with pytest.raises(SimulationError) as caught:
+        resume(folder, "learn.max_steps=640")
+    assert str(caught.value) == (
+        f"no room; make more; the training is there as it was after 8 steps: iker train --resume {folder}"
+    )
+    monkeypatch.undo()
+    assert contents(folder)["checkpoint.pt"] == before["checkpoint.pt"] and resume(folder).exit_code == 0
 
 
 def test_a_training_on_a_disk_that_is_full_from_the_beginning_says_so(tmp_path, full_after):

@@ -10,6 +10,7 @@ import pytest
 from sim_worlds import ENGINES, scene_of, sims
 
 import iker_envs  # noqa: F401 (registers the environments)
+from iker_agent.config import RunConfig, make_config
 from iker_agent.learning.ppo_config import PPOConfig
 from iker_envs.physics import engines
 from iker_envs.physics.engines import DEFAULT_ENGINE, make_sim
@@ -32,6 +33,7 @@ NAMES = {
         "the engine 'threads' has no setting 'njmax' in 'threads:njmax=3'; it has: none",
     ),
     "no room": ("warp:njmax=0", "the setting njmax of the engine 'warp' is a whole number of at least 1, not 0"),
+    "too much room": ("warp:nconmax=999999999", "the setting nconmax of the engine 'warp' is at most 65536, not 99"),
     "words": ("warp:njmax=many", "the setting njmax of the engine 'warp' is a whole number of at least 1, not 'many'"),
 }
 
@@ -51,7 +53,10 @@ def test_an_engine_that_is_not_installed_names_its_pip_line(monkeypatch):
         with pytest.raises(ModuleNotFoundError, match=words):
             use()
     with pytest.raises(ValueError, match=f"learn.sim: {words}"):
-        PPOConfig(sim="warp")
+        make_config(["learn.sim=warp"])
+    assert PPOConfig(sim="warp").sim == "warp", "what was trained elsewhere can be read"
+    elsewhere = RunConfig(learn=PPOConfig(sim="warp"))
+    assert make_config(["learn.sim=threads"], defaults=elsewhere).learn.sim == "threads", "and gone on with"
 
 
 def test_arrays_are_of_a_known_library():

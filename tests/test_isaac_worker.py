@@ -13,6 +13,7 @@ import stat
 import subprocess
 import sys
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -157,6 +158,17 @@ def test_a_worker_that_is_stopped_is_ended_in_time(monkeypatch):
     with pytest.raises(WorkerHangs) as caught:
         wait(sim, 0.05)
     assert "gave no answer to 'prepare' within 0.2 s and was ended" in sentence(caught)
+
+
+def test_a_call_that_is_interrupted_ends_the_worker_whose_answer_nobody_would_know(monkeypatch):
+    sim = started(make())
+    with monkeypatch.context() as patch:
+        patch.setattr(launch.wire, "receive", Mock(side_effect=KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            wait(sim, 0.05)
+    with pytest.raises(WorkerDied) as caught:
+        wait(sim, 0.05)
+    assert "ended, as 'prepare' was interrupted; make the simulation again" in sentence(caught)
 
 
 def test_a_message_that_does_not_get_through_ends_too(monkeypatch):

@@ -331,7 +331,11 @@ BAD = {
     "nan command": (lambda sim, to: sim.step(HANDS, np.full(2, np.nan), 1), "opening_m holds finite numbers"),
     "no time": (lambda sim, to: sim.step(HANDS, np.zeros(2), 0), "num_substeps is a whole number of at least 1, not 0"),
     "half a step": (lambda sim, to: sim.step(HANDS, np.zeros(2), 2.5), "num_substeps is a whole number of at least 1"),
-    "no state": (lambda sim, to: sim.set_state({}), "the state is a mapping with"),
+    "no state": (lambda sim, to: sim.set_state({}), "as get_state gives it, not an empty one"),
+    "words": (
+        lambda sim, to: sim.set_state(sim.get_state() | {"variant": np.array(["a", "b"])}),
+        "'s variant is an array of",
+    ),
     "other state": (lambda sim, to: sim.set_state(_smaller(sim.get_state())), "is an array (2,"),
     "mirror": (lambda sim, to: sim.mirror(2, None), "a world's index is from 0 to 1, not 2"),
     "last world": (lambda sim, to: sim.mirror(-1, None), "a world's index is a whole number of at least 0, not -1"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import json
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -25,7 +26,7 @@ from iker_agent.sweep.run import FAILURE, ROWS, TABLE, run_sweep
 from iker_agent.sweep.runners import Failure, attempted, in_turn
 from iker_agent.sweep.trial import RESULT, finished, trial_folder
 
-TINY = {"num_envs": 4, "horizon": 4, "max_steps": 32, "checkpoint_every_s": 0, "num_threads": 1}
+TINY = {"num_envs": 4, "horizon": 4, "max_steps": 32, "checkpoint_every_s": 60, "num_threads": 1}
 BASE = PPOConfig()
 
 
@@ -58,6 +59,13 @@ def test_a_trials_hash_is_of_what_its_result_depends_on():
     (threads,) = tiny(learn={**TINY, "num_threads": 2}, cpus=2)
     assert len({trial.hash, longer.hash, evaluated.hash}) == 3
     assert threads.hash == trial.hash, "speed alone is no other trial"
+
+
+def test_a_trial_reads_its_task_once_and_stays_the_same_trial(monkeypatch):
+    (trial,) = tiny()
+    name = trial.name
+    monkeypatch.setattr("iker_agent.sweep.plan.load_task", lambda _: pytest.fail("read again"))
+    assert (trial.name, pickle.loads(pickle.dumps(trial)).name) == (name, name)  # as a worker of Ray gets it
 
 
 def test_a_file_is_read_with_yamls_words_for_on_and_off(tmp_path):

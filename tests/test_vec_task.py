@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from sim_worlds import skip_without
 
 import iker_envs
 from iker_agent.commands.train import train_defaults
@@ -105,6 +106,38 @@ def test_the_worlds_are_those_of_the_vector_environment_to_the_last_bit(made):
             assert np.array_equal(done, terminated | truncated)
             assert np.array_equal(extras["time_outs"], truncated & ~terminated)
             assert np.array_equal(extras["final_obs"], info["final_obs"].astype(np.float32))
+    finally:
+        env.close()
+
+
+@pytest.mark.parametrize("engine", ["warp", "warp:device=cpu,nconmax=64"])
+def test_an_engine_on_a_device_gives_its_own_tensors_and_computes_where_it_is_told(made, monkeypatch, engine):
+    skip_without("warp")
+    monkeypatch.setattr("iker_envs.physics.warp_sim.default_device", lambda: "cuda:0")  # as where there is a GPU
+    task = made({**CFG, "physics_engine": engine}, seed=7)
+    assert (
+        task.env.worlds.sim.name == "warp"
+        and task.env.device == "cpu"
+        and task.env.worlds.arrays.xp.__name__ != "numpy"
+    )
+    sim = "warp:device=cpu,nconmax=64"
+    env = make_worlds(N, task="shoe_push", start_bank=2, grasp_bank=0, max_episode_steps=5, randomisation="on", sim=sim)
+    try:
+        observation, _ = env.reset(seed=7)
+        np.testing.assert_allclose(task.reset()["obs"], observation, atol=1e-5)
+        kept = []
+        for tick in range(7):
+            actions = actions_of(task, tick)
+            obs, reward, done, extras = task.step(actions)
+            found = (obs["obs"], reward, done, extras["time_outs"], extras["final_obs"], task.progress_buf)
+            kept.append((found, [values.clone() for values in found]))
+            observation, rewards, terminated, truncated, _ = env.step(actions.numpy())
+            np.testing.assert_allclose(obs["obs"], observation, atol=1e-4)
+            np.testing.assert_allclose(reward, rewards, atol=1e-4)
+            assert np.array_equal(done, terminated | truncated)
+        assert all(torch.equal(a, b) for found, copies in kept for a, b in zip(found, copies, strict=True))
+        task.reset_idx(torch.tensor([1]))
+        assert task.progress_buf[1] == 0 and torch.isfinite(task.obs_buf).all()
     finally:
         env.close()
 
@@ -253,6 +286,22 @@ def test_what_is_said_on_the_command_line_holds_in_all_files(tmp_path):
     assert load_cfg(tmp_path, ["physics_engine=warp"])["task"]["physics_engine"] == "warp"
     with pytest.raises(ValueError, match="nothing_known"):
         load_cfg(tmp_path, ["nothing_known=1"])
+
+
+@pytest.mark.parametrize(
+    ("engine", "device", "pipeline"),
+    [
+        ("threads", "cpu", "cpu"),
+        ("warp", "cuda:0", "gpu"),
+        ("warp:device=cuda:1", "cuda:1", "gpu"),
+        ("isaac:device=cpu", "cpu", "cpu"),
+    ],
+)
+def test_the_files_name_the_engine_and_its_device(tmp_path, engine, device, pipeline):
+    write_cfg(tmp_path, TrainSettings("book_push", learn=PPOConfig(sim=engine)))
+    cfg = load_cfg(tmp_path)
+    assert cfg["task"]["physics_engine"] == engine and cfg["pipeline"] == pipeline
+    assert {cfg["sim_device"], cfg["rl_device"], cfg["train"]["params"]["config"]["device"]} == {device}
 
 
 def test_randomisation_off_is_off_in_the_files(tmp_path):

@@ -89,6 +89,22 @@ def test_a_command_that_is_not_finite_stays_in_its_world(sim):
     sim.reset(everyone(sim), rows(sim))
 
 
+def test_a_saved_state_goes_on_here_and_on_threads(sim):
+    threads = started(make_sim("threads", scene_of(), 3))
+    threads.randomize("mass", np.array([1]), np.array([[1.5]]))
+    wait(threads, 0.3, hand=BESIDE)
+    sim.set_state(threads.get_state())
+    for ours, theirs in ((sim, threads), (threads, sim)):
+        for _ in range(2):
+            for name, values in vars(threads.state()).items():
+                np.testing.assert_allclose(getattr(sim.state(), name), values, atol=1e-5, err_msg=name)
+            wait(sim, 0.05)
+            wait(threads, 0.05)
+        theirs.set_state(ours.get_state())
+    sim.randomize("mass", np.array([1]), np.array([[1.0]]))
+    threads.close()
+
+
 def stepped(sim: str, xp: str, actions: np.ndarray) -> list[tuple[np.ndarray, ...]]:
     """Observations, rewards and ends of two worlds through two episodes."""
     env = gym.make_vec(

@@ -74,17 +74,18 @@ def explained(error: BaseException) -> Ending | None:
         return _system_error(error)
     if isinstance(error, Unusable):
         return Ending(NOT_DONE, str(error))
-    if isinstance(error, RuntimeError) and _is_of_a_robot(error):
+    if isinstance(error, RuntimeError) and _is_of_a_world(error):
         return Ending(NOT_DONE, str(error))
     if isinstance(error, ValueError):
         return Ending(USAGE, " ".join(line.strip() for line in str(error).splitlines()))
     return None
 
 
-def _is_of_a_robot(error: RuntimeError) -> bool:
-    from iker_envs.world import WorldFault  # an error of that kind has loaded it; help and `tasks` go without
+def _is_of_a_world(error: RuntimeError) -> bool:
+    from iker_envs.sim import SimulationError  # errors of these kinds have loaded them; help and `tasks` go without
+    from iker_envs.world import WorldFault
 
-    return isinstance(error, WorldFault)
+    return isinstance(error, WorldFault | SimulationError)
 
 
 def stopped(number: int) -> Ending:

@@ -208,7 +208,7 @@ def evaluate(
     observation: Annotated[str, typer.Option(help="Of the shipped policy: keypoints or pose.")] = "keypoints",
     world: Annotated[str, typer.Option(help="sim, lab (an emulated robot) or real; both act one by one.")] = "sim",
     sim: Annotated[
-        str, typer.Option(help="Physics engine of --world sim: threads, or warp (MuJoCo Warp).")
+        str, typer.Option(help="Physics engine of --world sim: threads, warp (MuJoCo Warp) or isaac.")
     ] = "threads",
     real: Annotated[str, typer.Option(metavar="FILE", help="The robot.yaml of --world real.")] = "",
     clock: Annotated[float, typer.Option(help="Of --world lab: its seconds in a second, such as 0.5.")] = 1.0,

@@ -26,6 +26,7 @@ from iker_agent.learning.training_folder import TrainSettings
 from iker_agent.learning.training_worlds import make_worlds
 from iker_envs import TRAINING
 from iker_envs.documents import read_document
+from iker_envs.physics.engines import engine_settings
 from iker_envs.randomisation import as_randomisation
 from iker_envs.vec_task import ARGUMENTS, CPU_ENGINE
 
@@ -182,16 +183,18 @@ def _algorithm(learn: PPOConfig, batch: int) -> dict[str, Any]:
 
 def root_section(settings: TrainSettings) -> dict[str, Any]:
     """config.yaml's content: what that library's users give on the command line."""
+    engine = settings.learn.sim
+    device = engine_settings(engine).get("device", "cpu" if engine == CPU_ENGINE else "cuda:0")
     return {
         "task_name": "${task.name}",
         "experiment": "",
         "num_envs": "",
         "seed": settings.seed,
         "max_iterations": "",
-        "physics_engine": getattr(settings.learn, "sim", CPU_ENGINE),
-        "pipeline": "cpu",
-        "sim_device": "cpu",
-        "rl_device": "cpu",
+        "physics_engine": engine,
+        "pipeline": "cpu" if device == "cpu" else "gpu",
+        "sim_device": device,
+        "rl_device": device,
         "num_threads": settings.learn.num_threads,
         "test": False,
         "checkpoint": "",

@@ -36,10 +36,10 @@ class PPOConfig:
     warm_start: bool = True  # try the policy that is shipped for the family of a stage before training
     checkpoint_every_s: float = 30.0  # of `iker train`: what a crash may lose
     num_threads: int = 0  # of the physics; 0: all cores
-    sim: str = DEFAULT_ENGINE  # physics engine: threads, or warp, MuJoCo Warp for CUDA devices
+    sim: str = DEFAULT_ENGINE  # physics engine: threads, warp (MuJoCo Warp, for CUDA devices) or isaac
 
     def __post_init__(self) -> None:
-        check_sim("learn.sim", self.sim)
+        check_sim("learn.sim", self.sim, installed=False)  # what was trained elsewhere can be read here
         check_range(self, "num_envs horizon epochs mini_batches max_steps eval_envs max_eval_envs", 1, section="learn.")
         check_range(self, "num_threads eval_every_s checkpoint_every_s value_loss max_grad_norm", 0, section="learn.")
         check_range(self, "budget_s kl_target ratio_clip", _TINY, section="learn.")

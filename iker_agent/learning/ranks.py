@@ -40,19 +40,12 @@ class Rank:
         """Do all processes run on this machine?"""
         return self.num_ranks == self.num_local_ranks
 
-    def device(self, num_cuda: int, *, needed: bool = False) -> str:
+    def device(self, num_cuda: int) -> str:
         """The device of this process where there are `num_cuda` CUDA devices: "cuda:LOCAL_RANK", or "cpu".
 
-        Processes for which the devices do not suffice stay on the CPU; `needed`: ValueError then.
+        Processes for which the devices do not suffice stay on the CPU, all of them.
         """
-        if self.num_local_ranks <= num_cuda:
-            return f"cuda:{self.local_rank}"
-        if needed:
-            raise ValueError(
-                f"{self.num_local_ranks} processes need a CUDA device each and this machine has {num_cuda}; "
-                f"start {f'--nproc-per-node={num_cuda}' if num_cuda else 'on a machine with CUDA devices'}"
-            )
-        return "cpu"
+        return f"cuda:{self.local_rank}" if self.num_local_ranks <= num_cuda else "cpu"
 
 
 def this_rank(environment: Mapping[str, str] = os.environ) -> Rank:

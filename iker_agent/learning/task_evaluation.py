@@ -47,7 +47,7 @@ class EvalSettings:
     randomisation: str = "on"  # off, shifted or a file of ranges
     observation: str = "keypoints"  # of the shipped policy
     world: str = "sim"  # or lab, an emulated laboratory, or real, a robot: one episode after the other
-    sim: str = DEFAULT_ENGINE  # physics engine of world sim: threads, or warp
+    sim: str = DEFAULT_ENGINE  # physics engine of world sim: threads, warp or isaac
     real: str = ""  # robot.yaml of a robot
     clock: float = 1.0  # of a laboratory
 

@@ -29,6 +29,7 @@ from iker_agent.learning.shipped import stages_of
 from iker_agent.learning.training import Training
 from iker_agent.learning.training_folder import CHECKPOINT, TrainSettings, read_state, write_settings
 from iker_agent.limits import Unusable
+from iker_envs.sim import SimulationError
 
 POLICY = "policy.safetensors"
 METRICS = "metrics.csv"
@@ -59,6 +60,13 @@ class TaskTraining:
             return self._run(state)
         except OSError as error:
             raise Unusable(self._unwritten(error)) from None
+        except SimulationError as error:
+            if not self._saved_steps:
+                raise
+            kept = (
+                f"the training is there as it was after {self._saved_steps:,} steps: iker train --resume {self.folder}"
+            )
+            raise SimulationError(f"{error}; {kept}") from None
 
     def _run(self, state: Mapping[str, Any] | None) -> NetworkPolicy:
         torch.set_num_threads(1)  # as in ppo.py

@@ -11,6 +11,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -40,16 +41,16 @@ class Trial:
     cpus: float = 1.0
     gpus: float = 0.0
 
-    @property
+    @cached_property
     def hash(self) -> str:
-        """12 hex digits over settings, evaluation, task and spec."""
+        """12 hex digits over settings, evaluation, task and spec, as they are when it is asked for first."""
         settings = asdict(self.settings)
         settings["learn"].pop(_THREADS)
         facts = task_facts(load_task(self.settings.task), self.settings.observation)
         content = [settings, asdict(self.evaluation), facts["task_hash"], facts["spec_hash"]]
         return fingerprint(content)
 
-    @property
+    @cached_property
     def name(self) -> str:
         """TASK-SETTINGS-seedN-HASH: the name of its folder."""
         return f"{self.settings.name}-{self.variant}-seed{self.settings.seed}-{self.hash}"

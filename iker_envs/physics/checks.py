@@ -97,15 +97,17 @@ def check_values(sim: Sim, what: str, worlds: np.ndarray, values: np.ndarray, nu
 
 
 def check_state(state: Any, present: Mapping[str, Any], where: str = "the state") -> None:
-    """ValueError unless a state has the parts and array shapes of the present one."""
+    """ValueError unless a state has the parts and array shapes of the present one; NaN makes a world unstable."""
     if not isinstance(state, Mapping) or set(state) != set(present):
-        found = ", ".join(map(str, state)) if isinstance(state, Mapping) else type(state).__name__
+        found = (", ".join(map(str, state)) or "an empty one") if isinstance(state, Mapping) else type(state).__name__
         raise ValueError(f"{where} is a mapping with {', '.join(present)}, as get_state gives it, not {found}")
     for name, part in present.items():
         if isinstance(part, Mapping):
             check_state(state[name], part, f"{where}'s {name}")
         elif np.shape(state[name]) != part.shape:
             raise ValueError(f"{where}'s {name} is an array {part.shape}, not {np.shape(state[name])}")
+        elif (kind := np.asarray(state[name]).dtype).kind not in "biuf":
+            raise ValueError(f"{where}'s {name} is an array of numbers, not of {kind}")
 
 
 def check_shape(name: str, values: Any, shape: tuple[int, ...]) -> None:

@@ -10,14 +10,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from importlib.util import find_spec
+from typing import Any
 
 from iker_envs.contract import check_whole
+from iker_envs.documents import shown
 from iker_envs.scene import Scene
 from iker_envs.sim import Sim, Ticks, Variant
 
 DEFAULT_ENGINE = "threads"
 ARRAYS = ("numpy", "torch")
 """Libraries whose arrays a `Ticks` takes and gives."""
+MOST_ROOM = 2**16  # contacts or rows of a world; more is a slip, and the memory for it would end the process
 
 
 def make_sim(
@@ -44,15 +47,26 @@ def base_name(name: str) -> str:
 
 
 def check_engine(name: str) -> dict[str, int | str]:
-    """The settings in an engine's name, such as "warp:njmax=256,device=cpu".
+    """As `engine_settings`, and ModuleNotFoundError for an engine that is not installed; both before any is made."""
+    settings = engine_settings(name)
+    own = base_name(name)
+    modules, extra = NEEDS.get(own, ((), ""))
+    if missing := [module for module in modules if find_spec(module) is None]:
+        raise ModuleNotFoundError(
+            f"the engine {own!r} needs {missing[0]}: python -m pip install 'iker[{extra}]'", name=missing[0]
+        )
+    return settings
 
-    ValueError for an engine or a setting that is unknown, ModuleNotFoundError for an engine that is not installed; both
-    before anything is made.
+
+def engine_settings(name: str) -> dict[str, int | str]:
+    """The settings in an engine's name, such as "warp:njmax=256,device=cpu", here or not.
+
+    ValueError for an engine or a setting that is unknown.
     """
     if not isinstance(name, str) or base_name(name) not in ENGINES:
         raise ValueError(f"the engine {name!r} is unknown; known: {', '.join(ENGINES)}")
     own = base_name(name)
-    settings: dict[str, int | str] = {}
+    settings: dict[str, Any] = {}
     for item in filter(None, name[len(own) + 1 :].split(",")):
         key, _, value = item.partition("=")
         if key not in SETTINGS.get(own, ()):
@@ -63,11 +77,8 @@ def check_engine(name: str) -> dict[str, int | str]:
         else:
             number = int(value) if value.isdecimal() else value
             settings[key] = check_whole(f"the setting {key} of the engine {own!r}", number, 1)
-    modules, extra = NEEDS.get(own, ((), ""))
-    if missing := [module for module in modules if find_spec(module) is None]:
-        raise ModuleNotFoundError(
-            f"the engine {own!r} needs {missing[0]}: python -m pip install 'iker[{extra}]'", name=missing[0]
-        )
+            if settings[key] > MOST_ROOM:
+                raise ValueError(f"the setting {key} of the engine {own!r} is at most {MOST_ROOM}, not {shown(number)}")
     return settings
 
 

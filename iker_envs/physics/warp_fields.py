@@ -11,7 +11,7 @@ import dataclasses
 from typing import Any
 
 import mujoco
-import mujoco_warp  # type: ignore[import-untyped, import-not-found, unused-ignore]
+import mujoco_warp
 import numpy as np
 import torch
 import warp

@@ -18,7 +18,7 @@ from types import ModuleType
 from typing import Any
 
 import mujoco
-import mujoco_warp  # type: ignore[import-untyped, import-not-found, unused-ignore]
+import mujoco_warp
 import numpy as np
 import torch
 import warp

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from iker_envs.sim import SimulationError
 
-class IsaacError(ChildProcessError):
+
+class IsaacError(SimulationError):
     """The Isaac Gym worker cannot do what was asked; the sentence says what to do."""
 
 

@@ -29,6 +29,7 @@ from iker_envs.physics.isaac.errors import IsaacError, WorkerDied, WorkerFailed,
 
 PYTHON = "ISAACGYM_PYTHON"  # environment variable: the interpreter
 WAY_OUT = "`iker doctor --sim isaac` says what this machine lacks"
+AGAIN = "make the simulation again"
 _WORKER = Path(__file__).with_name("worker.py")
 _SHARED = "/dev/shm"
 _END_S = 5.0
@@ -112,6 +113,15 @@ class Worker:
         if self._fault:
             raise self._fault
         try:
+            return self._exchange(do, fields)
+        except IsaacError:
+            raise
+        except BaseException:  # such as Ctrl-C: what the worker still answers would be taken for the next answer
+            self._broken(WorkerDied, f"the Isaac Gym worker was ended, as {do!r} was interrupted; {AGAIN}")
+            raise
+
+    def _exchange(self, do: str, fields: Mapping[str, Any]) -> dict[str, Any]:
+        try:
             with suppress(BrokenPipeError, ConnectionResetError):  # a dead worker is told of by its missing answer
                 wire.send(self._connection, {"do": do, **fields})
         except BlockingIOError:
@@ -140,7 +150,7 @@ class Worker:
         return self._broken(
             WorkerHangs,
             f"the Isaac Gym worker gave no answer to {do!r} within {limit_s:g} s and was ended; "
-            "make the simulation again, with fewer worlds if it was busy",
+            f"{AGAIN}, with fewer worlds if it was busy",
         )
 
     def _broken(self, kind: type[IsaacError], sentence: str) -> IsaacError:
@@ -160,7 +170,7 @@ class Worker:
         lines = self._said.read().decode("utf-8", "replace").split("\n")
         last = next((line.strip() for line in reversed(lines) if line.strip()), "")
         words = f"; its last words: {last[:200]}" if last else ""
-        return f"the Isaac Gym worker {how} when it was asked to {do!r}{words}; make the simulation again"
+        return f"the Isaac Gym worker {how} when it was asked to {do!r}{words}; {AGAIN}"
 
     def end(self) -> None:
         """End the process and wait for it; may be called again."""
