@@ -1,1 +1,1 @@
-"""Many trainings, tasks x seeds x settings: what is planned, each carried out, and one table of what came of them."""
+"""Many trainings, tasks x seeds x settings: planned, carried out, and put into one table."""

@@ -77,6 +77,8 @@ class Worker:
             os.ftruncate(memory.fileno(), wire.num_bytes(dict(layout)))
             self.arrays: dict[str, np.ndarray] = wire.map_arrays(memory.fileno(), dict(layout))
             ours, theirs = socket.socketpair()
+            for end in (ours, theirs):  # other libraries set a default limit for all sockets of a process
+                end.setblocking(True)
             for option in (socket.SO_SNDTIMEO, socket.SO_RCVTIMEO):  # also a message that is half through ends
                 ours.setsockopt(socket.SOL_SOCKET, option, _timeval(_TRANSFER_S))
             with theirs, ours:
