@@ -9,9 +9,11 @@ import ast
 import gc
 import os
 import signal
+import socket
 import stat
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from unittest.mock import Mock
 
@@ -136,6 +138,20 @@ def test_a_device_that_is_none_is_refused(monkeypatch, device):
 
 
 # -- a worker in trouble -----------------------------------------------------------------------------------------------
+
+
+def test_a_default_limit_for_all_sockets_of_the_process_changes_nothing(monkeypatch):
+    monkeypatch.setattr(socket, "socketpair", partial(_limited, socket.socketpair))
+    sim = started(make())
+    wait(sim, 0.05)
+    sim.close()
+
+
+def _limited(pair):
+    ends = pair()
+    for end in ends:
+        end.settimeout(5)  # as a default of the process makes them
+    return ends
 
 
 def test_a_killed_worker_is_told_and_stays_dead():
