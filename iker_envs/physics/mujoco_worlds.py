@@ -5,6 +5,7 @@ Scene | variants  ->  MujocoWorlds  ->  names, shapes, randomize, mirror; the en
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
 from types import ModuleType
 from typing import Any, Literal
@@ -21,7 +22,7 @@ from iker_envs.scene import Scene
 from iker_envs.sim import PictureData, Variant
 
 
-class MujocoWorlds:
+class MujocoWorlds(ABC):
     """N worlds of a scene; see `iker_envs.sim.Sim` for the members. A subclass has `name`, `variant` and the physics.
 
     Args:
@@ -56,17 +57,17 @@ class MujocoWorlds:
         self.substep_s: float = self.model.opt.timestep
         self.randomizable: Mapping[str, Literal["startup", "reset"]] = dict.fromkeys(("geometry", *EFFECTS), "reset")
 
+    @abstractmethod
     def _open(self) -> Any:
         """The engine; ValueError after `close`."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _row(self, world: int) -> tuple[np.ndarray, np.ndarray, float]:
         """One world's joint positions, poses (B, 7) of its bodies, and time."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _parts(self) -> dict[str, Any]:
         """The arrays that a state is made of."""
-        raise NotImplementedError
 
     def randomize(self, what: str, worlds: np.ndarray, values: np.ndarray) -> None:
         """Apply drawn numbers of a quantity in the worlds (M,), before they are reset."""
