@@ -47,8 +47,8 @@ class RewardConfig:
     success_steps: int = 5
     motion_cost: float = 0.04
     drop_cost: float = 10.0
-    force_limit_N: float = 60.0
-    force_cost: float = 0.01
+    force_limit_N: float = 20.0
+    force_cost: float = 0.05
     others_cost: float = 10.0  # per metre
     weights: Mapping[str, float] = field(default_factory=lambda: {name: row.weight for name, row in ROWS.items()})
 

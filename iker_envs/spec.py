@@ -75,6 +75,7 @@ class Spec:
     rotation_leash_rad: float = 0.2
     approach_cone_rad: float = float(np.deg2rad(40.0))
     approach_axis: tuple[float, float, float] = (0.0, 0.0, -1.0)
+    fingertip_clearance_m: float = 0.003  # commands keep the tips this far above table and furniture
 
     def __post_init__(self) -> None:
         for name, value in vars(self).copy().items():  # 10 and 10.0 are one number and one hash

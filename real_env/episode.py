@@ -18,6 +18,7 @@ from iker_envs.geometry import norm, pose_apply, quaternion_conjugate, quaternio
 from iker_envs.judging.happened import happened
 from iker_envs.judging.sentences import sentence
 from iker_envs.measure import NEAR_TILT_RAD, Errors, lost, make_outcome, measure
+from iker_envs.planning.fingertips import tops_of
 from iker_envs.rewards import RewardConfig, State, compute_rewards
 from iker_envs.scene import Goal, Outcome, Scene
 from iker_envs.spec import POSITION_BOUND_M, Spec, pack_observation
@@ -60,10 +61,12 @@ class Episode:
     grasp_failure: str = ""
     target_pose: np.ndarray = field(init=False)  # (7,)
     targets_m: np.ndarray = field(init=False)  # (4, 3)
+    tops: np.ndarray = field(init=False)  # (1, B, 9) of the furniture, see planning/fingertips.py
 
     def __post_init__(self) -> None:
         self.target_pose = np.array(self.goal.target_pose)
         self.targets_m = pose_apply(self.target_pose, self.local_m)
+        self.tops = tops_of(self.scene)
 
     @classmethod
     def begin(

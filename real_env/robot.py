@@ -15,6 +15,7 @@ import time
 import numpy as np
 
 from iker_envs.geometry import body_axis
+from iker_envs.planning.fingertips import tops_of
 from iker_envs.planning.hand import FINGER_STIFFNESS, GRIP_FORCE_N, MAX_OPENING_M
 from iker_envs.scene import Scene
 from iker_envs.spec import Spec
@@ -23,7 +24,7 @@ from real_env.config import RealConfig
 from real_env.faults import Kind, Recovery, RobotFault
 from real_env.ik import HostIK, tool_pose
 from real_env.planned import Planner
-from real_env.safety import Guard, Surfaces
+from real_env.safety import Guard
 from real_env.stream import PERIOD_S, Line, Path, Stream, StreamStatistics
 from real_env.touch import Touch
 
@@ -104,7 +105,7 @@ class Robot:
         self.wake()
         self.grip(opening_m)
         self.stream.carry_out(Path(path))
-        self.guard.surfaces = Surfaces(scene)
+        self.guard.tops = tops_of(scene)
         self.guard.lift_m = 0.0
         self.holds = False
         self._line_end = tool_pose(self.stream.joints_rad)

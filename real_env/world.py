@@ -22,12 +22,13 @@ from iker_envs.contract import check_index
 from iker_envs.documents import shown
 from iker_envs.perception import Estimator
 from iker_envs.perception.tracking import GripperPose
+from iker_envs.planning.fingertips import next_command
 from iker_envs.planning.grasps import propose_grasps
 from iker_envs.planning.hand import MAX_OPENING_M
 from iker_envs.planning.push import push_start
 from iker_envs.rewards import RewardConfig
 from iker_envs.scene import Goal, Grasp, Image, Outcome, Scene, View
-from iker_envs.spec import decode_action, document, spec_of
+from iker_envs.spec import document, spec_of
 from iker_envs.task import Task, check_episode_time, load_task
 from real_env.config import RealConfig, load_config
 from real_env.episode import Episode, in_hand, still
@@ -342,8 +343,14 @@ class RealWorld(gym.Env):
         return episode.observe(self._hand, poses), sum(rows.values()), is_lost, truncated, info
 
     def _act(self, episode: Episode, action: np.ndarray) -> None:
-        episode.commanded_pose = decode_action(
-            self._spec, action[None], episode.commanded_pose[None], self._hand[None], self._workspace()
+        episode.commanded_pose = next_command(
+            self._spec,
+            action[None],
+            episode.commanded_pose[None],
+            self._hand[None],
+            self._workspace(),
+            np.array([self._robot.opening_m]),
+            episode.tops,
         )[0]
         self._robot.tick(episode.commanded_pose)
         self._hand = tool_pose(self._robot.check(gripper=True))

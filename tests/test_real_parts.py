@@ -10,15 +10,17 @@ import pytest
 
 from iker_envs.geometry import pose_compose, rotation_angle
 from iker_envs.perception.tracking import GripperPose
+from iker_envs.planning.fingertips import tip_corners, tops_of
 from iker_envs.planning.grasps import propose_grasps
 from iker_envs.planning.hand import MAX_OPENING_M
 from iker_envs.planning.push import push_start
 from iker_envs.reach import reach_margin
 from iker_envs.scene import HOME_GRIPPER_QUATERNION, upright_pose
+from iker_envs.spec import Spec
 from iker_envs.task import load_task
 from real_env.config import RealConfig, load_config
 from real_env.faults import RULES, Kind, RobotFault, fault_of_code
-from real_env.safety import CLEARANCE_M, Guard, Surfaces, between, tip_corners
+from real_env.safety import Guard, between
 
 pytest.importorskip("mink", reason="these tests need mink: pip install 'iker[real]'")
 
@@ -161,24 +163,27 @@ def platform():
 @pytest.mark.parametrize("tilt_deg", [0, 25])
 def test_tips_are_lifted_clear_of_table_and_furniture(platform, opening_m, tilt_deg):
     scene, pose, half = platform
-    surfaces = Surfaces(scene)
+    guard = Guard()
+    guard.tops = tops_of(scene)
     top = pose[2] + half[2]
     for centre, floor in ((pose[:3], top), (np.array([pose[0] - half[0] - 0.2, 0.0, 0.0]), 0.0)):
         tilted = np.array([np.cos(np.deg2rad(tilt_deg) / 2), 0, np.sin(np.deg2rad(tilt_deg) / 2), 0])
         hand = pose_compose(
             np.array([*centre[:2], floor + 0.004, *tilted]), np.array([0, 0, 0, *HOME_GRIPPER_QUATERNION])
         )
-        lift = surfaces.lift_needed(hand, opening_m)
+        lift = guard.needed_m(hand, opening_m)
         raised = hand + np.array([0, 0, lift, 0, 0, 0, 0])
-        corners = np.array([pose_compose(raised, np.array([*c, 1, 0, 0, 0]))[:3] for c in tip_corners(opening_m)])
-        assert lift > 0 and corners[:, 2].min() == pytest.approx(floor + CLEARANCE_M, abs=1e-9)
-        assert surfaces.lift_needed(raised, opening_m) == pytest.approx(0, abs=1e-9)
+        corners = np.array(
+            [pose_compose(raised, np.array([*c, 1, 0, 0, 0]))[:3] for c in tip_corners(np.array([opening_m]))[0]]
+        )
+        assert lift > 0 and corners[:, 2].min() == pytest.approx(floor + Spec.fingertip_clearance_m, abs=1e-9)
+        assert guard.needed_m(raised, opening_m) == pytest.approx(0, abs=1e-9)
 
 
 def test_over_an_edge_the_hand_rises_before_it_goes_on(platform):
     scene, pose, half = platform
     guard = Guard()
-    guard.surfaces = Surfaces(scene)
+    guard.tops = tops_of(scene)
     top = pose[2] + half[2]
     before = np.array([pose[0] - half[0] - 0.03, 0.0, top - 0.005, *HOME_GRIPPER_QUATERNION])
     over = before + np.array([0.06, 0, 0, 0, 0, 0, 0])
@@ -191,7 +196,7 @@ def test_over_an_edge_the_hand_rises_before_it_goes_on(platform):
         was = guard.lift_m
         joints = line.next(joints)
         assert abs(guard.lift_m - was) <= 0.0021
-        assert guard.surfaces.lift_needed(guard.lifted(line.reached), 0.0) < 1e-9
+        assert guard.needed_m(guard.lifted(line.reached), 0.0) < 1e-9
     assert guard.lift_m > 0.01
 
 

@@ -31,8 +31,8 @@ FINGERS = ("finger_left", "finger_right")
 
 # Effective mass 2 kg and inertia 0.035 kg m2 keep k dt^2 / I below 0.1 at the 10 ms step (stability), the natural
 # frequency of about 31 rad/s at damping ratio 0.7 tracks a 3 cm tick to a few millimetres; limits are the arm's.
-_SLIDE = {"kp": 2000.0, "damping": 90.0, "armature": 1.2, "force": 40.0}
-_HINGE = {"kp": 30.0, "damping": 1.4, "armature": 0.03, "force": 5.0}
+_SLIDE = {"kp": 12000.0, "damping": 240.0, "armature": 1.7, "force": 100.0}
+_HINGE = {"kp": 150.0, "damping": 3.2, "armature": 0.03, "force": 15.0}
 _FINGER = {"kp": FINGER_STIFFNESS, "damping": 28.0, "armature": 0.2, "force": 30.0}
 _AXES = {
     "x": (1, 0, 0),

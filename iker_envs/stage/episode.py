@@ -28,6 +28,7 @@ class Episode:
     targets_m: Array  # (N, K, 3) where its control keypoints should go
     configuration: np.ndarray  # (N,) int, which of the source's arrangements the world holds
     furniture_pose: np.ndarray  # (N, F, 7)
+    tops: Array  # (N, B, 9) of the furniture, see planning/fingertips.py
     start_pose: Array  # (N, O, 7) of the objects when the episode began
     grasped: np.ndarray  # (N,) bool, did the hand hold the object when the episode began?
     held_offset_m: Array  # (N, 3) the object's centre in the end-effector frame when the episode began
@@ -48,6 +49,7 @@ class Episode:
             targets_m=np.zeros((num_worlds, NUM_KEYPOINTS, 3)),
             configuration=np.zeros(num_worlds, dtype=int),
             furniture_pose=np.tile(furniture_pose, (num_worlds, 1, 1)),
+            tops=np.zeros((num_worlds, 0, 9)),
             start_pose=np.zeros((num_worlds, num_objects, 7)),
             grasped=np.zeros(num_worlds, dtype=bool),
             held_offset_m=np.zeros((num_worlds, 3)),

@@ -21,11 +21,12 @@ from iker_envs.geometry import Array, norm, pose_apply
 from iker_envs.judging.trace import Trace
 from iker_envs.measure import NEAR_TILT_RAD, Errors, lost, measure
 from iker_envs.physics.engines import make_sim, make_ticks
+from iker_envs.planning.fingertips import FurnitureTops, next_command
 from iker_envs.randomisation import Randomisation
 from iker_envs.rewards import State, compute_rewards
 from iker_envs.scene import Goal, Scene
 from iker_envs.sim import Sim, Ticks, WorldReset, WorldState
-from iker_envs.spec import POSITION_BOUND_M, decode_action, pack_observation
+from iker_envs.spec import POSITION_BOUND_M, pack_observation
 from iker_envs.stage.arrangements import Arrangement, Arrangements
 from iker_envs.stage.arrays import Arrays, copied
 from iker_envs.stage.config import StageConfig
@@ -38,7 +39,7 @@ from iker_envs.stage.subroutines import object_in_hand
 from iker_envs.stage.variants import make_variants
 
 _POSE_ERROR_M_PER_RAD = 0.1  # of the alignment row under the pose observation
-_STATE_VERSION = 3  # of what `get_state` gives; another one is refused
+_STATE_VERSION = 4  # of what `get_state` gives; another one is refused
 
 
 class Worlds:
@@ -76,7 +77,10 @@ class Worlds:
         self._rows = self.arrays.put(self._everyone)
         goal = self.variants.starts[0].goal
         furniture = np.array([o.pose for o in self.variants.scene.objects if not o.movable]).reshape(-1, 7)
-        self.episode = Episode.allocate(num_worlds, len(self.sim.objects), furniture, goal).put(self.arrays)
+        self._tops = FurnitureTops([start.scene for start in self.variants.starts])
+        episode = Episode.allocate(num_worlds, len(self.sim.objects), furniture, goal)
+        episode.tops = self._tops.at(episode.configuration, episode.furniture_pose)
+        self.episode = episode.put(self.arrays)
         self.recorder: Recorder | None = None  # what happens is recorded where `record` asked for it
         self._set_goals(self._everyone, [goal] * num_worlds)
 
@@ -150,6 +154,8 @@ class Worlds:
         self.physics.apply(worlds, np.array([s.variant for s in starts]))
         self.episode.configuration[worlds] = [s.configuration for s in starts]
         self.episode.furniture_pose[worlds] = np.array([s.furniture_pose for s in starts])
+        tops = self._tops.at(self.episode.configuration[worlds], self.episode.furniture_pose[worlds])
+        self.episode.tops[worlds] = self.arrays.put(tops)
         self._set_goals(worlds, [s.goal for s in starts])
 
     def _set_goals(self, worlds: np.ndarray, goals: Sequence[Goal]) -> None:
@@ -218,8 +224,14 @@ class Worlds:
         episode = self.episode
         xp = self.arrays.xp
         effective = self.sensing.delay(action)
-        episode.commanded_pose = decode_action(
-            self.config.spec, effective, episode.commanded_pose, self.state.gripper_pose, self._box_m
+        episode.commanded_pose = next_command(
+            self.config.spec,
+            effective,
+            episode.commanded_pose,
+            self.state.gripper_pose,
+            self._box_m,
+            self.state.opening_m,
+            episode.tops,
         )
         self.ticks.step(episode.commanded_pose, episode.opening_command_m, self.substeps)
         self.state = self.ticks.state()
