@@ -203,8 +203,9 @@ def decode_action(spec: Spec, action: Array, commanded_pose: Array, measured_pos
     """The next commanded pose (N, 7).
 
     `action` (N, 6) is clipped to [-1, 1], scaled and added to the last commanded pose (N, 7); the result is kept near
-    the measured pose (N, 7), inside the workspace box (2, 3), inside the approach cone and within the arm's reach
-    (a step that would leave reach keeps the old command unless it brings the arm nearer to reach).
+    the measured pose (N, 7), inside the workspace box (2, 3), inside the approach cone and within the arm's reach:
+    of a step that would leave reach without bringing the arm nearer to it, the displacement alone is taken, or else the
+    rotation alone, or else nothing.
     """
     xp = namespace(action, commanded_pose)
     action = xp.clip(xp.astype(action, commanded_pose.dtype), -1.0, 1.0)
@@ -220,9 +221,20 @@ def decode_action(spec: Spec, action: Array, commanded_pose: Array, measured_pos
     rotation = _into_cone(spec, rotation)
     rotation = rotation / norm(rotation)[:, None]
     pose = xp.concat([position, rotation], axis=-1)
-    margin = reach_margin(pose)
+    return _within_reach(pose, commanded_pose)
+
+
+def _within_reach(pose: Array, commanded_pose: Array) -> Array:
+    """As much of a step between poses (N, 7) as the arm can follow: all, the displacement, the turn, or nothing."""
+    xp = namespace(pose)
+    moved = xp.concat([pose[:, :3], commanded_pose[:, 3:]], axis=-1)
+    turned = xp.concat([commanded_pose[:, :3], pose[:, 3:]], axis=-1)
     margin_before = reach_margin(commanded_pose)
-    return xp.where(((margin >= 0) | (margin > margin_before))[:, None], pose, commanded_pose)
+    result = commanded_pose
+    for choice in (turned, moved, pose):  # the last one that can be followed
+        margin = reach_margin(choice)
+        result = xp.where(((margin >= 0) | (margin > margin_before))[:, None], choice, result)
+    return result
 
 
 def _columns(spec: Spec, observation: Array) -> dict[str, Array]:
