@@ -156,19 +156,28 @@ class Planner:
 
         Straight up, or upright and nearer to the base by some metres.
         """
-        poses = [tool_pose(joints_rad)]
+        way = joints_rad[None]
+        pose = tool_pose(joints_rad)
         if back_m:
-            poses.append(_moved_back(poses[-1], back_m))
-        if poses[-1][2] < height_m:
-            risen = np.concatenate([poses[-1][:2], [height_m], poses[-1][3:]])
-            poses.append(_drawn_in(risen, drawn_in_m) if drawn_in_m else risen)
-        legs = [joints_rad[None]]
-        for start, goal in pairwise(poses):
-            leg = self._line(legs[-1][-1], start, goal)
+            away = _moved_back(pose, back_m)
+            leg = self._line(joints_rad, pose, away)
             if leg is None:
                 return None
-            legs.append(leg)
-        return np.concatenate(legs)
+            way = np.concatenate([way, leg])
+            pose = away
+        if pose[2] >= height_m:
+            return way
+        risen = np.concatenate([pose[:2], [height_m], pose[3:]])
+        leg = self._bent(way[-1], _drawn_in(risen, drawn_in_m)) if drawn_in_m else self._line(way[-1], pose, risen)
+        return None if leg is None else np.concatenate([way, leg])
+
+    def _bent(self, joints_rad: np.ndarray, goal: np.ndarray) -> np.ndarray | None:
+        """Joints (K, 7) in a straight line to a pose (7,); None where the arm cannot be there."""
+        end = self._ik.solve(goal)
+        if end is None:
+            return None
+        end = _nearest_turn(end[None], joints_rad)[0]
+        return np.linspace(joints_rad, end, max(2, int(np.abs(end - joints_rad).max() / _CHECK_RAD) + 2))
 
     def _line(self, joints_rad: np.ndarray, start: np.ndarray, goal: np.ndarray) -> np.ndarray | None:
         """Joints (K, 7) along a straight line of the tool; None where it strays from it."""

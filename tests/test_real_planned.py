@@ -46,10 +46,15 @@ def test_a_free_way_leads_from_the_look_pose_to_every_beginning_and_back(name):
             assert not cell.touches(joints, opening_m)
 
 
-LEANING = np.array([0.32, 0.92, 0.06, 2.73, 0.06, 2.1, 3.41])  # out, and backing off would lead farther out
+# Far out, and leaning so that backing off leads farther out; the last one at the limit of its elbow, too.
+STRETCHED = (
+    HostIK().solve(np.array([0.70, 0.1, 0.03, *HOME_GRIPPER_QUATERNION])),
+    np.array([0.32, 0.92, 0.06, 2.73, 0.06, 2.1, 3.41]),
+    np.array([0.51, 1.24, -0.18, 2.75, -0.16, 2.07, 1.09]),
+)
 
 
-@pytest.mark.parametrize("joints", [HostIK().solve(np.array([0.70, 0.1, 0.03, *HOME_GRIPPER_QUATERNION])), LEANING])
+@pytest.mark.parametrize("joints", STRETCHED, ids=["far", "leaning", "bent"])
 def test_a_hand_that_stretches_too_far_to_rise_is_drawn_in(joints):
     scene = load_task("book_reorient").sample(None)
     path = Planner(HostIK(), HOME).plan(joints, LOOK, scene, 0.0, is_pose=False)
