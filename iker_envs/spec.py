@@ -12,7 +12,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 
@@ -95,13 +97,18 @@ class Spec:
 
     def spec_hash(self) -> str:
         """12 hex digits over every number and the layout: equal for two programs that understand each other."""
-        content = {"spec": asdict(self), "layout": LAYOUTS[self.observation], "action": ACTION_ROWS}
-        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
+        return hash_of(asdict(self))
 
     def observation_bound(self) -> np.ndarray:
         """Largest absolute value (observation_dim,) of each component: 2 m for positions, 1 for quaternions."""
         rows = [np.full(w, 1.0 if "quaternion" in n else POSITION_BOUND_M) for n, w, _, _ in LAYOUTS[self.observation]]
         return np.concatenate(rows).astype(np.float32)
+
+
+def hash_of(values: Mapping[str, Any]) -> str:
+    """The hash of a spec's fields by name, those of a spec of another version of this package, too."""
+    content = {"spec": values, "layout": LAYOUTS[values["observation"]], "action": ACTION_ROWS}
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def spec_of(scene: Scene, observation: str = "keypoints") -> Spec:
