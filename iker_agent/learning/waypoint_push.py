@@ -225,6 +225,11 @@ def turn_to(wanted: np.ndarray, now: np.ndarray) -> np.ndarray:
     return rotvec_from_quaternion(quaternion_multiply(wanted, quaternion_conjugate(now)))
 
 
+def shortened(vectors: np.ndarray, longest: float) -> np.ndarray:
+    """Vectors (N, 3) no longer than `longest`."""
+    return vectors * np.minimum(1.0, longest / np.maximum(norm(vectors), longest))[:, None]
+
+
 def _frame(points: np.ndarray) -> np.ndarray:
     """Quaternion (N, 4) of the frame that control keypoints (N, 4, 3) span."""
     x = points[:, 0] - points[:, 1]

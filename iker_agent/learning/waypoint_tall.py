@@ -25,6 +25,7 @@ from iker_agent.learning.waypoint_push import (
     SLOWEST_M,
     next_contact,
     outline,
+    shortened,
     turn_to,
     way_around,
 )
@@ -93,7 +94,7 @@ def push_tall(seen: ObservedKeypoints, parameters: WaypointParameters, spec: Spe
     done = norm(seen.keypoints_m - seen.targets_m).mean(axis=-1) < np.where(lane, DONE_M, GOOD_M)
     move[done] = 0.0
     turn[done] = 0.0
-    return _shortened(move, spec.position_step_m), _shortened(turn, spec.rotation_step_rad)
+    return shortened(move, spec.position_step_m), shortened(turn, spec.rotation_step_rad)
 
 
 def touch_m(lean_rad: float) -> float:
@@ -126,8 +127,3 @@ def _leaning_back(now: np.ndarray, normal: np.ndarray, lean_rad: float) -> np.nd
     first, second = (quaternion_multiply(lean, orientation) for orientation in facing)
     nearer = norm(turn_to(first, now)) < norm(turn_to(second, now))
     return np.where(nearer[:, None], first, second)
-
-
-def _shortened(vectors: np.ndarray, longest: float) -> np.ndarray:
-    """Vectors (N, 3) no longer than `longest`."""
-    return vectors * np.minimum(1.0, longest / np.maximum(norm(vectors), longest))[:, None]
