@@ -28,10 +28,11 @@ from iker_agent.learning.policy_files import load_policy
 from iker_agent.learning.sequential import SequentialTest
 from iker_agent.learning.waypoint import WaypointLearner, WaypointPolicy
 from iker_agent.learning.waypoint_parameters import waypoint_parameters
+from iker_agent.learning.waypoint_tall import leaning_hand, touch_m
 from iker_agent.rehearsal import advice, rehearse
 from iker_envs.geometry import pose_apply
 from iker_envs.optics import default_cameras
-from iker_envs.scene import Goal, ObjectModel, Scene, SceneObject
+from iker_envs.scene import HOME_GRIPPER_QUATERNION, Goal, ObjectModel, Scene, SceneObject
 from iker_envs.spec import Spec, pack_observation, spec_of
 
 WORKSPACE_M = np.array([[0.20, -0.45, 0.015], [0.75, 0.45, 0.45]])
@@ -189,6 +190,36 @@ def test_a_square_box_that_is_where_it_should_be_is_left_alone():
     scene, goal = standing((0.08, 0.08, 0.08), end=(0.45, 0.10, 0.0))
     seen = observation(scene, goal, np.array([0.45, 0.2, 0.1, 0.0, 1.0, 0.0, 0.0]), spec_of(scene))
     assert not WaypointLearner().learn(scene, goal).policy.act(seen)[:, :3].any()
+
+
+def broadside() -> tuple[Scene, Goal]:
+    """A standing book that is pushed square to its cover."""
+    return standing(TALL["book"], start=(0.45, 0.10, np.pi / 2), end=(0.45, -0.08, np.pi / 2))
+
+
+def leaning_behind(thing_pose: np.ndarray, behind_m: float) -> float:
+    """How far in metres the rule moves a hand that leans, so far behind a book, towards it."""
+    scene, goal = broadside()
+    policy = WaypointLearner().learn(scene, goal).policy
+    scene = scene.with_poses({"thing": thing_pose})
+    parameters = policy.parameters
+    normal = np.array([[0.0, -1.0]])
+    touching = thing_pose[1] + TALL["book"][0] / 2 + touch_m(parameters.lean_rad)
+    place = np.array([[thing_pose[0], touching + behind_m]])
+    low = np.array([thing_pose[2] + parameters.push_height_m])
+    hand = leaning_hand(place, normal, low, parameters.lean_rad, np.array(HOME_GRIPPER_QUATERNION))[0]
+    action = policy.act(observation(scene, goal, hand, spec_of(scene)))[0]
+    return -float(action[1]) * policy.spec.position_step_m
+
+
+def test_a_thin_book_is_met_no_faster_than_it_is_pushed_and_what_has_tipped_is_not_pressed_on():
+    upright = broadside()[0].object("thing").pose
+    far, near, touching = (leaning_behind(upright, behind_m) for behind_m in (0.045, 0.010, 0.0))
+    assert far > 0.012
+    assert near == pytest.approx(touching, abs=1e-6) and 0.003 < near < 0.01
+    leaning = Rotation.from_euler("zx", [90, 30], degrees=True).as_quat(scalar_first=True)
+    fallen = np.concatenate([upright[:3], leaning])
+    assert leaning_behind(fallen, 0.0) == 0.0
 
 
 def test_the_lengths_of_a_tall_object_survive_the_policy_file(tmp_path):
