@@ -30,10 +30,11 @@ from iker_agent.learning.waypoint import WaypointLearner, WaypointPolicy
 from iker_agent.learning.waypoint_parameters import waypoint_parameters
 from iker_agent.learning.waypoint_tall import leaning_hand, touch_m
 from iker_agent.rehearsal import advice, rehearse
-from iker_envs.geometry import pose_apply
+from iker_envs.geometry import pose_apply, pose_inverse, quaternion_from_yaw
 from iker_envs.optics import default_cameras
 from iker_envs.scene import HOME_GRIPPER_QUATERNION, Goal, ObjectModel, Scene, SceneObject
-from iker_envs.spec import Spec, pack_observation, spec_of
+from iker_envs.spec import Spec, decode_action, pack_observation, spec_of
+from iker_envs.task import load_task
 
 WORKSPACE_M = np.array([[0.20, -0.45, 0.015], [0.75, 0.45, 0.45]])
 # What stands upright: a box higher than wide, one whose second longest axis is vertical, a cube, a can's box, and what
@@ -190,6 +191,28 @@ def test_a_square_box_that_is_where_it_should_be_is_left_alone():
     scene, goal = standing((0.08, 0.08, 0.08), end=(0.45, 0.10, 0.0))
     seen = observation(scene, goal, np.array([0.45, 0.2, 0.1, 0.0, 1.0, 0.0, 0.0]), spec_of(scene))
     assert not WaypointLearner().learn(scene, goal).policy.act(seen)[:, :3].any()
+
+
+@pytest.mark.parametrize("configuration", [7, 8])  # a box on the widest rack, pushed to the left and to the right
+@pytest.mark.parametrize("heading", [0.15, 0.2, 0.3])
+def test_a_hand_does_not_wait_for_a_contact_that_the_arm_does_not_reach(configuration, heading):
+    """The far end of a turned box, where a push would set it straight, is out of reach: it is pushed nearer by."""
+    task = load_task("shoe_rack")
+    scene = task.sample(None, configuration)
+    goal = task.goal(0, scene, configuration)
+    box = scene.object("shoe_box")
+    side = 1.0 if goal.target_pose[1] > box.pose[1] else -1.0
+    turned = np.concatenate([[0.638], box.pose[1:3], quaternion_from_yaw(np.array(-side * heading))])
+    scene = scene.with_poses({"shoe_box": turned})
+    policy = WaypointLearner().learn(scene, goal).policy
+    local = box.model.control_keypoints_m()
+    here, there = (pose_apply(pose, local)[None] for pose in (turned, goal.target_pose))
+    pose = np.array([[0.487, turned[1] - 0.19 * side, 0.19, *HOME_GRIPPER_QUATERNION]])
+    for _ in range(25):  # the box stands still: until the hand is beside it
+        seen = pack_observation(policy.spec, pose, turned[None], here, there, goal.target_pose[None])
+        pose = decode_action(policy.spec, policy.act(seen), pose, pose, scene.workspace_m)
+    beside = pose_apply(pose_inverse(turned), pose[:, :3])[0]
+    assert abs(beside[1]) - box.model.size_m[1] / 2 < 0.02 and abs(beside[2]) < box.model.size_m[2] / 2
 
 
 def broadside() -> tuple[Scene, Goal]:
