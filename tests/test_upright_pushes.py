@@ -28,11 +28,13 @@ from iker_agent.learning.policy_files import load_policy
 from iker_agent.learning.sequential import SequentialTest
 from iker_agent.learning.waypoint import WaypointLearner, WaypointPolicy
 from iker_agent.learning.waypoint_parameters import waypoint_parameters
+from iker_agent.learning.waypoint_tall import leaning_hand, touch_m
 from iker_agent.rehearsal import advice, rehearse
-from iker_envs.geometry import pose_apply
+from iker_envs.geometry import pose_apply, pose_inverse, quaternion_from_yaw
 from iker_envs.optics import default_cameras
-from iker_envs.scene import Goal, ObjectModel, Scene, SceneObject
-from iker_envs.spec import Spec, pack_observation, spec_of
+from iker_envs.scene import HOME_GRIPPER_QUATERNION, Goal, ObjectModel, Scene, SceneObject
+from iker_envs.spec import Spec, decode_action, pack_observation, spec_of
+from iker_envs.task import load_task
 
 WORKSPACE_M = np.array([[0.20, -0.45, 0.015], [0.75, 0.45, 0.45]])
 # What stands upright: a box higher than wide, one whose second longest axis is vertical, a cube, a can's box, and what
@@ -189,6 +191,58 @@ def test_a_square_box_that_is_where_it_should_be_is_left_alone():
     scene, goal = standing((0.08, 0.08, 0.08), end=(0.45, 0.10, 0.0))
     seen = observation(scene, goal, np.array([0.45, 0.2, 0.1, 0.0, 1.0, 0.0, 0.0]), spec_of(scene))
     assert not WaypointLearner().learn(scene, goal).policy.act(seen)[:, :3].any()
+
+
+@pytest.mark.parametrize("configuration", [7, 8])  # a box on the widest rack, pushed to the left and to the right
+@pytest.mark.parametrize("heading", [0.15, 0.2, 0.3])
+def test_a_hand_does_not_wait_for_a_contact_that_the_arm_does_not_reach(configuration, heading):
+    """The far end of a turned box, where a push would set it straight, is out of reach: it is pushed nearer by."""
+    task = load_task("shoe_rack")
+    scene = task.sample(None, configuration)
+    goal = task.goal(0, scene, configuration)
+    box = scene.object("shoe_box")
+    side = 1.0 if goal.target_pose[1] > box.pose[1] else -1.0
+    turned = np.concatenate([[0.638], box.pose[1:3], quaternion_from_yaw(np.array(-side * heading))])
+    scene = scene.with_poses({"shoe_box": turned})
+    policy = WaypointLearner().learn(scene, goal).policy
+    local = box.model.control_keypoints_m()
+    here, there = (pose_apply(pose, local)[None] for pose in (turned, goal.target_pose))
+    pose = np.array([[0.487, turned[1] - 0.19 * side, 0.19, *HOME_GRIPPER_QUATERNION]])
+    for _ in range(25):  # the box stands still: until the hand is beside it
+        seen = pack_observation(policy.spec, pose, turned[None], here, there, goal.target_pose[None])
+        pose = decode_action(policy.spec, policy.act(seen), pose, pose, scene.workspace_m)
+    beside = pose_apply(pose_inverse(turned), pose[:, :3])[0]
+    assert abs(beside[1]) - box.model.size_m[1] / 2 < 0.02 and abs(beside[2]) < box.model.size_m[2] / 2
+
+
+def broadside() -> tuple[Scene, Goal]:
+    """A standing book that is pushed square to its cover."""
+    return standing(TALL["book"], start=(0.45, 0.10, np.pi / 2), end=(0.45, -0.08, np.pi / 2))
+
+
+def leaning_behind(thing_pose: np.ndarray, behind_m: float) -> float:
+    """How far in metres the rule moves a hand that leans, so far behind a book, towards it."""
+    scene, goal = broadside()
+    policy = WaypointLearner().learn(scene, goal).policy
+    scene = scene.with_poses({"thing": thing_pose})
+    parameters = policy.parameters
+    normal = np.array([[0.0, -1.0]])
+    touching = thing_pose[1] + TALL["book"][0] / 2 + touch_m(parameters.lean_rad)
+    place = np.array([[thing_pose[0], touching + behind_m]])
+    low = np.array([thing_pose[2] + parameters.push_height_m])
+    hand = leaning_hand(place, normal, low, parameters.lean_rad, np.array(HOME_GRIPPER_QUATERNION))[0]
+    action = policy.act(observation(scene, goal, hand, spec_of(scene)))[0]
+    return -float(action[1]) * policy.spec.position_step_m
+
+
+def test_a_thin_book_is_met_no_faster_than_it_is_pushed_and_what_has_tipped_is_not_pressed_on():
+    upright = broadside()[0].object("thing").pose
+    far, near, touching = (leaning_behind(upright, behind_m) for behind_m in (0.045, 0.010, 0.0))
+    assert far > 0.012
+    assert near == pytest.approx(touching, abs=1e-6) and 0.003 < near < 0.01
+    leaning = Rotation.from_euler("zx", [90, 30], degrees=True).as_quat(scalar_first=True)
+    fallen = np.concatenate([upright[:3], leaning])
+    assert leaning_behind(fallen, 0.0) == 0.0
 
 
 def test_the_lengths_of_a_tall_object_survive_the_policy_file(tmp_path):

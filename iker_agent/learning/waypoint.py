@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.spatial.transform import Rotation
 
 from iker_agent.learning.learner import Learned, Report
 from iker_agent.learning.policy import Policy, save_policy
 from iker_agent.learning.stored import stored_fields
+from iker_agent.learning.waypoint_carry import carry
 from iker_agent.learning.waypoint_parameters import WaypointParameters, waypoint_parameters
-from iker_agent.learning.waypoint_push import push, turn_left
+from iker_agent.learning.waypoint_push import push
 from iker_agent.learning.waypoint_room import no_room
 from iker_agent.learning.waypoint_tall import push_tall
 from iker_envs.geometry import norm, quaternion_from_rotvec, quaternion_multiply
@@ -29,9 +29,6 @@ from iker_envs.reach import reach_margin
 from iker_envs.scene import Goal, Grasp, Scene
 from iker_envs.spec import ObservedKeypoints, Spec, spec_of, unpack_keypoints
 
-_NEAR_M = 0.02  # horizontal distance at which a carried object is lowered
-_TURNED_RAD = np.deg2rad(12.0)  # a carried object is lowered once it is turned so far
-_LIFT_M = 0.015  # an object further than this under the carrying height is lifted before it moves across
 _REACH_LEFT_M = 0.006  # that a carrying hand keeps
 # How far a step that would leave the arm's reach is drawn in and lowered, in metres, the smallest change first.
 _RETREATS_M = sorted(product((0.0, 0.01, 0.02, 0.04), (0.0, 0.01, 0.02)), key=sum)
@@ -56,7 +53,9 @@ class WaypointPolicy:
             "third_half_m",
             "lean_rad",
             "around",
-        )  # files written before these were known hold low, wide objects
+            "first_axis",
+            "hang_m",
+        )  # files written before these were known hold low, wide objects, carried straight
         values = stored_fields(WaypointParameters, header["parameters"], "parameters.", optional=later)
         for name, value in values.items():
             if not np.isfinite(value):
@@ -96,26 +95,9 @@ class WaypointPolicy:
 
     def _displacement(self, seen: ObservedKeypoints) -> tuple[np.ndarray, np.ndarray]:
         if self.parameters.grasp:
-            return self._carry(seen)
+            return carry(seen, self.parameters, self.spec)
         how = push_tall if self.parameters.lean_rad else push
         return how(seen, self.parameters, self.spec)
-
-    def _carry(self, seen: ObservedKeypoints) -> tuple[np.ndarray, np.ndarray]:
-        """Lift straight up, move across, lower; turn on the way. Displacements (N, 3) and rotation vectors (N, 3)."""
-        gripper = seen.gripper_pose[:, :3]
-        centre = seen.targets_m.mean(axis=1)
-        turn = turn_left(seen)
-        # the object turns about the tool centre: where it would be once turned
-        arm = seen.object_pose[:, :3] - gripper
-        turned = gripper + Rotation.from_rotvec(turn).apply(arm)
-        error = centre - turned
-        across = norm(error[:, :2])
-        height = self.parameters.carry_height_m - seen.object_pose[:, 2]
-        away = (across > _NEAR_M) | (norm(turn) > _TURNED_RAD)
-        lift = away & (height > _LIFT_M)
-        error[:, 2] = np.where(away, height, error[:, 2])
-        error[lift, :2] = 0.0
-        return error, np.where(lift[:, None], 0.0, turn)
 
     def save(self, path: str | Path) -> None:
         """Write the parameters as a policy file."""

@@ -11,7 +11,7 @@ Base frame, N rows at once, metres and radians. Tall objects are pushed by waypo
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.spatial.transform import Rotation
@@ -19,6 +19,7 @@ from scipy.spatial.transform import Rotation
 from iker_agent.learning.waypoint_parameters import WaypointParameters
 from iker_envs.geometry import norm, quaternion_conjugate, quaternion_multiply, rotvec_from_quaternion
 from iker_envs.planning.hand import FINGER_HALF_SIZE_M
+from iker_envs.reach import reach_margin
 from iker_envs.scene import HOME_GRIPPER_QUATERNION
 from iker_envs.spec import ObservedKeypoints, Spec
 
@@ -31,6 +32,8 @@ PAST_M = 0.02  # the fingers count as behind the contact up to so far beyond it,
 _LANE_M = 0.02  # within this lateral distance,
 LOW_M = 0.03  # and up to so high above pushing height
 CENTRE = 0.5  # share of the lateral distance that is taken back per tick
+_REACH_LEFT_M = 0.005  # of the arm where it touches
+_SLIDES_M = (0.0, 0.01, 0.02, 0.03, 0.04, 0.06, 0.08, 0.12)  # that a contact out of reach is moved along its side
 _RUN_UP_M = 0.03  # a push begins so far behind the contact
 ABOVE_M = 0.02  # so far under the height for passing over, the hand still counts as up there
 OVER_M = 0.012  # horizontal distance from a place at which the hand is lowered onto it
@@ -101,7 +104,7 @@ def push(seen: ObservedKeypoints, parameters: WaypointParameters, spec: Spec) ->
     gripper = seen.gripper_pose[:, :3]
     shape = outline(seen, parameters.third_half_m)
     low = seen.object_pose[:, 2] + parameters.push_height_m
-    contact = next_contact(seen, shape, FINGER_HALF_SIZE_M[0], low)
+    contact = _reachable(next_contact(seen, shape, FINGER_HALF_SIZE_M[0], low), shape, low)
     error = norm(seen.keypoints_m - seen.targets_m).mean(axis=-1)
     offset = gripper[:, :2] - contact.point
     behind = -np.sum(offset * contact.direction, axis=-1)
@@ -116,6 +119,34 @@ def push(seen: ObservedKeypoints, parameters: WaypointParameters, spec: Spec) ->
     move = np.where(lane[:, None], pushing, approach)
     move[error < np.where(lane, DONE_M, GOOD_M)] = 0.0
     return move, turn_to(np.array(HOME_GRIPPER_QUATERNION), seen.gripper_pose[:, 3:])
+
+
+def _reachable(contact: Contact, shape: Outline, low: np.ndarray) -> Contact:
+    """The contact, moved along its side towards the arm's base as far as the arm needs it, if it stays on the side.
+
+    A command out of reach is not carried out at all: the hand would wait beside the object until the time is up.
+    """
+    rows = np.arange(len(low))
+    tangent = shape.axes[rows, 1 - contact.face]
+    inward = tangent * -np.sign(np.sum(tangent * contact.point, axis=-1))[:, None]
+    point = contact.point
+    reached = np.zeros(len(low), dtype=bool)
+    for slide_m in _SLIDES_M:
+        moved = contact.point + slide_m * inward
+        on_side = np.abs(shape.local(moved)[rows, 1 - contact.face]) <= _END_SHARE * shape.half[rows, 1 - contact.face]
+        better = ~reached & ((on_side & _in_reach(moved, contact.direction, low)) | (slide_m == 0.0))
+        point = np.where(better[:, None], moved, point)
+        reached |= better & _in_reach(moved, contact.direction, low)
+    return replace(contact, point=point)
+
+
+def _in_reach(point: np.ndarray, direction: np.ndarray, low: np.ndarray) -> np.ndarray:
+    """Does the arm reach points (N, 2) at heights (N,), and where the run-up to them begins? (N,) bool."""
+    reached = np.ones(len(low), dtype=bool)
+    for place in (point, point - _RUN_UP_M * direction):
+        home = np.tile(HOME_GRIPPER_QUATERNION, (len(low), 1))
+        reached &= reach_margin(np.concatenate([place, low[:, None], home], axis=-1)) > _REACH_LEFT_M
+    return reached
 
 
 def outline(seen: ObservedKeypoints, third_half_m: float) -> Outline:
@@ -223,6 +254,11 @@ def turn_left(seen: ObservedKeypoints) -> np.ndarray:
 def turn_to(wanted: np.ndarray, now: np.ndarray) -> np.ndarray:
     """Rotation vector (N, 3) from one orientation (N, 4) to another (4,) or (N, 4), base axes."""
     return rotvec_from_quaternion(quaternion_multiply(wanted, quaternion_conjugate(now)))
+
+
+def shortened(vectors: np.ndarray, longest: float) -> np.ndarray:
+    """Vectors (N, 3) no longer than `longest`."""
+    return vectors * np.minimum(1.0, longest / np.maximum(norm(vectors), longest))[:, None]
 
 
 def _frame(points: np.ndarray) -> np.ndarray:

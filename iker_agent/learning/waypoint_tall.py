@@ -25,10 +25,17 @@ from iker_agent.learning.waypoint_push import (
     SLOWEST_M,
     next_contact,
     outline,
+    shortened,
     turn_to,
     way_around,
 )
-from iker_envs.geometry import norm, quaternion_from_rotvec, quaternion_from_yaw, quaternion_multiply
+from iker_envs.geometry import (
+    norm,
+    quaternion_from_rotvec,
+    quaternion_from_yaw,
+    quaternion_multiply,
+    rotation_matrix,
+)
 from iker_envs.planning.hand import FINGER_HALF_SIZE_M, FINGERTIP_M, HAND_HALF_SIZE_M
 from iker_envs.reach import reach_margin
 from iker_envs.scene import HOME_GRIPPER_QUATERNION
@@ -40,8 +47,11 @@ _STEP_M = 0.015  # per tick: what stands tall is pushed no faster,
 # first. A block of half depth d and half height h falls over its edge from about 3.6 d / sqrt(h) m/s on (energy to lift
 # its centre over the edge); this is 0.6 of that, per tick of 0.1 s.
 _GENTLE = 0.22
+_FEEL_M = 0.012  # before the contact the hand is as slow as it pushes: what it meets at speed, it knocks over,
+_HASTE = 0.5  # and farther back it goes on by such a share of the way that is left
 _RUN_UP_M = 0.06  # a push begins so far behind the contact: an upright hand finds room there
 _LEANING_RAD = 0.25  # the hand counts as leaning when it is so near to the wanted pose
+_TIPPED = np.cos(np.deg2rad(25.0))  # what leans more is falling, or lies against something: it is not pressed on
 _ROOM_M = 0.05  # so far from the object the hand turns freely
 REACH_M = 0.01  # left before a pose is out of reach
 
@@ -67,7 +77,8 @@ def push_tall(seen: ObservedKeypoints, parameters: WaypointParameters, spec: Spe
     lane = leans & (behind > -PAST_M) & (norm(aside) < _LANE_M) & (gripper[:, 2] < low + LOW_M)
     depth = shape.half[np.arange(len(contact.face)), contact.face]
     fastest = np.clip(_GENTLE * depth / np.sqrt(LEANING_TCP_M - parameters.push_height_m), SLOWEST_M, _STEP_M)
-    step = np.minimum(fastest, np.maximum(BRAKE * contact.left_m, SLOWEST_M) + np.maximum(behind, 0.0))
+    run_up = _HASTE * np.maximum(behind - _FEEL_M, 0.0)
+    step = np.minimum(fastest, np.maximum(BRAKE * contact.left_m, SLOWEST_M)) + run_up
     pushing = np.concatenate(
         [step[:, None] * contact.direction - CENTRE * aside, (low - gripper[:, 2])[:, None]], axis=-1
     )
@@ -91,9 +102,10 @@ def push_tall(seen: ObservedKeypoints, parameters: WaypointParameters, spec: Spe
     home = turn_to(np.array(HOME_GRIPPER_QUATERNION), seen.gripper_pose[:, 3:])
     turn = np.where(free[:, None], np.where(reachable[:, None], turn, home), 0.0)
     done = norm(seen.keypoints_m - seen.targets_m).mean(axis=-1) < np.where(lane, DONE_M, GOOD_M)
+    done |= np.abs(rotation_matrix(seen.object_pose[:, 3:])[:, 2]).max(axis=-1) < _TIPPED
     move[done] = 0.0
     turn[done] = 0.0
-    return _shortened(move, spec.position_step_m), _shortened(turn, spec.rotation_step_rad)
+    return shortened(move, spec.position_step_m), shortened(turn, spec.rotation_step_rad)
 
 
 def touch_m(lean_rad: float) -> float:
@@ -126,8 +138,3 @@ def _leaning_back(now: np.ndarray, normal: np.ndarray, lean_rad: float) -> np.nd
     first, second = (quaternion_multiply(lean, orientation) for orientation in facing)
     nearer = norm(turn_to(first, now)) < norm(turn_to(second, now))
     return np.where(nearer[:, None], first, second)
-
-
-def _shortened(vectors: np.ndarray, longest: float) -> np.ndarray:
-    """Vectors (N, 3) no longer than `longest`."""
-    return vectors * np.minimum(1.0, longest / np.maximum(norm(vectors), longest))[:, None]
