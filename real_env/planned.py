@@ -2,8 +2,9 @@
 
     present joints, goal (pose or joints), Scene  ->  Planner.plan  ->  joints (M, 7), one row for each set point
 
-Up, across, down: straight up from where the hand is, joints in a straight line to above the goal, straight down. Every
-joint angle on the way is tried in a MuJoCo model of arm, table and scene; a way that touches anything is not taken.
+Up, across, down: straight up from where the hand is, joints in a straight line to above the goal, straight down. A hand
+that stretches too far to rise is drawn in and set upright as it does. Every joint angle on the way is tried in a MuJoCo
+model of arm, table and scene; a way that touches anything is not taken.
 """
 
 from __future__ import annotations
@@ -13,9 +14,10 @@ from itertools import pairwise
 import mujoco
 import numpy as np
 
-from iker_envs.geometry import body_axis, rotation_angle
+from iker_envs.geometry import body_axis, quaternion_from_rotvec, quaternion_multiply, rotation_angle
 from iker_envs.planning.collision import highest_m, object_boxes
 from iker_envs.planning.hand import FINGERTIP_M
+from iker_envs.reach import MIN_RADIUS_M
 from iker_envs.scene import Scene
 from real_env.arm_model import FINGERS, add_arm
 from real_env.faults import Kind, RobotFault
@@ -28,6 +30,7 @@ _GAP_M = 0.004  # nearer than this counts as touching
 _DEEPER_M = 0.001  # what touches at the start may not be pressed by more than this on the way off
 _RISES_M = (0.05, 0.10, 0.16, 0.24)  # of the tips above everything in the scene, tried in turn
 _BACK_M = 0.12  # that the hand backs off along its approach axis, where straight up is not free
+_DRAWN_IN_M = 0.15  # towards the base, where the arm stretches too far to rise straight up
 _JOINT_SPEED_RAD_S = 1.2  # on average over a leg; its middle is 1.9 times as fast
 _TOOL_SPEED_M_S = 0.35
 _PEAK = 1.875  # of the minimum-jerk profile's speed over its mean (Flash and Hogan 1985)
@@ -122,37 +125,43 @@ class Planner:
             raise RobotFault(Kind.UNREACHABLE, f"at its end the way touches {hit}")
         top = max((highest_m(object_boxes(o.model, o.pose)) for o in scene.objects), default=0.0)
         hits = []
-        for back in (0.0, _BACK_M):
+        for back, drawn_in in ((0.0, 0.0), (_BACK_M, 0.0), (_BACK_M, _DRAWN_IN_M)):
             for rise in _RISES_M:
-                legs = self._legs(joints_rad, end, top + rise + FINGERTIP_M, back)
+                legs = self._legs(joints_rad, end, top + rise + FINGERTIP_M, back, drawn_in)
                 if legs is None:
                     continue
                 hit = cell.first_touch(np.concatenate(legs), opening_m)
                 if not hit:
                     return np.concatenate([timed(leg) for leg in legs])
                 hits.append(hit)
-        told = (
-            f"every way tried touches {', '.join(dict.fromkeys(hits))}" if hits else "the arm cannot rise high enough"
-        )
+        told = f"every way tried touches {', '.join(dict.fromkeys(hits))}"
+        if not hits:
+            told = f"the arm cannot rise high enough, from or to joints of {np.round(joints_rad, 2).tolist()} rad"
         raise RobotFault(Kind.UNREACHABLE, told)
 
-    def _legs(self, start: np.ndarray, end: np.ndarray, height_m: float, back_m: float) -> list[np.ndarray] | None:
+    def _legs(
+        self, start: np.ndarray, end: np.ndarray, height_m: float, back_m: float, drawn_in_m: float
+    ) -> list[np.ndarray] | None:
         """Up, across and down as joints (K, 7); None where a line leaves the arm's reach."""
-        up = self._away(start, height_m, back_m)
-        down = self._away(end, height_m, back_m)
+        up = self._away(start, height_m, back_m, drawn_in_m)
+        down = self._away(end, height_m, back_m, drawn_in_m)
         if up is None or down is None:
             return None
         down = _nearest_turn(down, up[-1])[::-1]
         across = np.linspace(up[-1], down[0], max(2, int(np.abs(down[0] - up[-1]).max() / _CHECK_RAD) + 2))
         return [leg for leg in (up, across, down) if len(leg) > 1]
 
-    def _away(self, joints_rad: np.ndarray, height_m: float, back_m: float) -> np.ndarray | None:
-        """From joints (7,) back along the approach axis, then straight up to a height of the tool; (K, 7)."""
+    def _away(self, joints_rad: np.ndarray, height_m: float, back_m: float, drawn_in_m: float) -> np.ndarray | None:
+        """From joints (7,) back along the approach axis, then up to a height of the tool; (K, 7).
+
+        Straight up, or upright and nearer to the base by some metres.
+        """
         poses = [tool_pose(joints_rad)]
         if back_m:
             poses.append(_moved_back(poses[-1], back_m))
         if poses[-1][2] < height_m:
-            poses.append(np.concatenate([poses[-1][:2], [height_m], poses[-1][3:]]))
+            risen = np.concatenate([poses[-1][:2], [height_m], poses[-1][3:]])
+            poses.append(_drawn_in(risen, drawn_in_m) if drawn_in_m else risen)
         legs = [joints_rad[None]]
         for start, goal in pairwise(poses):
             leg = self._line(legs[-1][-1], start, goal)
@@ -184,6 +193,18 @@ def _pressed(cell: Cell, joints_rad: np.ndarray, opening_m: float) -> str:
 
 def _moved_back(pose: np.ndarray, distance_m: float) -> np.ndarray:
     return np.concatenate([pose[:3] - distance_m * body_axis(pose[3:], 2), pose[3:]])
+
+
+def _drawn_in(pose: np.ndarray, distance_m: float) -> np.ndarray:
+    """A pose (7,) nearer to the base, the tool pointing straight down."""
+    radius = float(np.hypot(pose[0], pose[1]))
+    share = max(radius - distance_m, MIN_RADIUS_M) / radius
+    approach = body_axis(pose[3:], 2)
+    axis = np.array([-approach[1], approach[0], 0.0])  # approach x (0, 0, -1)
+    sine = float(np.linalg.norm(axis))
+    turn = axis / max(sine, 1e-9) * np.arctan2(sine, -approach[2])
+    rotation = quaternion_multiply(quaternion_from_rotvec(turn), pose[3:])
+    return np.concatenate([share * pose[:2], pose[2:3], rotation])
 
 
 def _nearest_turn(path_rad: np.ndarray, joints_rad: np.ndarray) -> np.ndarray:

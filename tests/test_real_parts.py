@@ -321,6 +321,17 @@ def test_a_free_way_leads_from_the_look_pose_to_every_beginning_and_back(name):
             assert not cell.touches(joints, opening_m)
 
 
+def test_a_hand_that_stretches_too_far_to_rise_is_drawn_in():
+    scene = load_task("shoe_push").sample(None)
+    far = np.array([0.70, 0.10, 0.03, *HOME_GRIPPER_QUATERNION])
+    ik = HostIK()
+    joints = ik.solve(far)
+    path = Planner(ik, HOME).plan(joints, LOOK, scene, 0.0, is_pose=False)
+    poses = np.array([tool_pose(row) for row in path])
+    assert np.allclose(path[-1], LOOK, atol=0.02)
+    assert poses[:, 2].min() > 0.029 and poses[poses[:, 2] < 0.06, 0].min() > 0.6  # up before it goes anywhere else
+
+
 def test_a_goal_inside_something_is_refused_with_what_is_in_the_way():
     scene = load_task("shoe_push").sample(None)
     shoe = scene.object(scene.movable[0])
