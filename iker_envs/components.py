@@ -1,4 +1,5 @@
-"""The formulas of rigid-body geometry on components: a vector is a tuple (x, y, z) of arrays, a quaternion (w, x, y, z).
+"""The formulas of rigid-body geometry on components: a vector is a tuple of arrays (x, y, z), a quaternion (w, x, y, z)
+and a pose (x, y, z, qw, qx, qy, qz).
 
     arrays (..., D)  ->  columns  ->  formulas, one after the other  ->  stacked  ->  arrays (..., D)
 
@@ -92,7 +93,7 @@ def rotate(q: Components, v: Components) -> Components:
 
 
 def transform(pose: Components, points: Components) -> Components:
-    """Points mapped by poses (x, y, z, qw, qx, qy, qz) into the poses' frame."""
+    """Points mapped by poses into the frame that these are given in."""
     return tuple(x + turned for x, turned in zip(pose[:3], rotate(pose[3:], points), strict=True))
 
 
@@ -130,8 +131,9 @@ def body_axis(q: Components, axis: int) -> Components:
 
 def tilt_angle(q: Components) -> Array:
     """Angle in radians by which rotations take z out of the vertical."""
-    _, _, upwards = body_axis(q, 2)
-    return namespace(upwards).acos(clipped(upwards, -1.0, 1.0))
+    _, x, y, _ = q
+    upwards = clipped(1 - 2 * (x * x + y * y), -1.0, 1.0)
+    return namespace(upwards).acos(upwards)
 
 
 def heading_angle(q: Components) -> Array:
