@@ -68,7 +68,10 @@ class FurnitureTops:
             self._half_m[row, : len(owner)] = half
 
     def at(self, configuration: np.ndarray, furniture_pose: np.ndarray) -> np.ndarray:
-        """Tops (N, B, 9) in worlds of configurations (N,) whose furniture stands at poses (N, F, 7)."""
+        """Tops (N, B, 9) in worlds of configurations (N,) whose furniture stands at poses (N, F, 7).
+
+        In memory the worlds lie side by side.
+        """
         rows = np.arange(len(configuration))[:, None]
         if not self._owner.shape[1]:
             return np.zeros((len(configuration), 0, _WIDTH))
@@ -81,7 +84,7 @@ class FurnitureTops:
         sides = [(up + 1) % 3, (up + 2) % 3]
         directions = [np.take_along_axis(axes[..., :2, :], side[..., None], axis=-1)[..., 0] for side in sides]
         halves = [np.where(upright, np.take_along_axis(half, side, axis=-1) + _EDGE_M, _NOWHERE_M) for side in sides]
-        return np.concatenate([pose[..., :2], *directions, *halves, height], axis=-1)
+        return np.asfortranarray(np.concatenate([pose[..., :2], *directions, *halves, height], axis=-1))
 
 
 def _local_boxes(scene: Scene) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
