@@ -225,8 +225,9 @@ def decode_action(spec: Spec, action: Array, commanded_pose: Array, measured_pos
     rotation = _into_cone(spec, rotation)
     length = norm(rotation)
     pose = stacked((*position, *(c / length for c in rotation)))
-    margin = reach_margin(pose)
-    margin_before = reach_margin(commanded_pose)
+    margins = reach_margin(xp.stack([pose, commanded_pose]))
+    margin = margins[0, :]
+    margin_before = margins[1, :]
     return xp.where(((margin >= 0) | (margin > margin_before))[:, None], pose, commanded_pose)
 
 

@@ -21,7 +21,7 @@ from iker_envs import components
 from iker_envs.components import Array, Components, clipped, columns, difference, namespace, transform
 from iker_envs.geometry import norm, pose_apply
 from iker_envs.judging.trace import Trace
-from iker_envs.measure import NEAR_TILT_RAD, Errors, compare, lost, measure, others_moved_m
+from iker_envs.measure import NEAR_TILT_RAD, Errors, compare, lost, others_moved_m
 from iker_envs.physics.engines import make_sim, make_ticks
 from iker_envs.planning.fingertips import FurnitureTops, next_command
 from iker_envs.randomisation import Randomisation
@@ -245,9 +245,8 @@ class Worlds:
         episode.step_count += 1
         pose = self._object_pose()
         self.sensing.see(pose)
-        keypoints_m = transform(columns(pose[:, None, :]), columns(episode.local_m))
-        others_m = others_moved_m(self.state.object_pose, episode.object_index, episode.start_pose)
-        errors = compare(pose, episode.target_pose, keypoints_m, columns(episode.targets_m), others_m)
+        keypoints_m = self._keypoints_m(pose)
+        errors = self._errors(pose, keypoints_m)
         error_before_m = episode.error_m
         episode.error_m = copied(self._error(errors))  # a copy, since `begin` writes into it
         is_near = (episode.error_m <= self.config.rewards.success_m) & (errors.tilt_rad <= NEAR_TILT_RAD)
@@ -274,14 +273,20 @@ class Worlds:
 
     def errors(self, worlds: np.ndarray | slice = slice(None)) -> Errors:
         """How far the worlds (M,) are from their goals, as things stand; all of them by default."""
+        pose = self._object_pose(worlds)
+        return self._errors(pose, self._keypoints_m(pose, worlds), worlds)
+
+    def _keypoints_m(self, pose: Array, worlds: np.ndarray | slice = slice(None)) -> Components:
+        """Control keypoints of the manipulated objects at poses (M, 7): components (M, K)."""
+        return transform(columns(pose[:, None, :]), columns(self.episode.local_m[worlds]))
+
+    def _errors(self, pose: Array, keypoints_m: Components, worlds: np.ndarray | slice = slice(None)) -> Errors:
         episode = self.episode
-        return measure(
-            self.state.object_pose[worlds],
-            episode.object_index[worlds],
-            episode.start_pose[worlds],
-            episode.target_pose[worlds],
-            episode.local_m[worlds],
+        others_m = others_moved_m(
+            self.state.object_pose[worlds], episode.object_index[worlds], episode.start_pose[worlds]
         )
+        targets_m = columns(episode.targets_m[worlds])
+        return compare(pose, episode.target_pose[worlds], keypoints_m, targets_m, others_m)
 
     def lost(self, pose: Array, errors: Errors) -> Array:
         """Worlds (N,) in which the object, at (N, 7), was dropped, tipped over or fell, or physics diverged.
