@@ -12,7 +12,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 
@@ -100,13 +102,18 @@ class Spec:
 
     def spec_hash(self) -> str:
         """12 hex digits over every number and the layout: equal for two programs that understand each other."""
-        content = {"spec": asdict(self), "layout": LAYOUTS[self.observation], "action": ACTION_ROWS}
-        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
+        return hash_of(asdict(self))
 
     def observation_bound(self) -> np.ndarray:
         """Largest absolute value (observation_dim,) of each component: 2 m for positions, 1 for quaternions."""
         rows = [np.full(w, 1.0 if "quaternion" in n else POSITION_BOUND_M) for n, w, _, _ in LAYOUTS[self.observation]]
         return np.concatenate(rows).astype(np.float32)
+
+
+def hash_of(values: Mapping[str, Any]) -> str:
+    """The hash of a spec's fields by name, those of a spec of another version of this package, too."""
+    content = {"spec": values, "layout": LAYOUTS[values["observation"]], "action": ACTION_ROWS}
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def spec_of(scene: Scene, observation: str = "keypoints") -> Spec:
@@ -207,8 +214,9 @@ def decode_action(spec: Spec, action: Array, commanded_pose: Array, measured_pos
     """The next commanded pose (N, 7).
 
     `action` (N, 6) is clipped to [-1, 1], scaled and added to the last commanded pose (N, 7); the result is kept near
-    the measured pose (N, 7), inside the workspace box (2, 3), inside the approach cone and within the arm's reach
-    (a step that would leave reach keeps the old command unless it brings the arm nearer to reach).
+    the measured pose (N, 7), inside the workspace box (2, 3), inside the approach cone and within the arm's reach:
+    of a step that would leave reach without bringing the arm nearer to it, the displacement alone is taken, or else the
+    rotation alone, or else nothing.
     """
     xp = namespace(action, commanded_pose)
     *step, roll, pitch, yaw = columns(clipped(xp.astype(action, commanded_pose.dtype), -1.0, 1.0))
@@ -225,10 +233,21 @@ def decode_action(spec: Spec, action: Array, commanded_pose: Array, measured_pos
     rotation = _into_cone(spec, rotation)
     length = norm(rotation)
     pose = stacked((*position, *(c / length for c in rotation)))
-    margins = reach_margin(xp.stack([pose, commanded_pose]))
-    margin = margins[0, :]
-    margin_before = margins[1, :]
-    return xp.where(((margin >= 0) | (margin > margin_before))[:, None], pose, commanded_pose)
+    return _within_reach(pose, commanded_pose)
+
+
+def _within_reach(pose: Array, commanded_pose: Array) -> Array:
+    """As much of a step between poses (N, 7) as the arm can follow: all, the displacement, the turn, or nothing."""
+    xp = namespace(pose)
+    moved = xp.concat([pose[:, :3], commanded_pose[:, 3:]], axis=-1)
+    turned = xp.concat([commanded_pose[:, :3], pose[:, 3:]], axis=-1)
+    choices = (turned, moved, pose)  # the last one that can be followed is taken
+    margins = reach_margin(xp.stack([commanded_pose, *choices]))
+    result = commanded_pose
+    for k, choice in enumerate(choices, start=1):
+        follows = (margins[k, :] >= 0) | (margins[k, :] > margins[0, :])
+        result = xp.where(follows[:, None], choice, result)
+    return result
 
 
 def _rows(spec: Spec, observation: Array) -> dict[str, Array]:

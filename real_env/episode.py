@@ -18,7 +18,7 @@ from iker_envs.geometry import norm, pose_apply, quaternion_conjugate, quaternio
 from iker_envs.judging.happened import happened
 from iker_envs.judging.sentences import sentence
 from iker_envs.measure import NEAR_TILT_RAD, Errors, lost, make_outcome, measure
-from iker_envs.planning.fingertips import tops_of
+from iker_envs.planning.fingertips import next_command, tops_of
 from iker_envs.rewards import RewardConfig, State, compute_rewards
 from iker_envs.scene import Goal, Outcome, Scene
 from iker_envs.spec import POSITION_BOUND_M, Spec, pack_observation
@@ -91,6 +91,18 @@ class Episode:
         )
         episode.error_m = episode._error(episode.errors(episode.start_pose), episode.start_pose)
         return episode
+
+    def command(self, action: np.ndarray, hand: np.ndarray, opening_m: float, workspace_m: np.ndarray) -> None:
+        """Take an action (6,) as the next command; the hand is at a pose (7,), the workspace a box (2, 3)."""
+        self.commanded_pose = next_command(
+            self.spec,
+            action[None],
+            self.commanded_pose[None],
+            hand[None],
+            workspace_m,
+            np.array([opening_m]),
+            self.tops,
+        )[0]
 
     def poses(self, found: Mapping[str, np.ndarray]) -> np.ndarray:
         """Poses (O, 7) in the order of the scene; an object that was not found stands where it was last seen."""

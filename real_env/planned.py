@@ -9,7 +9,7 @@ model of arm, table and scene; a way that touches anything is not taken.
 
 from __future__ import annotations
 
-from itertools import pairwise
+from itertools import pairwise, product
 
 import mujoco
 import numpy as np
@@ -30,7 +30,7 @@ _GAP_M = 0.004  # nearer than this counts as touching
 _DEEPER_M = 0.001  # what touches at the start may not be pressed by more than this on the way off
 _RISES_M = (0.05, 0.10, 0.16, 0.24)  # of the tips above everything in the scene, tried in turn
 _BACK_M = 0.12  # that the hand backs off along its approach axis, where straight up is not free
-_DRAWN_IN_M = 0.15  # towards the base, where the arm stretches too far to rise straight up
+_DRAWN_IN_M = (0.1, 0.2)  # towards the base, where the arm stretches too far to rise straight up
 _JOINT_SPEED_RAD_S = 1.2  # on average over a leg; its middle is 1.9 times as fast
 _TOOL_SPEED_M_S = 0.35
 _PEAK = 1.875  # of the minimum-jerk profile's speed over its mean (Flash and Hogan 1985)
@@ -125,7 +125,7 @@ class Planner:
             raise RobotFault(Kind.UNREACHABLE, f"at its end the way touches {hit}")
         top = max((highest_m(object_boxes(o.model, o.pose)) for o in scene.objects), default=0.0)
         hits = []
-        for back, drawn_in in ((0.0, 0.0), (_BACK_M, 0.0), (_BACK_M, _DRAWN_IN_M)):
+        for drawn_in, back in product((0.0, *_DRAWN_IN_M), (0.0, _BACK_M)):
             for rise in _RISES_M:
                 legs = self._legs(joints_rad, end, top + rise + FINGERTIP_M, back, drawn_in)
                 if legs is None:
@@ -156,19 +156,28 @@ class Planner:
 
         Straight up, or upright and nearer to the base by some metres.
         """
-        poses = [tool_pose(joints_rad)]
+        way = joints_rad[None]
+        pose = tool_pose(joints_rad)
         if back_m:
-            poses.append(_moved_back(poses[-1], back_m))
-        if poses[-1][2] < height_m:
-            risen = np.concatenate([poses[-1][:2], [height_m], poses[-1][3:]])
-            poses.append(_drawn_in(risen, drawn_in_m) if drawn_in_m else risen)
-        legs = [joints_rad[None]]
-        for start, goal in pairwise(poses):
-            leg = self._line(legs[-1][-1], start, goal)
+            away = _moved_back(pose, back_m)
+            leg = self._line(joints_rad, pose, away)
             if leg is None:
                 return None
-            legs.append(leg)
-        return np.concatenate(legs)
+            way = np.concatenate([way, leg])
+            pose = away
+        if pose[2] >= height_m:
+            return way
+        risen = np.concatenate([pose[:2], [height_m], pose[3:]])
+        leg = self._bent(way[-1], _drawn_in(risen, drawn_in_m)) if drawn_in_m else self._line(way[-1], pose, risen)
+        return None if leg is None else np.concatenate([way, leg])
+
+    def _bent(self, joints_rad: np.ndarray, goal: np.ndarray) -> np.ndarray | None:
+        """Joints (K, 7) in a straight line to a pose (7,); None where the arm cannot be there."""
+        end = self._ik.solve(goal)
+        if end is None:
+            return None
+        end = _nearest_turn(end[None], joints_rad)[0]
+        return np.linspace(joints_rad, end, max(2, int(np.abs(end - joints_rad).max() / _CHECK_RAD) + 2))
 
     def _line(self, joints_rad: np.ndarray, start: np.ndarray, goal: np.ndarray) -> np.ndarray | None:
         """Joints (K, 7) along a straight line of the tool; None where it strays from it."""

@@ -22,7 +22,6 @@ from iker_envs.contract import check_index
 from iker_envs.documents import shown
 from iker_envs.perception import Estimator
 from iker_envs.perception.tracking import GripperPose
-from iker_envs.planning.fingertips import next_command
 from iker_envs.planning.grasps import propose_grasps
 from iker_envs.planning.hand import MAX_OPENING_M
 from iker_envs.planning.push import push_start
@@ -343,15 +342,7 @@ class RealWorld(gym.Env):
         return episode.observe(self._hand, poses), sum(rows.values()), is_lost, truncated, info
 
     def _act(self, episode: Episode, action: np.ndarray) -> None:
-        episode.commanded_pose = next_command(
-            self._spec,
-            action[None],
-            episode.commanded_pose[None],
-            self._hand[None],
-            self._workspace(),
-            np.array([self._robot.opening_m]),
-            episode.tops,
-        )[0]
+        episode.command(action, self._hand, self._robot.opening_m, self._workspace())
         self._robot.tick(episode.commanded_pose)
         self._hand = tool_pose(self._robot.check(gripper=True))
 

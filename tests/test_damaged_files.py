@@ -22,7 +22,8 @@ from iker_agent.learning.plain_network import feature_dim
 from iker_agent.learning.policy import read_policy
 from iker_agent.learning.policy_files import load_policy
 from iker_agent.learning.waypoint import WaypointLearner
-from iker_envs.spec import Spec
+from iker_agent.limits import Unusable
+from iker_envs.spec import Spec, hash_of
 from iker_envs.task import load_task
 
 
@@ -95,6 +96,23 @@ def test_a_policy_whose_header_is_wrong_is_refused_by_file_and_field(tmp_path, m
     rewrite(path, changed(header, field, value), arrays)
     told = refusal(load_policy, path)
     assert str(path) in told and says in told
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "says"),
+    [
+        ("fingertip_clearance_m", DELETED, "whose spec lacks fingertip_clearance_m"),
+        ("softness", 1.0, "whose spec has softness"),
+    ],
+)
+def test_a_whole_policy_of_another_version_is_refused_as_such(tmp_path, field, value, says):
+    path = network_file(tmp_path)
+    header, arrays = read_policy(path)
+    header = changed(header, f"spec.{field}", value)
+    rewrite(path, header | {"spec_hash": hash_of(header["spec"])}, arrays)
+    with pytest.raises(ValueError, match="train it again") as caught:
+        load_policy(path)
+    assert says in str(caught.value) and not isinstance(caught.value, Unusable)
 
 
 def test_a_rule_that_was_written_before_objects_could_stand_upright_is_still_read(tmp_path):

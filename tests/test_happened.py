@@ -67,7 +67,7 @@ def push_against_the_rack(world):
     world.env.move("right", upright_pose([0.33, -0.25, 0.045]))
     world.env.move("box", upright_pose([0.36, 0.03, 0.055], np.pi / 2))
     world.keep(world.goal("box", (0.15, 0, 0)))
-    world.lead((0.22, 0.03, 0.2), (0.22, 0.03, 0.06), (0.30, 0.03, 0.06))
+    world.lead((0.22, 0.03, 0.2), (0.22, 0.03, 0.06), (0.28, 0.03, 0.06))
 
 
 def push_and_shove_the_other_shoe(world):

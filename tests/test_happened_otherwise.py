@@ -57,8 +57,8 @@ def carry_until_time_is_out(world):
 def push_the_neighbour_off_the_rack(world):
     world.env.move("left", upright_pose([0.62, 0.02, 0.145]))
     world.env.move("box", upright_pose([0.62, -0.20, 0.155]))
-    world.keep(world.goal("left", (0, -0.19, 0)))
-    world.lead((0.62, 0.22, 0.3), (0.62, 0.16, 0.15), (0.62, -0.12, 0.15))
+    world.keep(world.goal("left", (0, -0.21, 0)))
+    world.lead((0.62, 0.22, 0.3), (0.62, 0.16, 0.15), (0.62, -0.14, 0.15))
 
 
 def push_while_somebody_moves_the_book(world):

@@ -1,4 +1,4 @@
-"""The parts of a robot's host that need no robot: settings, kinematics, guard, set points, free moves."""
+"""The parts of a robot's host that need no robot: settings, kinematics, guard, set points."""
 
 import time
 from dataclasses import replace
@@ -11,9 +11,7 @@ import pytest
 from iker_envs.geometry import pose_compose, rotation_angle
 from iker_envs.perception.tracking import GripperPose
 from iker_envs.planning.fingertips import tip_corners, tops_of
-from iker_envs.planning.grasps import propose_grasps
 from iker_envs.planning.hand import MAX_OPENING_M
-from iker_envs.planning.push import push_start
 from iker_envs.reach import reach_margin
 from iker_envs.scene import HOME_GRIPPER_QUATERNION, upright_pose
 from iker_envs.spec import Spec
@@ -25,7 +23,6 @@ from real_env.safety import Guard, between
 pytest.importorskip("mink", reason="these tests need mink: pip install 'iker[real]'")
 
 from real_env.ik import MAX_ELBOW_RAD, HostIK, tool_pose
-from real_env.planned import Cell, Planner
 from real_env.stream import Line, Path, Stream
 
 ARM = {"arm": {"ip": "192.168.1.200"}}
@@ -292,53 +289,6 @@ def test_silence_halts_a_watched_stream_only():
         assert stream.running is not watched
         assert (stream.fault is not None and stream.fault.kind is Kind.SILENT_POLICY) is watched
         stream.halt()
-
-
-# -- free moves ------------------------------------------------------------------------------------------------------
-
-
-def first_pose(scene, goal):
-    """Where the hand begins, and its opening."""
-    if not goal.grasp:
-        return push_start(scene, goal), 0.0
-    tcp = propose_grasps(scene, goal.object, goal.target_pose).grasps[0].tcp_pose
-    return pose_compose(tcp, np.array([0, 0, -0.12, 1, 0, 0, 0])), MAX_OPENING_M
-
-
-@pytest.mark.parametrize("name", ["shoe_push", "shoe_place", "book_push", "book_reorient", "shoe_rack"])
-def test_a_free_way_leads_from_the_look_pose_to_every_beginning_and_back(name):
-    task = load_task(name)
-    planner = Planner(HostIK(), HOME)
-    for index in (0, len(task.configurations) // 2):
-        scene = task.sample(np.random.default_rng(index), index)
-        pose, opening_m = first_pose(scene, task.goal(0, scene, index))
-        there = planner.plan(LOOK, pose, scene, opening_m, is_pose=True)
-        assert np.linalg.norm(tool_pose(there[-1])[:3] - pose[:3]) < 1e-3
-        back = planner.plan(there[-1], LOOK, scene, opening_m, is_pose=False)
-        assert np.abs(np.diff(back[:, 2])).max() < 0.03 and np.allclose(back[-1], LOOK, atol=0.02)
-        cell = Cell(scene, HOME)
-        for joints in there[::10]:
-            assert not cell.touches(joints, opening_m)
-
-
-def test_a_hand_that_stretches_too_far_to_rise_is_drawn_in():
-    scene = load_task("shoe_push").sample(None)
-    far = np.array([0.70, 0.10, 0.03, *HOME_GRIPPER_QUATERNION])
-    ik = HostIK()
-    joints = ik.solve(far)
-    path = Planner(ik, HOME).plan(joints, LOOK, scene, 0.0, is_pose=False)
-    poses = np.array([tool_pose(row) for row in path])
-    assert np.allclose(path[-1], LOOK, atol=0.02)
-    assert poses[:, 2].min() > 0.029 and poses[poses[:, 2] < 0.06, 0].min() > 0.6  # up before it goes anywhere else
-
-
-def test_a_goal_inside_something_is_refused_with_what_is_in_the_way():
-    scene = load_task("shoe_push").sample(None)
-    shoe = scene.object(scene.movable[0])
-    inside = np.array([*shoe.pose[:2], 0.03, *HOME_GRIPPER_QUATERNION])
-    with pytest.raises(RobotFault, match=f"touches .*{shoe.name}") as caught:
-        Planner(HostIK(), HOME).plan(LOOK, inside, scene, 0.0, is_pose=True)
-    assert caught.value.kind is Kind.UNREACHABLE
 
 
 # -- the arm's own pictures ------------------------------------------------------------------------------------------

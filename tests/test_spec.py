@@ -192,7 +192,7 @@ FAR = np.array([[0.0, -1, 0], [2.0, 1, 1]])
 
 def test_a_step_out_of_reach_keeps_the_command():
     edge = np.array([0.70, 0.0, 0.10, *HOME_GRIPPER_QUATERNION])  # 7.7 mm of reach are left, see test_reach
-    np.testing.assert_array_equal(decode([1, 0, 0, 0, 0, 0], edge, workspace=FAR), edge)
+    np.testing.assert_allclose(decode([1, 0, 0, 0, 0, 0], edge, workspace=FAR), edge, atol=1e-12)
     inward = decode([-1, 0, 0, 0, 0, 0], edge, workspace=FAR)
     assert inward[0] == pytest.approx(0.67)
 
@@ -200,7 +200,27 @@ def test_a_step_out_of_reach_keeps_the_command():
 def test_from_out_of_reach_only_the_way_back_is_open():
     outside = np.array([0.90, 0.0, 0.10, *HOME_GRIPPER_QUATERNION])
     assert decode([-1, 0, 0, 0, 0, 0], outside, workspace=FAR)[0] == pytest.approx(0.87)
-    np.testing.assert_array_equal(decode([1, 0, 0, 0, 0, 0], outside, workspace=FAR), outside)
+    np.testing.assert_allclose(decode([1, 0, 0, 0, 0, 0], outside, workspace=FAR), outside, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("action", "position", "turn_rad"),
+    [
+        (
+            [0, 0, 0.5, 0, 1, 0],
+            [0, 0, 0.015],
+            0.0,
+        ),  # a tool that leans outwards leaves reach, the displacement does not
+        ([1, 0, 0, 0, 0, 1], [0, 0, 0], 0.15),  # a turn about the vertical is no matter of reach
+        ([1, 0, 0, 0, 1, 0], [0, 0, 0], 0.0),
+        ([-1, 0, 0, 0, 0, 1], [-0.03, 0, 0], 0.15),
+    ],
+)
+def test_at_the_edge_of_reach_what_can_be_followed_of_a_step_is(action, position, turn_rad):
+    edge = np.array([0.705, 0.0, 0.10, *HOME_GRIPPER_QUATERNION])
+    found = decode(action, edge, workspace=FAR)
+    np.testing.assert_allclose(found[:3] - edge[:3], position, atol=1e-9)
+    assert rotation_angle(found[3:], edge[3:]) == pytest.approx(turn_rad, abs=1e-6)
 
 
 @given(st.integers(0, 2**31))

@@ -6,6 +6,7 @@ path, spec  ->  load_policy  ->  Policy, or one sentence that names the file and
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import fields
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from iker_agent.learning.plain_network import PlainNetworkPolicy
 from iker_agent.learning.policy import FORMAT, Policy, read_policy
 from iker_agent.learning.stored import shown, stored_fields
 from iker_agent.limits import Unusable
-from iker_envs.spec import Spec
+from iker_envs.spec import LAYOUTS, Spec, hash_of
 
 KINDS = ("network", "waypoint")
 
@@ -32,6 +33,11 @@ def load_policy(path: str | Path, spec: Spec | None = None) -> Policy:
             f"{str(path)!r} is no policy of this project (format {shown(header.get('format'))}, not {FORMAT!r}; "
             f"kind {shown(header.get('kind'))}, not {' or '.join(KINDS)})"
         )
+    if difference := _of_another_version(header):
+        raise ValueError(
+            f"{str(path)!r} was made by a version of this package whose spec {difference}, and so was trained on other "
+            "physics or commands; train it again"
+        )
     try:
         own = _own_spec(header)
     except ValueError as error:
@@ -46,6 +52,19 @@ def load_policy(path: str | Path, spec: Spec | None = None) -> Policy:
         return _policy(header, arrays, spec)
     except ValueError as error:
         raise Unusable(f"{str(path)!r} is damaged: {error}") from None
+
+
+def _of_another_version(header: Mapping[str, Any]) -> str:
+    """How the fields of an undamaged header's spec differ from those of this version's; "" if they do not."""
+    values = header.get("spec")
+    if not isinstance(values, dict) or values.get("observation") not in LAYOUTS:
+        return ""
+    known = {f.name for f in fields(Spec)}
+    if set(values) == known or header.get("spec_hash") != hash_of(values):
+        return ""
+    told = [f"lacks {name}" for name in sorted(known - set(values))]
+    told += [f"has {name}" for name in sorted(set(values) - known)]
+    return " and ".join(told)
 
 
 def _own_spec(header: Mapping[str, Any]) -> Spec:

@@ -36,6 +36,7 @@ _NORMALISER_LOOKS = 16  # noisy copies of the first observations that the normal
 _LOOK_NOISE = 0.1  # standard deviation of that noise, metres or parts of a quaternion
 _SEED_STRIDE = 1_000_003  # a prime between the seeds of evaluations, so that those of two trainings rarely meet
 _WARM_LOG_STD = -1.2  # a policy that is trained further explores at least so much
+_EVAL_PAUSE = 3.0  # times the length of an evaluation until the next one: they take a quarter of the time at most
 _WORTH_A_LOOK = 0.25  # evaluate only when exploring success is at most so far below the goal
 
 
@@ -70,6 +71,7 @@ class Training:
         self.stopping = False  # set it to end the run after the update under way
         self.good = False  # strict success was seen and confirmed
         self._last_eval = time.monotonic()
+        self._eval_s = 0.0
         self._num_evals = 0
         self._tick = 0
         self._curricula = [Curriculum(part.worlds) for part in parts_of(env)]
@@ -158,12 +160,13 @@ class Training:
             self.policy.network.log_std.clamp_(min=_WARM_LOG_STD)
 
     def _worth_a_look(self, row: TrainingRow) -> bool:
-        due = time.monotonic() - self._last_eval > self.config.eval_every_s
+        due = time.monotonic() - self._last_eval > max(self.config.eval_every_s, _EVAL_PAUSE * self._eval_s)
         near = row.success_strict > self.config.stop_success - _WORTH_A_LOOK
         return distributed.rank() == 0 and due and near
 
     def _good_enough(self) -> bool:
         """Is deterministic strict success good enough? A sequential test over batches of fresh copies."""
+        began_s = time.monotonic()
         test = SequentialTest(self.config.stop_success, self.config.max_eval_envs)
         num_success = 0
         num_copies = 0
@@ -174,6 +177,7 @@ class Training:
             num_copies += len(strict)
         self.progress.evaluated(num_success / num_copies)
         self._last_eval = time.monotonic()
+        self._eval_s = self._last_eval - began_s
         return verdict
 
     def _finished(self) -> NetworkPolicy:

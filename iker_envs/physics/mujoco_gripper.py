@@ -29,10 +29,10 @@ from iker_envs.scene import HOME_GRIPPER_QUATERNION
 JOINTS = ("x", "y", "z", "pitch", "roll", "tool_yaw")
 FINGERS = ("finger_left", "finger_right")
 
-# Nearly as stiff and as strong as the arm: its joint servos (real_env/arm_model.py) give way at the tool by 11 to 25 kN/m
+# Nearly as stiff and strong as the arm: its joint servos (real_env/arm_model.py) give way at the tool by 11 to 25 kN/m
 # at 0.6 to 0.4 m from the base, and push with about 100 N. Mass and inertia, 4 kg and 0.105 kg m2 with the armatures,
-# keep its start into a tick of 3 cm or 0.15 rad as gentle as what is held in the fingers needs (25 m/s2, 143 rad/s2);
-# natural frequencies of 45 and 38 rad/s at damping ratio 0.7 follow the tick, k dt^2 / I is below 0.2 at the 10 ms step.
+# keep its start into a tick of 3 cm or 0.15 rad as gentle as what is held in the fingers needs (25 m/s2, 143 rad/s2).
+# Natural frequencies of 45 and 38 rad/s at damping ratio 0.7 follow the tick; k dt^2 / I is below 0.2 at 10 ms.
 _SLIDE = {"kp": 8000.0, "damping": 250.0, "armature": 3.2, "force": 100.0}
 _HINGE = {"kp": 150.0, "damping": 5.6, "armature": 0.1, "force": 15.0}
 _FINGER = {"kp": FINGER_STIFFNESS, "damping": 28.0, "armature": 0.2, "force": 30.0}
