@@ -9,8 +9,9 @@ physics, whose episodes go on as if nothing moved; new episodes in all worlds, p
 a filled bank; and `mujoco.rollout` alone. The physics of the grasps before the first episodes is left out on all sides.
 Speeds are in env steps (0.1 s of simulated time) per second, those of resets in worlds per second; only ratios mean
 anything on a busy machine. The ratio of CPU times is that of all threads together: other processes hardly change it,
-but what runs in one thread weighs more in the ratio of speeds. A row is printed when it is measured. `--fetch-python`
-adds FetchPush of Gymnasium-Robotics.
+but what runs in one thread weighs more in the ratio of speeds. A row is printed when it is measured. At the end, the
+seconds that new episodes in all of 1024 worlds take for a push, in all of 256 for a grasp. `--fetch-python` adds
+FetchPush of Gymnasium-Robotics.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import resource
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,9 +33,11 @@ from mujoco import rollout
 
 import iker_envs
 from iker_envs.physics.engines import base_name
+from iker_envs.task import load_task
 from iker_envs.vector_env import StageVectorEnv
 
 ROUNDS = 6  # at most: the two are measured in turn, so that a neighbour's load falls on both
+RESET_WORLDS = {"push": 1024, "grasp": 256}
 
 
 def memory_mb() -> float:
@@ -58,6 +61,13 @@ def warm_up(env: StageVectorEnv, seed: int = 0) -> None:
         env.worlds.reset(np.arange(env.num_envs))
     ages = np.random.default_rng(seed).integers(env.worlds.config.max_steps, size=env.num_envs)
     env.worlds.episode.step_count[:] = env.worlds.arrays.put(ages)
+
+
+def begin_all(env: StageVectorEnv) -> None:
+    """New episodes in all worlds: starts of pushes drawn anew, grasped states taken from a filled bank."""
+    for world in range(env.num_envs):
+        env.worlds.arrangements.forget(world)
+    env.worlds.reset(np.arange(env.num_envs))
 
 
 def wait_for(device: str) -> None:
@@ -160,14 +170,7 @@ class Speeds:
 
     def resets(self, seconds: float) -> Row:
         """New episodes in all worlds: starts of pushes drawn anew, grasped states taken from a filled bank."""
-        worlds = self.env.worlds
-
-        def begin_all() -> None:
-            for world in range(self.env.num_envs):
-                worlds.arrangements.forget(world)
-            worlds.reset(np.arange(self.env.num_envs))
-
-        return self.beside_batch(begin_all, self.env.num_envs, seconds)
+        return self.beside_batch(lambda: begin_all(self.env), self.env.num_envs, seconds)
 
     def rollout(self, seconds: float) -> Row:
         """`mujoco.rollout`, a quarter of the ticks."""
@@ -210,17 +213,34 @@ class Speeds:
         self.env.close()
 
 
+RESETS = "reset, worlds/s"
 ROWS: dict[str, Callable[[Speeds, float], Row]] = {
     "environment": Speeds.environment,
     "training": Speeds.training,
     "stage without physics": Speeds.without_physics,
-    "reset, worlds/s": Speeds.resets,
+    RESETS: Speeds.resets,
     "mujoco.rollout": Speeds.rollout,
 }
 
 
 ON_DEVICE = ("environment", "stage without physics")
 """Rows that work where the arrays are; training, which works on the host, and rollout are rows of threads."""
+
+
+def print_resets(ids: Sequence[str], sim: str, end: float) -> None:
+    """Seconds of new episodes in all worlds: medians, by the clock and of all processors."""
+    print("\n| id | new episodes in worlds | s | CPU s |\n|---|---|---|---|")
+    for env_id in ids:
+        if time.perf_counter() > end:
+            print(f"no time was left for the resets of {env_id}; --minutes gives more", flush=True)
+            continue
+        goal = load_task(iker_envs.TASKS[env_id]).configurations[0].stages[0].goal
+        num_envs = RESET_WORLDS["grasp" if goal.grasp else "push"]
+        env = gym.make_vec(env_id, num_envs=num_envs, sim=sim, **iker_envs.TRAINING)
+        env.reset(seed=0)  # fills the bank of grasped states
+        taken_s, cpu_s = np.median([timed(lambda env=env: begin_all(env)) for _ in range(ROUNDS)], axis=0)
+        print(f"| {env_id} | {num_envs} | {taken_s:.3f} | {cpu_s:.3f} |", flush=True)
+        env.close()
 
 
 def fetch_push(python: str) -> float:
@@ -268,6 +288,8 @@ def main() -> None:
             row = f"{speed:.0f} | {ratio:.2f} | {cpu_ratio:.2f} | {used_mb:.0f} | {left:.0f}"
             print(f"| {env_id} | {num_envs} | {name} | {row} |", flush=True)
         speeds.close()
+    if RESETS in rows:
+        print_resets(options.ids, options.sim, end)
 
 
 if __name__ == "__main__":

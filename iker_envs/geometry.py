@@ -7,58 +7,32 @@ point of the body frame to the frame that the pose is given in. Nothing here kno
 
 from __future__ import annotations
 
-from typing import Any
-
-import array_api_compat
-import array_api_compat.numpy
 import numpy as np
 
-Array = Any
+from iker_envs import components
+from iker_envs.components import Array, clipped, columns, namespace, stacked
+
 IDENTITY_QUATERNION = (1.0, 0.0, 0.0, 0.0)
-
-
-def namespace(*arrays: Array) -> Any:
-    """The array-API namespace (numpy, torch, ...) that the arrays belong to."""
-    if all(type(a) is np.ndarray for a in arrays):  # the usual case, without array_api_compat's inspection
-        return array_api_compat.numpy
-    return array_api_compat.array_namespace(*arrays)
-
-
-def columns(v: Array) -> tuple[Array, ...]:
-    """The components (...) of vectors (..., D). Sums over a short last axis are slow, those of components are not."""
-    return tuple(v[..., k] for k in range(v.shape[-1]))
 
 
 def cross(a: Array, b: Array) -> Array:
     """Cross product over the last axis, (..., 3) x (..., 3) with broadcasting."""
-    return namespace(a, b).stack(_cross(columns(a), columns(b)), axis=-1)
-
-
-def _cross(a: tuple[Array, ...], b: tuple[Array, ...]) -> tuple[Array, Array, Array]:
-    a0, a1, a2 = a
-    b0, b1, b2 = b
-    return a1 * b2 - a2 * b1, a2 * b0 - a0 * b2, a0 * b1 - a1 * b0
+    return stacked(components.cross(columns(a), columns(b)))
 
 
 def dot(a: Array, b: Array) -> Array:
     """Dot product over the last axis, (..., D) x (..., D) -> (...) with broadcasting, D at least 1."""
-    first, *rest = (x * y for x, y in zip(columns(a), columns(b), strict=True))
-    return sum(rest, start=first)
+    return components.dot(columns(a), columns(b))
 
 
 def norm(v: Array) -> Array:
     """Euclidean length over the last axis, (..., D) -> (...)."""
-    return namespace(v).sqrt(dot(v, v))
+    return components.norm(columns(v))
 
 
 def quaternion_multiply(a: Array, b: Array) -> Array:
     """Rotation b followed by rotation a, (..., 4)."""
-    aw, ax, ay, az = columns(a)
-    bw, bx, by, bz = columns(b)
-    cx, cy, cz = _cross((ax, ay, az), (bx, by, bz))
-    w = aw * bw - (ax * bx + ay * by + az * bz)
-    parts = [w, aw * bx + bw * ax + cx, aw * by + bw * ay + cy, aw * bz + bw * az + cz]
-    return namespace(a, b).stack(parts, axis=-1)
+    return stacked(components.multiply(columns(a), columns(b)))
 
 
 def quaternion_conjugate(q: Array) -> Array:
@@ -68,30 +42,17 @@ def quaternion_conjugate(q: Array) -> Array:
 
 def quaternion_rotate(q: Array, v: Array) -> Array:
     """Rotate vectors (..., 3) by quaternions (..., 4)."""
-    w, *u = columns(q)
-    vx, vy, vz = columns(v)
-    tx, ty, tz = (2.0 * c for c in _cross(tuple(u), (vx, vy, vz)))
-    cx, cy, cz = _cross(tuple(u), (tx, ty, tz))
-    return namespace(q, v).stack([vx + w * tx + cx, vy + w * ty + cy, vz + w * tz + cz], axis=-1)
+    return stacked(components.rotate(columns(q), columns(v)))
 
 
 def quaternion_from_rotvec(rotvec: Array) -> Array:
     """Axis times angle in radians (..., 3) -> quaternion (..., 4); exact near zero through sinc."""
-    xp = namespace(rotvec)
-    half = 0.5 * norm(rotvec)[..., None]
-    safe = xp.where(half > 1e-9, half, xp.ones_like(half))
-    sinc = xp.where(half > 1e-9, xp.sin(safe) / safe, xp.ones_like(half))
-    return xp.concat([xp.cos(half), 0.5 * sinc * rotvec], axis=-1)
+    return stacked(components.from_rotvec(columns(rotvec)))
 
 
 def rotvec_from_quaternion(q: Array) -> Array:
     """Quaternion (..., 4) -> axis times angle (..., 3), angle in [0, pi]."""
-    xp = namespace(q)
-    q = xp.where(q[..., :1] < 0, -q, q)
-    length = norm(q[..., 1:])[..., None]
-    angle = 2.0 * xp.atan2(length, q[..., :1])
-    scale = xp.where(length > 1e-9, angle / xp.where(length > 1e-9, length, xp.ones_like(length)), 2.0 + 0 * length)
-    return scale * q[..., 1:]
+    return stacked(components.to_rotvec(columns(q)))
 
 
 def quaternion_from_yaw(yaw_rad: Array) -> Array:
@@ -104,8 +65,7 @@ def quaternion_from_yaw(yaw_rad: Array) -> Array:
 
 def align_sign(q: Array, reference: Array) -> Array:
     """Of q and -q, the same rotation, the one whose dot product with `reference` (4,) is not negative."""
-    xp = namespace(q)
-    return xp.where(dot(q, reference)[..., None] < 0, -q, q)
+    return stacked(components.aligned(columns(q), columns(reference)))
 
 
 def rotation_angle(a: Array, b: Array) -> Array:
@@ -115,22 +75,13 @@ def rotation_angle(a: Array, b: Array) -> Array:
 
 def body_axis(q: Array, axis: int) -> Array:
     """World direction (..., 3) of body axis 0 (x), 1 (y) or 2 (z)."""
-    w = q[..., 0]
-    x = q[..., 1]
-    y = q[..., 2]
-    z = q[..., 3]
-    columns = (
-        (1 - 2 * (y * y + z * z), 2 * (x * y + w * z), 2 * (x * z - w * y)),
-        (2 * (x * y - w * z), 1 - 2 * (x * x + z * z), 2 * (y * z + w * x)),
-        (2 * (x * z + w * y), 2 * (y * z - w * x), 1 - 2 * (x * x + y * y)),
-    )
-    return namespace(q).stack(columns[axis], axis=-1)
+    return stacked(components.body_axis(columns(q), axis))
 
 
 def tilt_angle(a: Array, b: Array) -> Array:
     """Angle in radians between the body z axes of two quaternions (..., 4): 0 when equally upright."""
-    xp = namespace(a, b)
-    return xp.acos(xp.clip(dot(body_axis(a, 2), body_axis(b, 2)), -1.0, 1.0))
+    upright = components.dot(components.body_axis(columns(a), 2), components.body_axis(columns(b), 2))
+    return namespace(upright).acos(clipped(upright, -1.0, 1.0))
 
 
 def heading_angle(a: Array, b: Array) -> Array:
@@ -138,14 +89,12 @@ def heading_angle(a: Array, b: Array) -> Array:
 
     This is the twist of the relative rotation about the body z axis: what the eye calls "turned".
     """
-    xp = namespace(a, b)
-    relative = quaternion_multiply(quaternion_conjugate(a), b)
-    return 2.0 * xp.abs(xp.atan(relative[..., 3] / (xp.abs(relative[..., 0]) + 1e-12)))
+    return components.heading_angle(components.multiply(components.conjugate(columns(a)), columns(b)))
 
 
 def pose_apply(pose: Array, points: Array) -> Array:
     """Map body points (..., K, 3) by poses (..., 7) into the pose's frame, (..., K, 3)."""
-    return pose[..., None, :3] + quaternion_rotate(pose[..., None, 3:], points)
+    return stacked(components.transform(columns(pose[..., None, :]), columns(points)))
 
 
 def pose_compose(a: Array, b: Array) -> Array:

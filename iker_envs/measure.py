@@ -13,17 +13,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from iker_envs import components
+from iker_envs.components import Array, Components, columns, conjugate, difference, multiply, namespace, transform
 from iker_envs.events import Event
-from iker_envs.geometry import (
-    Array,
-    heading_angle,
-    namespace,
-    norm,
-    pose_apply,
-    quaternion_conjugate,
-    quaternion_multiply,
-    tilt_angle,
-)
+from iker_envs.geometry import norm, pose_apply, tilt_angle
 from iker_envs.scene import Goal, ObjectModel, Outcome
 
 SUCCESS_M = 0.05
@@ -72,19 +65,28 @@ def measure(poses: Array, index: Array, start: Array, target_pose: Array, local_
         target_pose: (N, 7) of the object in question.
         local_m: its control keypoints in its body frame, (K, 3), or (N, K, 3) where they differ.
     """
+    now = namespace(poses).take_along_axis(poses, index[:, None, None], axis=1)[:, 0, :]
+    there, wanted = (transform(columns(pose[:, None, :]), columns(local_m)) for pose in (now, target_pose))
+    return compare(now, target_pose, there, wanted, others_moved_m(poses, index, start))
+
+
+def others_moved_m(poses: Array, index: Array, start: Array) -> Array:
+    """How far the objects of each world (N,) beside the one with `index` were moved; arguments as of `measure`."""
     xp = namespace(poses)
-    now = xp.take_along_axis(poses, index[:, None, None], axis=1)[:, 0, :]
-    moved = norm(poses[..., :3] - start[..., :3])
-    # what is left of the target, in base axes: tilt is out of the vertical and heading about it, however a body lies
-    turned = quaternion_multiply(now[:, 3:], quaternion_conjugate(target_pose[:, 3:]))
-    upright = xp.concat([xp.ones_like(turned[:, :1]), xp.zeros_like(turned[:, 1:])], axis=-1)
+    moved_m = components.norm(difference(columns(poses)[:3], columns(start)[:3]))
     is_other = xp.arange(poses.shape[1], device=poses.device)[None, :] != index[:, None]
-    others = xp.max(xp.where(is_other, moved, xp.zeros_like(moved)), axis=-1)
+    return xp.max(xp.where(is_other, moved_m, 0.0), axis=-1)
+
+
+def compare(pose: Array, target_pose: Array, keypoints_m: Components, targets_m: Components, others_m: Array) -> Errors:
+    """Errors of objects at poses (N, 7) with keypoints and their targets (N, K), by component, beside `others_m`."""
+    # what is left of the target, in base axes: tilt is out of the vertical and heading about it, however a body lies
+    turned = multiply(columns(pose)[3:], conjugate(columns(target_pose)[3:]))
     return Errors(
-        goal_m=keypoint_error(now, local_m, pose_apply(target_pose, local_m)),
-        tilt_rad=tilt_angle(turned, upright),
-        heading_rad=heading_angle(turned, upright),
-        others_m=others,
+        goal_m=namespace(pose).mean(components.norm(difference(keypoints_m, targets_m)), axis=-1),
+        tilt_rad=components.tilt_angle(turned),
+        heading_rad=components.heading_angle(turned),
+        others_m=others_m,
     )
 
 
@@ -102,7 +104,7 @@ def lost(pose: Array, start: Array, target_pose: Array, errors: Errors, slipped_
     xp = namespace(pose)
     lowest = xp.minimum(start[:, 2], target_pose[:, 2])
     tilt = tilt_angle(start[:, 3:], target_pose[:, 3:]) + TIPPED_RAD / 2
-    tipped = errors.tilt_rad > xp.where(tilt > TIPPED_RAD, tilt, TIPPED_RAD + 0 * tilt)
+    tipped = errors.tilt_rad > xp.maximum(tilt, TIPPED_RAD)
     there = errors.success & (errors.tilt_rad <= NEAR_TILT_RAD)
     dropped = (slipped_m > DROPPED_M) & ~there & grasp
     return (pose[:, 2] < lowest - FALLEN_M) | tipped | dropped

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from iker_envs.geometry import Array, body_axis, namespace, norm
+from iker_envs.components import Array, body_axis, columns, difference, dot, namespace, norm
 
 SHOULDER_HEIGHT_M = 0.267  # DH d1 (UFACTORY xArm7 kinematic parameters)
 TOOL_LENGTH_M = 0.269  # wrist centre to tool centre: DH d7 0.097 + gripper 0.172
@@ -20,16 +20,16 @@ MIN_RADIUS_M = 0.25  # tool-down, nearer to the base than this folds the elbow t
 def reach_margin(tcp_pose: Array) -> Array:
     """Metres left (...) before the pose (..., 7) goes out of reach; negative when it is."""
     xp = namespace(tcp_pose)
-    position = tcp_pose[..., :3]
-    approach = body_axis(tcp_pose[..., 3:], 2)
-    shoulder = xp.stack([0 * position[..., 0], 0 * position[..., 0], SHOULDER_HEIGHT_M + 0 * position[..., 0]], axis=-1)
-    c = position - TOOL_LENGTH_M * approach - shoulder
-    along = xp.sum(c * approach, axis=-1)
-    across = norm(c - along[..., None] * approach) - WRIST_OFFSET_M
-    distance = xp.sqrt(along**2 + xp.where(across > 0, across, 0 * across) ** 2)
-    far = ARM_REACH_M - distance
-    tool_down = approach[..., 2] < -0.9
-    near = xp.where(tool_down, norm(position[..., :2]) - MIN_RADIUS_M, xp.ones_like(far))
+    pose = columns(tcp_pose)
+    position = pose[:3]
+    approach = body_axis(pose[3:], 2)
+    wrist = difference(position, tuple(TOOL_LENGTH_M * a for a in approach))
+    c = difference(wrist, (0.0, 0.0, SHOULDER_HEIGHT_M))
+    along = dot(c, approach)
+    across = norm(difference(c, tuple(along * a for a in approach))) - WRIST_OFFSET_M
+    far = ARM_REACH_M - norm((along, xp.where(across > 0, across, 0.0)))
+    tool_down = approach[2] < -0.9
+    near = xp.where(tool_down, norm(position[:2]) - MIN_RADIUS_M, 1.0)
     return xp.where(near < far, near, far)
 
 

@@ -14,8 +14,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+from iker_envs.components import Array, clipped, namespace
 from iker_envs.contract import check_number
-from iker_envs.geometry import Array, namespace
+from iker_envs.geometry import dot
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,7 @@ def distance(state: State, config: RewardConfig) -> Array:
 def direction(state: State, config: RewardConfig) -> Array:
     """Motion towards the target: the decrease of the keypoint error, clipped."""
     progress = config.progress_per_m * (state.error_before_m - state.error_m)
-    return namespace(progress).clip(progress, -config.progress_limit, config.progress_limit)
+    return clipped(progress, -config.progress_limit, config.progress_limit)
 
 
 def alignment(state: State, config: RewardConfig) -> Array:
@@ -108,13 +109,12 @@ def bonus(state: State, config: RewardConfig) -> Array:
 
 def penalty(state: State, config: RewardConfig) -> Array:
     """Minus the cost of excess motion, dropping, pressing and moving other objects."""
-    xp = namespace(state.error_m)
     force = state.contact_force_N - config.force_limit_N
     terms = (
-        config.motion_cost * xp.sum(state.action**2, axis=-1),
+        config.motion_cost * dot(state.action, state.action),
         config.drop_cost * state.dropped,
-        config.force_cost * xp.clip(force, 0.0, 100.0),
-        config.others_cost * xp.clip(state.others_moved_m, 0.0, 0.1),
+        config.force_cost * clipped(force, 0.0, 100.0),
+        config.others_cost * clipped(state.others_moved_m, 0.0, 0.1),
     )
     return -sum(known(term) for term in terms)
 
@@ -139,7 +139,7 @@ ROWS: Mapping[str, RewardRow] = {
 def known(values: Array) -> Array:
     """The values with NaN (not measurable here) replaced by 0."""
     xp = namespace(values)
-    return xp.where(xp.isnan(values), xp.zeros_like(values), values)
+    return xp.where(xp.isnan(values), 0.0, values)
 
 
 def compute_rewards(state: State, config: RewardConfig) -> dict[str, Array]:

@@ -18,20 +18,25 @@ from typing import Any
 
 import numpy as np
 
-from iker_envs.geometry import (
-    IDENTITY_QUATERNION,
+from iker_envs.components import (
     Array,
-    align_sign,
+    Components,
+    aligned,
     body_axis,
+    clipped,
+    columns,
+    conjugate,
     cross,
+    difference,
+    dot,
+    from_rotvec,
+    multiply,
     namespace,
     norm,
-    pose_apply,
-    quaternion_conjugate,
-    quaternion_from_rotvec,
-    quaternion_multiply,
-    rotvec_from_quaternion,
+    stacked,
+    to_rotvec,
 )
+from iker_envs.geometry import IDENTITY_QUATERNION, pose_apply
 from iker_envs.reach import reach_margin
 from iker_envs.scene import HOME_GRIPPER_QUATERNION, Goal, Scene
 
@@ -156,20 +161,19 @@ def pack_observation(
 ) -> Array:
     """Observations (N, observation_dim) float32 from poses (N, 7) and keypoints and targets (N, 4, 3), base frame."""
     xp = namespace(gripper_pose, object_pose)
-    home, identity = (_constant(xp, q, object_pose) for q in (HOME_GRIPPER_QUATERNION, IDENTITY_QUATERNION))
     n = gripper_pose.shape[0]
-    columns = {
+    rows = {
         "gripper_position": gripper_pose[:, :3],
-        "gripper_quaternion": align_sign(gripper_pose[:, 3:], home),
+        "gripper_quaternion": _aligned(gripper_pose, HOME_GRIPPER_QUATERNION),
         "object_position": object_pose[:, :3],
-        "object_quaternion": align_sign(object_pose[:, 3:], identity),
+        "object_quaternion": _aligned(object_pose, IDENTITY_QUATERNION),
     }
     if spec.observation == "keypoints":
-        columns |= {"keypoints": xp.reshape(keypoints_m, (n, -1)), "targets": xp.reshape(targets_m, (n, -1))}
+        rows |= {"keypoints": xp.reshape(keypoints_m, (n, -1)), "targets": xp.reshape(targets_m, (n, -1))}
     else:
-        columns["target_position"] = target_pose[:, :3]
-        columns["target_quaternion"] = align_sign(target_pose[:, 3:], identity)
-    packed = xp.concat([columns[name] for name, *_ in LAYOUTS[spec.observation]], axis=-1)
+        rows["target_position"] = target_pose[:, :3]
+        rows["target_quaternion"] = _aligned(target_pose, IDENTITY_QUATERNION)
+    packed = xp.concat([rows[name] for name, *_ in LAYOUTS[spec.observation]], axis=-1)
     return xp.astype(packed, xp.float32)
 
 
@@ -180,13 +184,13 @@ def unpack_observation(spec: Spec, observation: Array) -> ObservedKeypoints | Ob
     """
     if spec.observation == "keypoints":
         return unpack_keypoints(spec, observation)
-    columns = _columns(spec, observation)
+    rows = _rows(spec, observation)
     return ObservedPose(
-        gripper_pose=_pose(columns, "gripper"),
-        object_pose=_pose(columns, "object"),
+        gripper_pose=_pose(rows, "gripper"),
+        object_pose=_pose(rows, "object"),
         keypoints_m=None,
         targets_m=None,
-        target_pose=_pose(columns, "target"),
+        target_pose=_pose(rows, "target"),
     )
 
 
@@ -194,14 +198,14 @@ def unpack_keypoints(spec: Spec, observation: Array) -> ObservedKeypoints:
     """As `unpack_observation`, for a spec of the layout "keypoints"; ValueError for another one."""
     if spec.observation != "keypoints":
         raise ValueError(f"keypoints are in observations of the layout 'keypoints', not of {spec.observation!r}")
-    columns = _columns(spec, observation)
+    rows = _rows(spec, observation)
     xp = namespace(observation)
     shape = (observation.shape[0], NUM_KEYPOINTS, 3)
     return ObservedKeypoints(
-        gripper_pose=_pose(columns, "gripper"),
-        object_pose=_pose(columns, "object"),
-        keypoints_m=xp.reshape(columns["keypoints"], shape),
-        targets_m=xp.reshape(columns["targets"], shape),
+        gripper_pose=_pose(rows, "gripper"),
+        object_pose=_pose(rows, "object"),
+        keypoints_m=xp.reshape(rows["keypoints"], shape),
+        targets_m=xp.reshape(rows["targets"], shape),
         target_pose=None,
     )
 
@@ -215,19 +219,20 @@ def decode_action(spec: Spec, action: Array, commanded_pose: Array, measured_pos
     rotation alone, or else nothing.
     """
     xp = namespace(action, commanded_pose)
-    action = xp.clip(xp.astype(action, commanded_pose.dtype), -1.0, 1.0)
-    position = commanded_pose[:, :3] + spec.position_step_m * action[:, :3]
-    position = measured_pose[:, :3] + _shorten(position - measured_pose[:, :3], spec.position_leash_m)
-    position = xp.clip(position, workspace_m[0, :], workspace_m[1, :])
-    turn = quaternion_from_rotvec(spec.rotation_step_rad * action[:, 3:])
-    rotation = quaternion_multiply(turn, commanded_pose[:, 3:])
-    away = rotvec_from_quaternion(quaternion_multiply(rotation, quaternion_conjugate(measured_pose[:, 3:])))
-    rotation = quaternion_multiply(
-        quaternion_from_rotvec(_shorten(away, spec.rotation_leash_rad)), measured_pose[:, 3:]
-    )
+    *step, roll, pitch, yaw = columns(clipped(xp.astype(action, commanded_pose.dtype), -1.0, 1.0))
+    commanded = columns(commanded_pose)
+    measured = columns(measured_pose)
+    position = tuple(c + spec.position_step_m * d for c, d in zip(commanded[:3], step, strict=True))
+    away_m = _shorten(difference(position, measured[:3]), spec.position_leash_m)
+    position = tuple(m + d for m, d in zip(measured[:3], away_m, strict=True))
+    position = tuple(clipped(p, workspace_m[0, k], workspace_m[1, k]) for k, p in enumerate(position))
+    turn = from_rotvec(tuple(spec.rotation_step_rad * c for c in (roll, pitch, yaw)))
+    rotation = multiply(turn, commanded[3:])
+    away = to_rotvec(multiply(rotation, conjugate(measured[3:])))
+    rotation = multiply(from_rotvec(_shorten(away, spec.rotation_leash_rad)), measured[3:])
     rotation = _into_cone(spec, rotation)
-    rotation = rotation / norm(rotation)[:, None]
-    pose = xp.concat([position, rotation], axis=-1)
+    length = norm(rotation)
+    pose = stacked((*position, *(c / length for c in rotation)))
     return _within_reach(pose, commanded_pose)
 
 
@@ -236,15 +241,16 @@ def _within_reach(pose: Array, commanded_pose: Array) -> Array:
     xp = namespace(pose)
     moved = xp.concat([pose[:, :3], commanded_pose[:, 3:]], axis=-1)
     turned = xp.concat([commanded_pose[:, :3], pose[:, 3:]], axis=-1)
-    margin_before = reach_margin(commanded_pose)
+    choices = (turned, moved, pose)  # the last one that can be followed is taken
+    margins = reach_margin(xp.stack([commanded_pose, *choices]))
     result = commanded_pose
-    for choice in (turned, moved, pose):  # the last one that can be followed
-        margin = reach_margin(choice)
-        result = xp.where(((margin >= 0) | (margin > margin_before))[:, None], choice, result)
+    for k, choice in enumerate(choices, start=1):
+        follows = (margins[k, :] >= 0) | (margins[k, :] > margins[0, :])
+        result = xp.where(follows[:, None], choice, result)
     return result
 
 
-def _columns(spec: Spec, observation: Array) -> dict[str, Array]:
+def _rows(spec: Spec, observation: Array) -> dict[str, Array]:
     """The rows of the layout by name, (N, width) each; ValueError if the observations have another shape."""
     if len(observation.shape) != 2 or observation.shape[1] != spec.observation_dim:
         raise ValueError(
@@ -254,10 +260,10 @@ def _columns(spec: Spec, observation: Array) -> dict[str, Array]:
     return {name: observation[:, place] for name, place in _places(LAYOUTS[spec.observation]).items()}
 
 
-def _pose(columns: dict[str, Array], body: str) -> Array:
+def _pose(rows: dict[str, Array], body: str) -> Array:
     """The pose (N, 7) of a body from its two rows."""
-    position = columns[f"{body}_position"]
-    return namespace(position).concat([position, columns[f"{body}_quaternion"]], axis=-1)
+    position = rows[f"{body}_position"]
+    return namespace(position).concat([position, rows[f"{body}_quaternion"]], axis=-1)
 
 
 def _places(rows: Rows) -> dict[str, slice]:
@@ -266,26 +272,30 @@ def _places(rows: Rows) -> dict[str, slice]:
     return {name: slice(stop - width, stop) for (name, width, _, _), stop in zip(rows, stops, strict=True)}
 
 
-def _constant(xp, values, like: Array) -> Array:
-    return xp.asarray(values, dtype=like.dtype, device=getattr(like, "device", None))
+def _aligned(pose: Array, reference: Components) -> Array:
+    """The quaternions (N, 4) of poses, signs nearest the reference."""
+    return stacked(aligned(columns(pose)[3:], reference))
 
 
-def _shorten(v: Array, limit: float) -> Array:
-    length = norm(v)[..., None]
-    return namespace(v).where(length > limit, v * (limit / (length + _TINY)), v)
+def _shorten(v: Components, limit: float) -> Components:
+    """Vectors, those that are longer than the limit cut to it."""
+    xp = namespace(*v)
+    length = norm(v)
+    too_long = length > limit
+    scale = limit / (length + _TINY)
+    return tuple(xp.where(too_long, c * scale, c) for c in v)
 
 
-def _into_cone(spec: Spec, rotation: Array) -> Array:
+def _into_cone(spec: Spec, rotation: Components) -> Components:
     """Turn the approach axis back onto the cone about `spec.approach_axis` if it has left it."""
-    xp = namespace(rotation)
-    centre = _constant(xp, spec.approach_axis, rotation) + 0 * rotation[:, :3]
+    xp = namespace(*rotation)
     approach = body_axis(rotation, 2)
-    axis = cross(approach, centre)
+    axis = cross(approach, spec.approach_axis)
     sine = norm(axis)
-    angle = xp.atan2(sine, xp.sum(approach * centre, axis=-1))
-    excess = xp.where(angle > spec.approach_cone_rad, angle - spec.approach_cone_rad, 0 * angle)
-    back = quaternion_from_rotvec(axis / (sine[:, None] + _TINY) * excess[:, None])
-    return quaternion_multiply(back, rotation)
+    excess = xp.atan2(sine, dot(approach, spec.approach_axis)) - spec.approach_cone_rad
+    excess = xp.where(excess > 0, excess, 0.0)
+    back = from_rotvec(tuple(c / (sine + _TINY) * excess for c in axis))
+    return multiply(back, rotation)
 
 
 def check_target(goal: Goal, scene: Scene) -> None:

@@ -159,12 +159,14 @@ class StageVectorEnv(Snapshot, VectorEnv):
             raise ValueError(f"{len(seed)} seeds were given for {self.num_envs} worlds; give one int or one per world")
         return [None if s is None else check_whole("each seed", s, 0) for s in seed]
 
-    def _reset(self, mask: Array) -> None:
+    def _reset(self, mask: Array) -> np.ndarray:
+        """Begin episodes in the worlds of a mask (N,), whose indices (M,) it returns."""
         worlds = np.flatnonzero(self.worlds.arrays.host(mask))
         for configuration in dict.fromkeys(self._configuration[w] for w in worlds):
             alike = [w for w in worlds if self._configuration[w] == configuration]
             self.worlds.reset(np.array(alike), configuration)
         self._done = self._done & ~self.worlds.arrays.put(mask)
+        return worlds
 
     def step(self, actions: Array) -> tuple[Array, Array, Array, Array, dict[str, Array | dict]]:
         """One tick of 0.1 s in all worlds; actions (N, 6) in [-1, 1].
@@ -181,14 +183,15 @@ class StageVectorEnv(Snapshot, VectorEnv):
         xp = self.worlds.arrays.xp
         spent = self.autoreset_mode == AutoresetMode.NEXT_STEP  # on the reset of worlds that had ended
         fresh = self._done if spent else xp.zeros_like(self._done)
-        rows, lost, errors = self.worlds.step(_zero_where(fresh[:, None], actions))
+        rows, lost, errors = self.worlds.step(_zero_where(fresh[:, None], actions) if spent else actions)
         if spent and fresh.any():
+            rows = {name: _zero_where(fresh, value) for name, value in rows.items()}
             self._reset(copied(fresh))
             errors = self.worlds.errors()
         terminated = lost & ~fresh
         truncated = (self.worlds.episode.step_count >= self.worlds.config.max_steps) & ~fresh
-        reward = _zero_where(fresh, sum(rows.values()))
-        values = {f"reward/{name}": _zero_where(fresh, value) for name, value in rows.items()}
+        reward = sum(rows.values())
+        values = {f"reward/{name}": value for name, value in rows.items()}
         values |= {"is_success_strict": errors.strict, "goal_error_m": errors.goal_m}
         arrays = _with_masks(values, ~fresh) | _with_masks({"is_success": errors.success}, xp.ones_like(fresh))
         info: dict[str, Array | dict] = {**arrays}
@@ -198,8 +201,8 @@ class StageVectorEnv(Snapshot, VectorEnv):
             info |= _with_masks({"final_obs": copied(observation)}, self._done)
             if self._done.any():
                 info |= _final_info(arrays, self._done)
-                self._reset(copied(self._done))
-                observation = self.worlds.observe()
+                begun = self._reset(copied(self._done))
+                observation[begun] = self.worlds.observe(begun)
         return observation, reward, terminated, truncated, info
 
     def _check_actions(self, actions: Array) -> Array:
@@ -244,7 +247,8 @@ def _with_masks(values: Mapping[str, Array], mask: Array) -> dict[str, Array]:
 def _final_info(arrays: Mapping[str, Array], ended: Array) -> dict[str, Array | dict]:
     """gymnasium's "final_info": what `arrays` say of the worlds that ended (N,), and zeros for the other ones."""
     names = [name for name in arrays if not name.startswith("_")]
-    values = {name: _zero_where(~ended, arrays[name]) for name in names}
+    others = ~ended
+    values = {name: _zero_where(others, arrays[name]) for name in names}
     return {"final_info": _with_masks(values, ended), "_final_info": copied(ended)}
 
 

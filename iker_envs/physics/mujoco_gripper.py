@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import mujoco
 
-from iker_envs.geometry import Array, body_axis, namespace, quaternion_conjugate, quaternion_multiply
+from iker_envs.components import Array, body_axis, clipped, columns, conjugate, multiply, namespace, stacked
 from iker_envs.planning.hand import (
     FINGER_HALF_SIZE_M,
     FINGER_STIFFNESS,
@@ -123,10 +123,9 @@ def hinge_angles(quaternion: Array) -> Array:
     R = Ry(pitch) Rx(roll) Rz(tool yaw) R_home, solved for the angles with roll in [-90, 90] degrees.
     """
     xp = namespace(quaternion)
-    home = xp.asarray(HOME_GRIPPER_QUATERNION, dtype=quaternion.dtype, device=quaternion.device)
-    r = quaternion_multiply(quaternion, quaternion_conjugate(home))
+    r = multiply(columns(quaternion), conjugate(HOME_GRIPPER_QUATERNION))
     x_axis, y_axis, z_axis = (body_axis(r, i) for i in range(3))
-    roll = xp.asin(xp.clip(-z_axis[..., 1], -1.0, 1.0))
-    pitch = xp.atan2(z_axis[..., 0], z_axis[..., 2])
-    yaw = xp.atan2(x_axis[..., 1], y_axis[..., 1])
-    return xp.stack([pitch, roll, yaw], axis=-1)
+    roll = xp.asin(clipped(-z_axis[1], -1.0, 1.0))
+    pitch = xp.atan2(z_axis[0], z_axis[2])
+    yaw = xp.atan2(x_axis[1], y_axis[1])
+    return stacked((pitch, roll, yaw))

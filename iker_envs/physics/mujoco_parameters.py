@@ -24,7 +24,7 @@ from iker_envs.sim import Variant
 _PLACES = ("body_pos", "body_quat")
 # What set_const derives from shapes alone. Version 4.0 gets it wrong for meshes, so the compiled values stay.
 _OF_SHAPE = ("geom_rbound", "geom_aabb", "bvh_aabb", "dof_length")
-_SLIDING = np.array([0])  # column of geom_friction, beside torsion and rolling
+_SLIDING = 0  # column of geom_friction, beside torsion and rolling
 # Columns of geom_solref.
 _TIME_CONSTANT = 0
 _DAMPING_RATIO = 1
@@ -129,9 +129,9 @@ class WorldModels:
     def place(self, worlds: np.ndarray, bodies: np.ndarray, pose: np.ndarray) -> None:
         """Put static bodies (B,) of the worlds (M,) at poses (M, B, 7)."""
         if len(bodies):
-            cells = np.ix_(worlds, bodies)
-            self.field["body_pos"][cells] = pose[..., :3]
-            self.field["body_quat"][cells] = pose[..., 3:]
+            rows = _column(worlds)
+            self.field["body_pos"][rows, bodies] = pose[..., :3]
+            self.field["body_quat"][rows, bodies] = pose[..., 3:]
             self.changed[worlds] = True
 
     def refresh(self) -> None:
@@ -160,6 +160,11 @@ class WorldModels:
         return self.nominal[name][self.variant[worlds], self.places.bodies[k]]
 
 
+def _column(indices: np.ndarray) -> np.ndarray:
+    """Indices (M, 1) that go with others (B,) to cells (M, B)."""
+    return np.reshape(indices, (-1, 1))
+
+
 def _differs(models: Sequence[mujoco.MjModel], name: str) -> bool:
     first = np.asarray(getattr(models[0], name))
     return any(not np.array_equal(first, getattr(m, name)) for m in models[1:])
@@ -171,8 +176,8 @@ def _differs(models: Sequence[mujoco.MjModel], name: str) -> bool:
 @_effect("friction", "geom_friction")
 def _friction(models: WorldModels, worlds: np.ndarray, k: int, factor: np.ndarray) -> None:
     geoms = models.places.geoms[k]
-    nominal = models.nominal["geom_friction"][np.ix_(models.variant[worlds], geoms, _SLIDING)]
-    models.field["geom_friction"][np.ix_(worlds, geoms, _SLIDING)] = nominal * factor[:, None, None]
+    nominal = models.nominal["geom_friction"][_column(models.variant[worlds]), geoms, _SLIDING]
+    models.field["geom_friction"][_column(worlds), geoms, _SLIDING] = nominal * factor[:, None]
 
 
 @_effect("mass", "body_mass", "body_inertia", derived=True)
@@ -205,4 +210,4 @@ def _set_contact(models: WorldModels, worlds: np.ndarray, k: int, column: int, f
     time_s, ratio = models.contact[worlds, k].T
     time_s = np.maximum(time_s, 2 * models.substep_s / np.minimum(ratio, 1.0))
     solref = np.stack([time_s, ratio], axis=-1)
-    models.field["geom_solref"][np.ix_(worlds, models.places.geoms[k])] = solref[:, None]
+    models.field["geom_solref"][_column(worlds), models.places.geoms[k]] = solref[:, None]

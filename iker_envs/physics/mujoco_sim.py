@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from mujoco import batch
 
-from iker_envs.geometry import quaternion_rotate
+from iker_envs.components import columns, rotate
 from iker_envs.physics.checks import check_command, check_reset, check_state
 from iker_envs.physics.mujoco_gripper import hinge_angles
 from iker_envs.physics.mujoco_parameters import WorldModels
@@ -103,25 +103,35 @@ class MujocoSim(MujocoWorlds):
     def state(self) -> WorldState:
         """The present state of all worlds, fresh arrays."""
         self._update_unstable()
-        free = self._places.free
-        fingers = self._qpos[:, self._places.finger_qpos]
-        object_pose = self._poses(self._places.bodies)
-        twist = np.zeros((self.num_worlds, len(self.objects), 6))
-        velocity = self._qvel[:, self._places.free_qvel]
-        twist[:, free, :3] = velocity[..., :3]
-        twist[:, free, 3:] = quaternion_rotate(object_pose[:, free, 3:], velocity[..., 3:])
+        places = self._places
+        left, right = (self._qpos[:, k] for k in places.finger_qpos)
+        object_pose = self._poses(places.bodies)
         return WorldState(
-            gripper_pose=self._poses(self._places.hand),
-            opening_m=fingers.sum(axis=-1),
+            gripper_pose=self._poses([places.hand])[:, 0],
+            opening_m=left + right,
             object_pose=object_pose,
-            object_twist=twist,
-            contact_force=self._constraint_force[:, self._places.gripper_dofs[:3]],
+            object_twist=self._twists(object_pose),
+            contact_force=np.array([self._constraint_force[:, dof] for dof in places.gripper_dofs[:3]]).T,
             unstable=self._unstable.copy(),
         )
 
-    def _poses(self, bodies: int | np.ndarray) -> np.ndarray:
-        """Poses (N, 7) of a body, or (N, B, 7) of several."""
-        return np.concatenate([self._xpos[:, bodies], self._xquat[:, bodies]], axis=-1)
+    def _poses(self, bodies: Sequence[int] | np.ndarray) -> np.ndarray:
+        """Poses (N, B, 7) of bodies; in memory the worlds lie side by side, for formulas on components."""
+        poses = np.empty((7, len(bodies), self.num_worlds)).T
+        for k, body in enumerate(bodies):
+            poses[:, k, :3] = self._xpos[:, body]
+            poses[:, k, 3:] = self._xquat[:, body]
+        return poses
+
+    def _twists(self, object_pose: np.ndarray) -> np.ndarray:
+        """Twists (N, O, 6) of the objects at poses (N, O, 7), zero where welded; in memory as `_poses`."""
+        twists = np.zeros((6, len(self.objects), self.num_worlds)).T
+        for k, dofs in zip(self._places.free, self._places.free_qvel, strict=True):
+            twists[:, k, :3] = self._qvel[:, dofs[0] : dofs[0] + 3]
+            turning = columns(self._qvel[:, dofs[3] : dofs[3] + 3])  # MuJoCo has it in the axes of the body
+            for axis, values in enumerate(rotate(columns(object_pose[:, k, 3:]), turning)):
+                twists[:, k, 3 + axis] = values
+        return twists
 
     def _count_warnings(self) -> np.ndarray:
         """How often each world (N, 3) diverged so far."""

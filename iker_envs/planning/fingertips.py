@@ -11,10 +11,12 @@ under it. Tops are arrays (N, B, 9) over worlds and boxes, which only this modul
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
-from iker_envs.geometry import Array, namespace, pose_apply, pose_compose, rotation_matrix
+from iker_envs.components import Array, Components, columns, difference, dot, namespace, stacked, transform
+from iker_envs.geometry import pose_compose, rotation_matrix
 from iker_envs.planning.collision import collision_parts
 from iker_envs.planning.hand import FINGER_HALF_SIZE_M, FINGERTIP_M
 from iker_envs.scene import Scene
@@ -33,13 +35,19 @@ _TIP_SIDE = (1.0,) * 4 + (-1.0,) * 4
 
 def tip_corners(opening_m: Array) -> Array:
     """The lowest corners (N, 8, 3) of both fingers in the end-effector frame, opened by (N,) metres."""
+    x, y, z = _corners(opening_m)
+    return stacked((x + 0 * y, y, z + 0 * y))
+
+
+def _corners(opening_m: Array) -> Components:
+    """The same as components that broadcast to (N, 8); in memory the worlds lie side by side."""
     xp = namespace(opening_m)
     x, outwards, side = (
-        xp.asarray(row, dtype=opening_m.dtype, device=getattr(opening_m, "device", None))
+        xp.asarray(row, dtype=opening_m.dtype, device=getattr(opening_m, "device", None))[:, None]
         for row in (_TIP_X_M, _TIP_OUTWARDS_M, _TIP_SIDE)
     )
-    y = side * (opening_m[:, None] / 2 + outwards)
-    return xp.stack([x + 0 * y, y, FINGERTIP_M + 0 * y], axis=-1)
+    y = side * (opening_m[None, :] / 2 + outwards)
+    return x.T, y.T, FINGERTIP_M
 
 
 class FurnitureTops:
@@ -60,7 +68,10 @@ class FurnitureTops:
             self._half_m[row, : len(owner)] = half
 
     def at(self, configuration: np.ndarray, furniture_pose: np.ndarray) -> np.ndarray:
-        """Tops (N, B, 9) in worlds of configurations (N,) whose furniture stands at poses (N, F, 7)."""
+        """Tops (N, B, 9) in worlds of configurations (N,) whose furniture stands at poses (N, F, 7).
+
+        In memory the worlds lie side by side.
+        """
         rows = np.arange(len(configuration))[:, None]
         if not self._owner.shape[1]:
             return np.zeros((len(configuration), 0, _WIDTH))
@@ -73,7 +84,7 @@ class FurnitureTops:
         sides = [(up + 1) % 3, (up + 2) % 3]
         directions = [np.take_along_axis(axes[..., :2, :], side[..., None], axis=-1)[..., 0] for side in sides]
         halves = [np.where(upright, np.take_along_axis(half, side, axis=-1) + _EDGE_M, _NOWHERE_M) for side in sides]
-        return np.concatenate([pose[..., :2], *directions, *halves, height], axis=-1)
+        return np.asfortranarray(np.concatenate([pose[..., :2], *directions, *halves, height], axis=-1))
 
 
 def _local_boxes(scene: Scene) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -99,19 +110,17 @@ def lift_needed(pose: Array, opening_m: Array, tops: Array, clearance_m: float) 
     Metres (N,), 0 where they are. `tops` (N, B, 9) belongs to the furniture; the table is z = 0.
     """
     xp = namespace(pose)
-    tips = pose_apply(pose, tip_corners(opening_m))
-    floor = 0 * tips[..., 2]
-    if tops.shape[1]:
-        tops = tops[:, None, :, :]
-        away = tips[:, :, None, :2] - tops[..., 0:2]
-        along = xp.abs(xp.sum(away * tops[..., 2:4], axis=-1))
-        across = xp.abs(xp.sum(away * tops[..., 4:6], axis=-1))
-        height = tops[..., 8] + 0 * along
-        over = (along < tops[..., 6]) & (across < tops[..., 7]) & (tips[..., 2:3] > height - _BELOW_TOP_M)
-        floor = xp.max(xp.where(over, height, 0 * height), axis=-1)
-        floor = xp.where(floor > 0, floor, 0 * floor)
-    lift = xp.max(floor + clearance_m - tips[..., 2], axis=-1)
-    return xp.where(lift > 0, lift, 0 * lift)
+    x, y, z = transform(columns(pose[:, None, :]), _corners(opening_m))  # (N, 8) each
+    floor: Any = 0.0
+    for box in range(tops.shape[1]):
+        top_x, top_y, *sides, half_a, half_b, height = columns(tops[:, box, None, :])
+        away = difference((x, y), (top_x, top_y))
+        along = xp.abs(dot(away, tuple(sides[:2])))
+        across = xp.abs(dot(away, tuple(sides[2:])))
+        over = (along < half_a) & (across < half_b) & (z > height - _BELOW_TOP_M)
+        floor = xp.maximum(xp.where(over, height, 0.0), floor)
+    lift = xp.max(floor + clearance_m - z, axis=-1)
+    return xp.where(lift > 0, lift, 0.0)
 
 
 def next_command(
@@ -127,7 +136,6 @@ def next_command(
 
     Of every surface the tips keep `spec.fingertip_clearance_m`. `tops` (N, B, 9) belongs to the furniture.
     """
-    xp = namespace(commanded_pose)
     pose = decode_action(spec, action, commanded_pose, measured_pose, workspace_m)
-    lift = lift_needed(pose, opening_m, tops, spec.fingertip_clearance_m)
-    return xp.concat([pose[:, :2], pose[:, 2:3] + lift[:, None], pose[:, 3:]], axis=-1)
+    pose[:, 2] += lift_needed(pose, opening_m, tops, spec.fingertip_clearance_m)
+    return pose

@@ -41,5 +41,7 @@ class Arrays:
 
 
 def copied(values: Any) -> Any:
-    """An array or a list of its own."""
+    """An array or a list of its own; arrays keep their order in memory."""
+    if isinstance(values, np.ndarray):
+        return values.copy(order="K")
     return values.clone() if hasattr(values, "clone") else values.copy()

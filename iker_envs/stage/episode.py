@@ -40,19 +40,22 @@ class Episode:
 
     @classmethod
     def allocate(cls, num_worlds: int, num_objects: int, furniture_pose: np.ndarray, goal: Goal) -> Episode:
-        """Room for the episodes of N worlds that hold furniture (F, 7) and have one goal; nothing has begun yet."""
+        """Room for the episodes of N worlds that hold furniture (F, 7) and have one goal; nothing has begun yet.
+
+        In memory the worlds lie side by side, in what every tick takes apart into components.
+        """
         return cls(
             goals=[goal] * num_worlds,
             object_index=np.zeros(num_worlds, dtype=int),
-            local_m=np.zeros((num_worlds, NUM_KEYPOINTS, 3)),
-            target_pose=np.zeros((num_worlds, 7)),
-            targets_m=np.zeros((num_worlds, NUM_KEYPOINTS, 3)),
+            local_m=np.zeros((num_worlds, NUM_KEYPOINTS, 3), order="F"),
+            target_pose=np.zeros((num_worlds, 7), order="F"),
+            targets_m=np.zeros((num_worlds, NUM_KEYPOINTS, 3), order="F"),
             configuration=np.zeros(num_worlds, dtype=int),
             furniture_pose=np.tile(furniture_pose, (num_worlds, 1, 1)),
             tops=np.zeros((num_worlds, 0, 9)),
-            start_pose=np.zeros((num_worlds, num_objects, 7)),
+            start_pose=np.zeros((num_worlds, num_objects, 7), order="F"),
             grasped=np.zeros(num_worlds, dtype=bool),
-            held_offset_m=np.zeros((num_worlds, 3)),
+            held_offset_m=np.zeros((num_worlds, 3), order="F"),
             commanded_pose=np.zeros((num_worlds, 7)),
             opening_command_m=np.zeros(num_worlds),
             step_count=np.zeros(num_worlds, dtype=int),

@@ -57,6 +57,8 @@ class Physics:
         first = ~self._started[worlds]
         late = {name: n for name, n in self._counts.items() if self._sim.randomizable.get(name) != "startup"}
         for chosen, counts in ((worlds[first], self._counts), (worlds[~first], late)):
+            if not len(chosen):
+                continue
             for name, values in self._randomisation.draw_each(counts, [rngs[w] for w in chosen]).items():
                 self.drawn[name][chosen] = values
 

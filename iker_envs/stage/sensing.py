@@ -13,7 +13,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from iker_envs.geometry import Array, quaternion_from_yaw, quaternion_multiply
+from iker_envs.components import Array, columns, multiply, stacked
+from iker_envs.geometry import quaternion_from_yaw
 from iker_envs.randomisation import MAX_LATENCY, Randomisation
 from iker_envs.spec import ACTION_ROWS
 from iker_envs.stage.arrays import Arrays, copied
@@ -28,8 +29,8 @@ class Sensing:
         self.randomisation = randomisation
         self._put = put = arrays.put
         self._xp = arrays.xp
-        self.offset_m = put(np.zeros((num_worlds, 3)))
-        self.turn = put(np.tile([1.0, 0, 0, 0], (num_worlds, 1)))
+        self.offset_m = put(np.zeros((num_worlds, 3), order="F"))
+        self.turn = put(np.asfortranarray(np.tile([1.0, 0, 0, 0], (num_worlds, 1))))
         noisy = "observation_noise" in randomisation.ranges
         self._noise_m = put(np.zeros((num_worlds, max_steps + 1 if noisy else 1, 3)))
         latencies = ("observation_latency", "action_latency")
@@ -56,17 +57,23 @@ class Sensing:
 
     def see(self, pose: Array) -> None:
         """A tick has passed: each world's object is at `pose` (N, 7) now."""
-        self._poses[1:] = copied(self._poses[:-1])
+        if "observation_latency" in self._delayed:
+            self._poses[1:] = copied(self._poses[:-1])
         self._poses[0] = pose
 
-    def observe(self, step_count: Array) -> Array:
-        """The observed object poses (N, 7) at ticks (N,) of their episodes."""
-        xp = self._xp
+    def observe(self, step_count: Array, worlds: np.ndarray | slice = slice(None)) -> Array:
+        """The observed object poses (M, 7) in worlds (M,), all of them by default, at ticks (M,) of their episodes."""
+        rows = self._rows[worlds]
+        if "observation_latency" in self._delayed:
+            pose = columns(self._poses[self._latency["observation_latency"][worlds], rows])
+        else:
+            pose = columns(self._poses[0, worlds])
+        position = tuple(p + off for p, off in zip(pose[:3], columns(self.offset_m[worlds]), strict=True))
         last = self._noise_m.shape[1] - 1
-        pose = self._poses[self._latency["observation_latency"], self._rows]
-        noise = self._noise_m[self._rows, xp.where(step_count < last, step_count, last + 0 * step_count)]
-        position = pose[:, :3] + self.offset_m + noise
-        return xp.concat([position, quaternion_multiply(self.turn, pose[:, 3:])], axis=-1)
+        if last:
+            noise = columns(self._noise_m[rows, self._xp.minimum(step_count, last)])
+            position = tuple(p + n for p, n in zip(position, noise, strict=True))
+        return stacked((*position, *multiply(columns(self.turn[worlds]), pose[3:])))
 
     def delay(self, action: Array) -> Array:
         """The actions (N, 6) that take effect at this tick; before the first one arrives the hand holds still."""

@@ -11,15 +11,13 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
+from iker_envs.components import columns, conjugate, difference, namespace, rotate, stacked
 from iker_envs.geometry import (
     Array,
-    namespace,
     norm,
     pose_compose,
-    quaternion_conjugate,
     quaternion_from_yaw,
     quaternion_multiply,
-    quaternion_rotate,
 )
 from iker_envs.planning.hand import FINGER_STIFFNESS, GRIP_FORCE_N, MAX_OPENING_M
 from iker_envs.randomisation import Randomisation
@@ -50,8 +48,13 @@ class PickUp:
 def object_in_hand(state: WorldState, index: Array) -> Array:
     """The centre (N, 3) of each world's object `index` (N,) in the end-effector frame."""
     rows = namespace(index).arange(len(index), device=index.device)
-    offset = state.object_pose[rows, index, :3] - state.gripper_pose[:, :3]
-    return quaternion_rotate(quaternion_conjugate(state.gripper_pose[:, 3:]), offset)
+    return in_hand(state.object_pose[rows, index], state.gripper_pose)
+
+
+def in_hand(object_pose: Array, gripper_pose: Array) -> Array:
+    """The centres (N, 3) of objects at poses (N, 7) in the frames of end effectors at poses (N, 7)."""
+    hand = columns(gripper_pose)
+    return stacked(rotate(conjugate(hand[3:]), difference(columns(object_pose)[:3], hand[:3])))
 
 
 def behind(tcp: np.ndarray, distance_m: float) -> np.ndarray:

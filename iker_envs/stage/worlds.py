@@ -17,9 +17,11 @@ from typing import Any
 
 import numpy as np
 
-from iker_envs.geometry import Array, norm, pose_apply
+from iker_envs import components
+from iker_envs.components import Array, Components, clipped, columns, difference, namespace, transform
+from iker_envs.geometry import norm, pose_apply
 from iker_envs.judging.trace import Trace
-from iker_envs.measure import NEAR_TILT_RAD, Errors, lost, measure
+from iker_envs.measure import NEAR_TILT_RAD, Errors, compare, lost, others_moved_m
 from iker_envs.physics.engines import make_sim, make_ticks
 from iker_envs.planning.fingertips import FurnitureTops, next_command
 from iker_envs.randomisation import Randomisation
@@ -35,7 +37,7 @@ from iker_envs.stage.parameters import Physics
 from iker_envs.stage.recorder import Recorder
 from iker_envs.stage.sensing import Sensing
 from iker_envs.stage.starts import StartSource
-from iker_envs.stage.subroutines import object_in_hand
+from iker_envs.stage.subroutines import in_hand
 from iker_envs.stage.variants import make_variants
 
 _POSE_ERROR_M_PER_RAD = 0.1  # of the alignment row under the pose observation
@@ -190,9 +192,10 @@ class Worlds:
         episode.start_pose[worlds] = self.state.object_pose[worlds]
         episode.step_count[worlds] = 0
         episode.success_steps[worlds] = 0
-        episode.held_offset_m[worlds] = object_in_hand(self.state, episode.object_index)[worlds]
+        pose = self._object_pose(worlds)
+        episode.held_offset_m[worlds] = in_hand(pose, self.state.gripper_pose[worlds])
         episode.grasped[worlds] = grasped
-        self.sensing.begin(worlds, self.rngs, self._object_pose()[worlds])
+        self.sensing.begin(worlds, self.rngs, pose)
         episode.error_m[worlds] = self._error(self.errors(worlds), worlds)
         if self.recorder:
             self.recorder.begin(worlds, self._state_on_host())
@@ -203,21 +206,23 @@ class Worlds:
 
     # -- one tick ------------------------------------------------------------------------------------------------
 
-    def _object_pose(self) -> Array:
-        """The manipulated object's true pose (N, 7)."""
-        return self.state.object_pose[self._rows, self.episode.object_index]
+    def _object_pose(self, worlds: np.ndarray | slice = slice(None)) -> Array:
+        """The manipulated object's true pose (M, 7) in worlds (M,), all of them by default."""
+        return self.state.object_pose[self._rows[worlds], self.episode.object_index[worlds]]
 
-    def observe(self) -> Array:
-        """Observations (N, observation_dim), clipped to their bounds."""
+    def observe(self, worlds: np.ndarray | slice = slice(None)) -> Array:
+        """Observations (M, observation_dim) of worlds (M,), all of them by default, clipped to their bounds."""
         episode = self.episode
-        spec = self.config.spec
-        pose = self.sensing.observe(episode.step_count)
-        keypoints = pose_apply(pose, episode.local_m)
+        pose = self.sensing.observe(episode.step_count[worlds], worlds)
         packed = pack_observation(
-            spec, self.state.gripper_pose, pose, keypoints, episode.targets_m, episode.target_pose
+            self.config.spec,
+            self.state.gripper_pose[worlds],
+            pose,
+            pose_apply(pose, episode.local_m[worlds]),
+            episode.targets_m[worlds],
+            episode.target_pose[worlds],
         )
-        xp = self.arrays.xp
-        return xp.minimum(xp.maximum(packed, -self._bound), self._bound)
+        return clipped(packed, -self._bound, self._bound)
 
     def step(self, action: Array) -> tuple[dict[str, Array], Array, Errors]:
         """Apply actions (N, 6) for one tick. Returns the reward rows, which worlds are lost (N,) bool, the errors."""
@@ -238,19 +243,21 @@ class Worlds:
         if self.recorder:
             self.recorder.act(self._state_on_host())
         episode.step_count += 1
-        self.sensing.see(self._object_pose())
-        errors = self.errors()
+        pose = self._object_pose()
+        self.sensing.see(pose)
+        keypoints_m = self._keypoints_m(pose)
+        errors = self._errors(pose, keypoints_m)
         error_before_m = episode.error_m
         episode.error_m = copied(self._error(errors))  # a copy, since `begin` writes into it
         is_near = (episode.error_m <= self.config.rewards.success_m) & (errors.tilt_rad <= NEAR_TILT_RAD)
-        episode.success_steps = xp.where(is_near, episode.success_steps + 1, 0 * episode.success_steps)
-        lost = self.lost(errors)
+        episode.success_steps = xp.where(is_near, episode.success_steps + 1, 0)
+        lost = self.lost(pose, errors)
         reward_state = State(
-            gripper_distance_m=self._gripper_distance(),
+            gripper_distance_m=_nearest_m(self.state.gripper_pose, pose, keypoints_m),
             error_m=episode.error_m,
             error_before_m=error_before_m,
             success_steps=episode.success_steps,
-            action=xp.clip(action, -1.0, 1.0),
+            action=clipped(action, -1.0, 1.0),
             dropped=xp.astype(lost, episode.error_m.dtype),
             contact_force_N=norm(self.state.contact_force),
             others_moved_m=errors.others_m,
@@ -261,40 +268,42 @@ class Worlds:
         """What the alignment row goes by (M,): keypoint error, or pose error under the pose observation."""
         if self.config.spec.observation == "keypoints":
             return errors.goal_m
-        offset = self._object_pose()[worlds, :3] - self.episode.target_pose[worlds, :3]
+        offset = self._object_pose(worlds)[:, :3] - self.episode.target_pose[worlds, :3]
         return norm(offset) + _POSE_ERROR_M_PER_RAD * (errors.heading_rad + errors.tilt_rad)
-
-    def _gripper_distance(self) -> Array:
-        """From the end effector to the nearest of the object's centre and control keypoints (N,), in metres."""
-        pose = self._object_pose()
-        xp = self.arrays.xp
-        points = xp.concat([pose[:, None, :3], pose_apply(pose, self.episode.local_m)], axis=1)
-        return xp.min(norm(points - self.state.gripper_pose[:, None, :3]), axis=-1)
 
     def errors(self, worlds: np.ndarray | slice = slice(None)) -> Errors:
         """How far the worlds (M,) are from their goals, as things stand; all of them by default."""
-        episode = self.episode
-        return measure(
-            self.state.object_pose[worlds],
-            episode.object_index[worlds],
-            episode.start_pose[worlds],
-            episode.target_pose[worlds],
-            episode.local_m[worlds],
-        )
+        pose = self._object_pose(worlds)
+        return self._errors(pose, self._keypoints_m(pose, worlds), worlds)
 
-    def lost(self, errors: Errors) -> Array:
-        """Worlds (N,) in which the object was dropped, tipped over or fell, or physics diverged.
+    def _keypoints_m(self, pose: Array, worlds: np.ndarray | slice = slice(None)) -> Components:
+        """Control keypoints of the manipulated objects at poses (M, 7): components (M, K)."""
+        return transform(columns(pose[:, None, :]), columns(self.episode.local_m[worlds]))
+
+    def _errors(self, pose: Array, keypoints_m: Components, worlds: np.ndarray | slice = slice(None)) -> Errors:
+        episode = self.episode
+        others_m = others_moved_m(
+            self.state.object_pose[worlds], episode.object_index[worlds], episode.start_pose[worlds]
+        )
+        targets_m = columns(episode.targets_m[worlds])
+        return compare(pose, episode.target_pose[worlds], keypoints_m, targets_m, others_m)
+
+    def lost(self, pose: Array, errors: Errors) -> Array:
+        """Worlds (N,) in which the object, at (N, 7), was dropped, tipped over or fell, or physics diverged.
 
         An object that stands at its target is not dropped by a hand that slides along it.
         """
         episode = self.episode
         xp = self.arrays.xp
-        pose = self._object_pose()
         start = episode.start_pose[self._rows, episode.object_index]
-        slipped_m = norm(object_in_hand(self.state, episode.object_index) - episode.held_offset_m)
-        outside = xp.max(xp.abs(pose[:, :3]), axis=-1) > POSITION_BOUND_M
+        if self.goal.grasp:
+            slipped_m = norm(in_hand(pose, self.state.gripper_pose) - episode.held_offset_m)
+        else:
+            slipped_m = 0 * episode.error_m
         gone = lost(pose, start, episode.target_pose, errors, slipped_m, grasp=self.goal.grasp)
-        return gone | outside | self.state.unstable
+        for coordinate in columns(pose)[:3]:
+            gone = gone | (xp.abs(coordinate) > POSITION_BOUND_M)
+        return gone | self.state.unstable
 
     # -- all of it -----------------------------------------------------------------------------------------------
 
@@ -337,3 +346,11 @@ class Worlds:
     def close(self) -> None:
         """Free the simulation."""
         self.sim.close()
+
+
+def _nearest_m(gripper_pose: Array, pose: Array, keypoints_m: Components) -> Array:
+    """From end effectors (N, 7) to the nearest of objects' centres (N, 7) and keypoints (N, K), by component: (N,)."""
+    hand = columns(gripper_pose[:, None, :])[:3]
+    to_keypoint_m = namespace(pose).min(components.norm(difference(keypoints_m, hand)), axis=-1)
+    to_centre_m = components.norm(difference(columns(pose)[:3], columns(gripper_pose)[:3]))
+    return namespace(pose).minimum(to_keypoint_m, to_centre_m)
