@@ -130,6 +130,7 @@ class Stream:
         self._lateness_s: deque[float] = deque(maxlen=_KEPT)
         self._num_capped = 0
         self._num_set_points = 0
+        self._answered_s = 0.0  # that the box took to answer them
         self.fault: RobotFault | None = None
         self.watched = False  # does silence halt it?
         self.joints_rad = np.zeros(7)  # the last set point
@@ -168,14 +169,23 @@ class Stream:
 
     def finish(self, motion: Motion) -> None:
         """Wait until the motion's last set point is sent; RobotFault if that fails or takes much too long."""
-        deadline = time.monotonic() + motion.num_points * self._period_s * 2 + self._extra_s
+        begun = time.monotonic()
+        num_before, answered_before_s = self._num_set_points, self._answered_s
+        longest_s = motion.num_points * self._period_s * 2 + self._extra_s
         with self._changed:
             while self._motion is motion and self.fault is None and not self._halted:
-                left = deadline - time.monotonic()
+                left = begun + longest_s - time.monotonic()
                 if left <= 0:
-                    raise RobotFault(Kind.LINK, f"{motion.num_points} set points were not sent in time")
+                    raise self._too_slow(num_before, answered_before_s, time.monotonic() - begun)
                 self._changed.wait(left)
             self._check()
+
+    def _too_slow(self, num_before: int, answered_before_s: float, took_s: float) -> RobotFault:
+        """The box answers each set point late, or this computer does not get to send them."""
+        num = self._num_set_points - num_before
+        answered_s = self._answered_s - answered_before_s
+        kind = Kind.LINK if answered_s > took_s / 2 else Kind.OVERLOADED
+        return RobotFault(kind, f"{num} set points in {took_s:.1f} s, of which their answers took {answered_s:.1f} s")
 
     def carry_out(self, motion: Motion) -> None:
         """`begin` and `finish`."""
@@ -237,6 +247,7 @@ class Stream:
     def _send(self, joints: np.ndarray) -> None:
         self._sent_s = time.monotonic()
         self._arm.servo(joints)
+        self._answered_s += time.monotonic() - self._sent_s
         self._num_set_points += 1
         if not np.array_equal(joints, self.joints_rad):
             self.travelled.append(self.joints_rad)

@@ -11,7 +11,7 @@ iker_envs/world.py, after one attempt at recovery. `info["lag_m"]` is how far th
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -157,17 +157,27 @@ class RealWorld(gym.Env):
     def view(self) -> View:
         """What every camera sees from the look pose, the hand empty and out of sight. Never in mid-episode.
 
-        WorldFault if the arm cannot go there, or a camera is missing or stale.
+        WorldFault if the arm cannot go there, or a camera is missing or stale; ValueError if there are no cameras.
         """
+        self._sight.check_any()
         self._stand_ready()
-        try:
+        with self._moving():
             self._robot.arrive(self._robot.look_rad, self._obstacles(), 0.0, is_pose=False)
             self._robot.hold()
             seen = self._picture()
             self._sight.check_brightness()
             return seen
+
+    @contextlib.contextmanager
+    def _moving(self) -> Iterator[None]:
+        """Around motion that is no tick: a fault is recovered from and told, whatever else comes ends the motion."""
+        try:
+            yield
         except RobotFault as fault:
             raise self._recovered(fault) from None
+        except BaseException:
+            self._robot.hold()
+            raise
 
     def _picture(self) -> View:
         truth = self._poses.truth(self._template) if self._poses.has_truth else {}
@@ -198,26 +208,18 @@ class RealWorld(gym.Env):
         """Hold the arm and hang up. May be called again."""
         self._opened.close()
 
-    # -- beginning an episode ------------------------------------------------------------------------------------
-
     def reset(
         self, *, seed: int | None = None, options: Mapping[str, Any] | None = None
     ) -> tuple[np.ndarray, dict[str, Any]]:
         """Begin an episode; see the module docstring. ValueError for options that cannot be, WorldFault for faults."""
-        count = len(self.task.configurations)
-        request = read_request(seed, options, self._template, self._workspace(), count)
+        request = read_request(seed, options, self._template, self._workspace(), len(self.task.configurations))
         self._episode = None
         self._stand_ready()
-        try:
+        with self._moving():
             if request.new:
                 super().reset(seed=seed)
                 self._arrange(request.configuration)
             observation = self._begin(request.goal, request.grasp, look=request.look)
-        except RobotFault as fault:
-            raise self._recovered(fault) from None
-        except BaseException:
-            self._robot.hold()
-            raise
         assert self._episode is not None
         return observation, {"is_success": bool(self._episode.errors(self._episode.start_pose).success[0])}
 
@@ -352,8 +354,6 @@ class RealWorld(gym.Env):
         """Try to recover; what became of it, which `_stand_ready` asks about."""
         self._fault = self._robot.recover(fault)
         return self._fault
-
-    # -- ending an episode ---------------------------------------------------------------------------------------
 
     def finish(self) -> Outcome:
         """Open the hand, retreat, wait until all is still (at most 3 s) and measure.

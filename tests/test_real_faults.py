@@ -198,3 +198,24 @@ def test_an_action_that_is_none_is_refused_and_nothing_moves(world, lab, action)
     with pytest.raises(ValueError, match=r"an action is 6 finite numbers|could not convert"):
         world.step(action)
     assert np.array_equal(world.robot.stream.joints_rad, before)
+
+
+@pytest.mark.parametrize("name", ["view", "reset"])
+def test_an_interrupted_motion_ends_where_it_is(world, monkeypatch, name):
+    def interrupted(*_, **__):
+        world.robot.wake()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(world.robot, "arrive", interrupted)
+    monkeypatch.setattr(world._sight, "check_any", lambda: None)
+    with pytest.raises(KeyboardInterrupt):
+        world.view() if name == "view" else world.reset(options=KEEP)
+    assert not world.robot.stream.running
+
+
+def test_a_view_without_cameras_is_refused_before_anything_moves(world):
+    num_sent = num_set_points(world)
+    world.robot.hold()
+    with pytest.raises(ValueError, match="no cameras"):
+        world.view()
+    assert not world.robot.stream.running and num_set_points(world) - num_sent < 5
