@@ -218,6 +218,9 @@ class Robot:
             self.stream.halt()
             told = ", ".join(part for part in (fault.detail, f"and recovery failed: {second.fault.message}") if part)
             return RobotFault(fault.kind, told, code=fault.code)
+        except BaseException:  # a person interrupts: the way back ends here
+            self.stream.halt()
+            raise
         self.usable = True
         return fault.after_recovery()
 

@@ -2,9 +2,10 @@
 
     Motion (a line for the tool, or a path of the joints)  ->  Stream  ->  Arm.servo(joints) every 10 ms
 
-Between motions the last set point is repeated. Each one is capped in joint angle and tool travel. Two are never closer
-than 10 ms: after a late one the schedule begins anew, for catching up would be too fast. While it is watched, the
-stream halts after some time without a motion, and says that the policy was silent. Times are of the robot's clock.
+Between motions the last set point is repeated. Each one is capped in joint angle and tool travel. Two never leave, nor
+reach the box, closer than 10 ms: after a late one the schedule begins anew, for catching up would be too fast. While
+it is watched, the stream halts after some time without a motion, and says that the policy was silent. Times are of the
+robot's clock.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from real_env.safety import Guard, between
 
 PERIOD_S = 0.01
 _LATE_S = 0.005  # a set point later than this is counted
+_ANSWER_S = 0.002  # an answer takes no longer, or the set point was late on its way, too
 _TRAVELLED = 300  # set points that are remembered, 3 s
 _KEPT = 60_000  # latenesses, 10 minutes
 _EXTRA_S = 3.0  # that a motion may take beyond its own time before it counts as stuck
@@ -127,6 +129,7 @@ class Stream:
         self._motion: Motion | None = None
         self._idle_since_s = 0.0
         self._sent_s = 0.0  # when the last set point left
+        self._arrived_s = 0.0  # since when the box has had it, at the earliest
         self._lateness_s: deque[float] = deque(maxlen=_KEPT)
         self._num_capped = 0
         self._num_set_points = 0
@@ -211,7 +214,7 @@ class Stream:
     def _run(self) -> None:
         due_s = time.monotonic()
         while not self._halted:
-            time.sleep(max(0.0, due_s - time.monotonic()))
+            time.sleep(max(0.0, max(due_s, self._arrived_s + self._period_s) - time.monotonic()))
             with self._changed:
                 if self._halted:
                     return
@@ -247,7 +250,9 @@ class Stream:
     def _send(self, joints: np.ndarray) -> None:
         self._sent_s = time.monotonic()
         self._arm.servo(joints)
-        self._answered_s += time.monotonic() - self._sent_s
+        answered_s = time.monotonic()
+        self._answered_s += answered_s - self._sent_s
+        self._arrived_s = answered_s - _ANSWER_S
         self._num_set_points += 1
         if not np.array_equal(joints, self.joints_rad):
             self.travelled.append(self.joints_rad)
