@@ -228,10 +228,10 @@ class Cell:
         assert self.world is not None
         how = "new" if self._in_the_way else self.rng.choice(["new", "look", "keep"])
         self._in_the_way = True  # until it is known to be otherwise
-        if how == "keep":
-            self._seen = self.world.reset(options={"world": "keep"})[0]
-        else:
+        if how != "keep":
             self._seen = self.world.reset(seed=int(self.rng.integers(2**31)), options={"look": how == "look"})[0]
+        if how != "new":
+            self._seen = self.world.reset(options={"world": "keep"})[0]
         self._in_the_way = False
 
     def _actor(self) -> Callable[[np.ndarray], np.ndarray]:

@@ -82,6 +82,11 @@ class Robot:
         """No more set points; the arm holds its position."""
         self.stream.halt()
 
+    @property
+    def rests(self) -> bool:
+        """Was it told to hold, or never to move, and has nothing gone wrong with its set points since?"""
+        return not self.stream.running and self.stream.fault is None
+
     def close(self) -> None:
         """Hold, and hang up. May be called again."""
         self.stream.halt()

@@ -45,6 +45,7 @@ LAB = "lab"  # in the place of robot.yaml
 _HELD_M = 0.04  # in the hand while it withdraws by 12 cm, as in simulation
 _STILL_S = 0.1  # between two looks at the objects
 _SETTLE_S = 3.0
+_RESTS = "the arm rests after a look, a view or finish()"
 
 
 @document
@@ -275,8 +276,6 @@ class RealWorld(gym.Env):
         elif not look:
             self._robot.arrive(push_start(seen, goal), self._obstacles(), 0.0, is_pose=True)
         self._hand = self._robot.measured_pose()
-        if look:
-            self._robot.hold()
         now = standing(self._template, self._track(holds=goal.grasp and not why))
         self._recorder.begin()
         self._episode = Episode.begin(self._spec, self._rewards, now, goal, self._hand, opening_m, why)
@@ -313,8 +312,8 @@ class RealWorld(gym.Env):
     def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
         """One tick of 0.1 s; ValueError for an action that is none, or after a fault. See the module docstring."""
         episode = self._begun()
-        if self._fault is not None:
-            raise ValueError(f"the episode was cut short, call reset(): {self._fault}")
+        if ended := str(self._fault or (_RESTS if self._robot.rests else "")):
+            raise ValueError(f"the episode was cut short or is over, call reset(options={{'world': 'keep'}}): {ended}")
         given = np.asarray(action, dtype=np.float64)
         if given.shape != (self._spec.action_dim,) or not np.isfinite(given).all():
             raise ValueError(f"an action is {self._spec.action_dim} finite numbers, not {shown(action)}")
@@ -365,7 +364,7 @@ class RealWorld(gym.Env):
         self._recorder.release()
         stopped = str(self._fault) if self._fault is not None else ""
         try:
-            if self._robot.usable:
+            if self._robot.usable and (self._fault is not None or not self._robot.rests):
                 self._let_go(episode)
                 self._wait_until_still(episode)
         except RobotFault as fault:
