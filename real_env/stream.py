@@ -134,7 +134,7 @@ class Stream:
         self._num_capped = 0
         self._num_set_points = 0
         self._answered_s = 0.0  # that the box took to answer them
-        self.fault: RobotFault | None = None
+        self.fault: Exception | None = None  # a RobotFault, or a mistake of this program
         self.watched = False  # does silence halt it?
         self.joints_rad = np.zeros(7)  # the last set point
         self.travelled: deque[np.ndarray] = deque(maxlen=_TRAVELLED)
@@ -220,15 +220,12 @@ class Stream:
                     return
                 try:
                     self._send_next()
-                except RobotFault as fault:
-                    self._end(fault)
                 except Exception as error:  # is raised where the stream is asked for something
-                    self._end(RobotFault(Kind.INTERRUPTED, f"{type(error).__name__}: {error}"), error)
+                    self._end(error)
             self._lateness_s.append(self._sent_s - due_s)
             due_s = max(due_s, self._sent_s) + self._period_s
 
-    def _end(self, fault: RobotFault, cause: Exception | None = None) -> None:
-        fault.__cause__ = cause
+    def _end(self, fault: Exception) -> None:
         self.fault = fault
         self._halted = True
         self._motion = None

@@ -55,6 +55,19 @@ def test_a_set_point_that_was_late_on_its_way_is_not_followed_too_closely():
     assert np.diff(arm.arrivals_s).min() > 0.0075  # of 10 ms
 
 
+def test_a_mistake_of_this_program_is_raised_as_itself_and_ends_the_stream():
+    class Mistaken(Path):
+        def next(self, joints_rad):
+            return 1 / 0
+
+    stream = Stream(Answering(0.0), HostIK(), QUICK)
+    stream.start(HOME)
+    with pytest.raises(ZeroDivisionError):
+        stream.carry_out(Mistaken(HOME[None]))
+    assert not stream.running
+    stream.halt()
+
+
 @pytest.mark.parametrize(
     ("answer_s", "path", "kind"),
     [(SLOW_S, Path, Kind.LINK), (0.0, Computed, Kind.OVERLOADED)],
