@@ -27,7 +27,10 @@ FRAME_AGE_S = 3.0  # five cameras on two cores draw four pictures a second each
 BEFORE_ACTING = ("open", "look", "reset")
 _PHASES = {"open": 5.0, "look": 1.0, "reset": 2.0, "act": 6.0, "finish": 1.5}  # how often something breaks in each
 _LOOK_S = 0.05
-_MOST_MB = 60.0  # that memory may grow by from the second quarter of a cell's life to its last
+_STALL_S = 0.15  # of this machine; the arm waits 0.2 s for an answer
+_SLOW_S = 1.0  # of this machine all together in an episode
+_LATE = (Kind.LINK, Kind.CAMERA_STALE, Kind.SILENT_POLICY)
+_MOST_MB = 40.0  # that memory may grow by from the third quarter of a cell's life to its last
 
 
 @dataclass(frozen=True)
@@ -149,16 +152,17 @@ def children_of(pid: int | str) -> list[int]:
 
 
 def growth(used: list[tuple[Sample, Sample]], closed: list[Sample]) -> tuple[dict[str, Any], list[str]]:
-    """What host and laboratory used in the second quarter of a cell's life and in its last; what grew too much.
+    """What host and laboratory used in the third quarter of a cell's life and in its last; what grew too much.
 
-    `closed` is what the host used after each world was closed.
+    Not from its beginning: the camera library's stores of pictures fill at first. `closed` is what the host used after
+    each world was closed.
     """
     most = {"threads": 3, "files": 3, "sockets": 3, "mb": _MOST_MB}
     quarter = max(1, len(used) // 4)
-    parts = used[quarter : 2 * quarter] or used, used[-quarter:]
+    parts = used[-2 * quarter : -quarter] or used, used[-quarter:]
     halves = {name: [[pair[of] for pair in part] for part in parts] for of, name in enumerate(("host", "laboratory"))}
     if len(closed) > 1:
-        halves["host, worlds closed"] = [closed[:1], closed[-1:]]
+        halves["host, worlds closed"] = [closed[-2:-1], closed[-1:]]
     told: dict[str, Any] = {}
     problems = []
     for name, (early, late) in halves.items():
@@ -179,10 +183,22 @@ class Watchdog:
         self._bound_s = _BOUND_S[0] + _BOUND_S[1] / clock
         self._what = ""
         self._spent_s = 0.0  # on the operation, without what this machine stalled: it may get little of a busy one
-        self.stalled_s = 0.0  # the longest since somebody set it to 0
+        self.stalled_s = 0.0  # the longest since `forget`
+        self.late_s = 0.0  # all together since `forget`
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="watchdog")
         self._thread.start()
+
+    def forget(self) -> None:
+        """Measure anew how this machine stalls."""
+        self.stalled_s = 0.0
+        self.late_s = 0.0
+
+    def excuses(self, reason: str, clock: float, dropped_s: float) -> bool:
+        """Is what is told about lateness true, since this machine, or the laboratory on it, was late?"""
+        if reason == Kind.OVERLOADED:
+            return self.late_s > _SLOW_S
+        return reason in _LATE and (self.stalled_s * clock > _STALL_S or dropped_s > 0.0)
 
     @contextlib.contextmanager
     def bound(self, what: str) -> Iterator[None]:
@@ -199,6 +215,7 @@ class Watchdog:
         while not self._ended.wait(_LOOK_S):
             now = time.monotonic()
             self.stalled_s = max(self.stalled_s, now - before - _LOOK_S)
+            self.late_s += now - before - _LOOK_S
             self._spent_s += min(now - before, 2 * _LOOK_S)
             before = now
             if self._what and self._spent_s > self._bound_s:

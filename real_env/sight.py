@@ -119,6 +119,7 @@ class Sight:
         return None if frame is None else frame.rgb
 
     def close(self) -> None:
-        """Stop every camera; may be called again."""
+        """Stop every camera and forget it, or the library's threads stay; may be called again."""
         for camera in self._cameras.values():
             camera.stop()
+        self._cameras = {}

@@ -24,7 +24,9 @@ def judged(reason, injected="", codes=(), phase="act", stalled_s=0.0, came_back=
     cell.task = "shoe_push"
     cell.world = None
     cell.config = SimpleNamespace(clock=1.0)
-    cell.watchdog = SimpleNamespace(stalled_s=stalled_s)
+    cell.watchdog = Watchdog.__new__(Watchdog)
+    cell.watchdog.stalled_s = stalled_s
+    cell.watchdog.late_s = 2 * stalled_s
     cell.fired = [Fired(BY_NAME[injected], phase, 10.0, math.inf)] if injected else []
     cell._lock = threading.Lock()
     cell._num_codes = {}
@@ -45,6 +47,8 @@ def judged(reason, injected="", codes=(), phase="act", stalled_s=0.0, came_back=
         ([], {"reason": "collision", "codes": (31,)}),
         ([], {"reason": "link", "injected": "silence"}),
         ([], {"reason": "link", "stalled_s": 1.0}),
+        ([], {"reason": "overloaded", "stalled_s": 1.0}),
+        (["not true"], {"reason": "overloaded"}),
         ([], {"reason": "time limit", "injected": "object moved"}),
         (["not true"], {"reason": "collision"}),
         (["not true"], {"reason": "link"}),
@@ -89,7 +93,7 @@ def test_what_grows_is_found():
 
     steady = [(use(), use())] * 8
     assert growth(steady, [use(), use()])[1] == []
-    leaking = steady[:4] + [(use(threads=20), use(mb=900.0))] * 4
+    leaking = [(use(), use())] * 6 + [(use(threads=20), use(mb=900.0))] * 2
     told = growth(leaking, [use(), use(sockets=20)])[1]
     assert [text.split(" grew")[0] for text in told] == [
         "host: threads",
