@@ -46,6 +46,7 @@ from soak_watch import (
     children_of,
     draw_plan,
     growth,
+    own_sample,
     sample,
 )
 
@@ -162,7 +163,7 @@ class Cell:
 
     def episode(self) -> None:
         """Open if need be, look perhaps, reset, act, finish; once more without faults where it could not begin."""
-        plan = draw_plan(self.rng, opens=self.world is None)
+        plan = draw_plan(self.rng, self.config.clock, opens=self.world is None)
         self.findings.num_episodes += 1
         self.watchdog.forget()
         reason, phase = self._reason(plan)
@@ -177,7 +178,7 @@ class Cell:
             self.findings.num_episodes += 1
             reason, phase = self._reason([])
             self._judge(reason, phase, came_back=phase not in BEFORE_ACTING)
-        self._used.append((sample("self"), sample(self.lab.pid)))
+        self._used.append((own_sample(), sample(self.lab.pid)))
 
     def _reason(self, plan: Plan) -> tuple[str, str]:
         """Run an episode; how it ended, and in which phase."""
@@ -334,7 +335,7 @@ class Cell:
             time.sleep(0.1)
         if left:
             self.findings.problem(f"{self.task}: threads left after close: {', '.join(left)}")
-        self._closed.append(sample("self"))
+        self._closed.append(own_sample())
 
     def _strangers(self) -> list[str]:
         known = (threading.main_thread(), self.watchdog._thread)
@@ -359,7 +360,7 @@ class Cell:
 def soak(tasks: list[str], minutes: float, clock: float, seed: int, folder: Path) -> Findings:
     """Live in a laboratory of each task for an equal share of the time."""
     findings = Findings()
-    before = sample("self")
+    before = own_sample()
     for number, task in enumerate(tasks):
         cell = Cell(task, clock, np.random.default_rng([seed, number]), findings, folder)
         end_s = time.monotonic() + 60.0 * minutes / len(tasks)
@@ -371,7 +372,7 @@ def soak(tasks: list[str], minutes: float, clock: float, seed: int, folder: Path
                 cell.close_world()
         finally:
             cell.close()
-    after = sample("self")
+    after = own_sample()
     findings.use["this program, before the first laboratory and after the last"] = asdict(before), asdict(after)
     if left := children_of("self"):
         findings.problem(f"processes left: {left}")
@@ -391,7 +392,7 @@ def main() -> None:
         findings = soak(given.task or list(TASKS), given.minutes, given.clock, given.seed, Path(folder))
     findings.show()
     if given.json:
-        given.json.write_text(json.dumps(asdict(findings), indent=1) + "\n")
+        given.json.write_text(json.dumps(vars(findings), indent=1) + "\n")
     sys.exit(1 if findings.problems else 0)
 
 

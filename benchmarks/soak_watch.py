@@ -7,7 +7,9 @@ sample(pid): threads, sockets, files, memory of a process                    Fin
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import faulthandler
+import gc
 import math
 import os
 import threading
@@ -25,7 +27,8 @@ from real_env.faults import Kind, fault_of_code
 _BOUND_S = 60.0, 40.0  # for one operation, of the wall and of the arm's clock: a reconnection may take 12 s or more
 FRAME_AGE_S = 3.0  # five cameras on two cores draw four pictures a second each
 BEFORE_ACTING = ("open", "look", "reset")
-_PHASES = {"open": 5.0, "look": 1.0, "reset": 2.0, "act": 6.0, "finish": 1.5}  # how often something breaks in each
+# How often something breaks in each phase, and within how many seconds of the arm's clock from its beginning.
+_PHASES = {"open": (5.0, 0.2), "look": (1.0, 2.0), "reset": (2.0, 3.0), "act": (6.0, 3.5), "finish": (1.5, 0.6)}
 _LOOK_S = 0.05
 _STALL_S = 0.15  # of this machine; the arm waits 0.2 s for an answer
 _SLOW_S = 1.0  # of this machine all together in an episode
@@ -97,17 +100,17 @@ Plan = list[tuple[str, float, Injection]]
 """Phase, seconds after its beginning, what breaks then."""
 
 
-def draw_plan(rng: np.random.Generator, *, opens: bool) -> Plan:
+def draw_plan(rng: np.random.Generator, clock: float, *, opens: bool) -> Plan:
     """What happens in an episode that begins by opening a world, or not: mostly one thing."""
     plan: Plan = []
-    weights = {phase: weight for phase, weight in _PHASES.items() if opens or phase != "open"}
+    weights = {phase: weight for phase, (weight, _) in _PHASES.items() if opens or phase != "open"}
     total = sum(weights.values())
     for _ in range(rng.choice([0, 1, 2], p=[0.1, 0.75, 0.15])):
         phase = str(rng.choice(list(weights), p=[weight / total for weight in weights.values()]))
         injection = INJECTIONS[rng.integers(len(INJECTIONS))]
         if injection is SILENT_POLICY:
             phase = "act"
-        plan.append((phase, float(rng.uniform(0.0, 3.5 if phase == "act" else 2.0)), injection))
+        plan.append((phase, float(rng.uniform(0.0, _PHASES[phase][1])) / clock, injection))
     return plan
 
 
@@ -140,6 +143,14 @@ def sample(pid: int | str) -> Sample:
     status = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
     sockets = sum(link.startswith("socket:") for link in links)
     return Sample(int(status["Threads"]), len(links) - sockets, sockets, int(status["VmRSS"].split()[0]) / 1024)
+
+
+def own_sample() -> Sample:
+    """Of this program, after what is waiting to be collected, or only in store for later, was given back."""
+    gc.collect()
+    with contextlib.suppress(AttributeError, OSError):  # of the GNU library only
+        ctypes.CDLL("libc.so.6").malloc_trim(0)
+    return sample("self")
 
 
 def children_of(pid: int | str) -> list[int]:

@@ -1,5 +1,6 @@
 """benchmarks/soak.py can fail: untrue reasons, unnoticed faults, hangs and leaks are found; what is true is not."""
 
+import json
 import math
 import sys
 import threading
@@ -37,6 +38,7 @@ def judged(reason, injected="", codes=(), phase="act", stalled_s=0.0, came_back=
     cell._num_codes = soak.Counter()
     cell._give = lambda order: {"errors": {str(code): 1 for code in codes}, "dropped_s": 0.0}
     cell._judge(reason, phase, came_back=came_back)
+    json.dumps(vars(cell.findings))  # as --json writes it
     return [problem.split(":")[0] for problem in cell.findings.problems]
 
 
