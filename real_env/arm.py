@@ -58,7 +58,11 @@ class Arm:
         self._api: Any = None
         self._pulses = -1  # last asked of the gripper
         self._is_new = True  # the connection, until the arm is ready for the first time
-        self._connect()
+        try:
+            self._connect()
+        except BaseException:
+            self.hang_up()  # whatever of it is there
+            raise
 
     # -- the link ------------------------------------------------------------------------------------------------
 
@@ -312,7 +316,7 @@ def _sdk(command_port: int) -> Any:
 
 
 def _made_within(timeout_s: float, make: Callable[[], Any]) -> Any:
-    """What the SDK's constructor gives; TimeoutError if it takes too long. One that comes too late is hung up."""
+    """What the SDK's constructor gives; TimeoutError if it takes too long. What nobody waits for is hung up."""
     made: Future[Any] = Future()
 
     def work() -> None:
@@ -324,7 +328,7 @@ def _made_within(timeout_s: float, make: Callable[[], Any]) -> Any:
     threading.Thread(target=work, name="connecting", daemon=True).start()
     try:
         return made.result(timeout_s)
-    except TimeoutError:
+    except BaseException:  # it takes too long, or a person interrupts
         made.add_done_callback(_hung_up)
         raise
 

@@ -23,6 +23,7 @@ from iker_envs.geometry import pose_compose
 from real_env.faults import Kind, RobotFault
 
 MOUNTS = ("cell", "wrist")
+_WAY_OUT = "run iker calibrate"
 PIXEL_CENTRE = 0.5  # ours are at half-integers, OpenCV's and the vendor's at integers
 _SECONDS_PER_DAY = 86400.0
 
@@ -132,9 +133,12 @@ def moved_centres(K: np.ndarray, by_px: float) -> np.ndarray:
 
 
 def load_calibration(path: str | Path) -> Calibration:
-    """Read a calibration file; ValueError names the file and what is wrong in it."""
-    content = read_document(path)
+    """Read a calibration file; ValueError names the file, what is wrong in it, and the way out."""
+    try:
+        content = read_document(path)
+    except ValueError as error:
+        raise ValueError(f"the calibration {error}; {_WAY_OUT}") from None
     try:
         return Calibration.from_dict(content)
     except ValueError as error:
-        raise ValueError(f"the calibration {shown(str(path))}: {error}") from None
+        raise ValueError(f"the calibration {shown(str(path))}: {error}; {_WAY_OUT}") from None

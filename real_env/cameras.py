@@ -192,6 +192,7 @@ class RealSenseCamera:
         self._thread = None
         with contextlib.suppress(RuntimeError):  # the camera has left, and the library has stopped already
             self._pipeline.stop()
+        self._pipeline = None  # with its threads and its pictures
 
 
 def known_serials(rs: Any, context: Any) -> set[str]:

@@ -69,9 +69,12 @@ def _arm(config: RealConfig) -> Iterator[Finding]:
     where = f"{config.arm.ip}, port {config.arm.command_port}"
     try:
         arm = Arm(config)
-    except (RobotFault, ModuleNotFoundError) as error:
-        way_out = "check cable, power, and that this computer is in the arm's network"
-        yield Finding("control box", False, str(error), way_out)
+    except RobotFault as fault:
+        way_out = "check cable, power, arm.ip, and that this computer is in the arm's network"
+        yield Finding("control box", False, fault.fault.message, way_out)
+        return
+    except ModuleNotFoundError as error:
+        yield Finding("control box", False, str(error))
         return
     try:
         yield Finding("control box", True, f"answers at {where}")
@@ -131,7 +134,7 @@ def _calibration(config: RealConfig) -> Finding:
         calibration = load_calibration(config.calibration)
         calibration.check(config.serials, config.max_calibration_age_days)
     except ValueError as error:
-        return Finding("calibration", False, str(error), "run iker calibrate")
+        return Finding("calibration", False, str(error))
     except RobotFault as fault:
         return Finding("calibration", False, fault.fault.message, fault.rule.action)
     worst_px = max(camera.residual_px for camera in calibration.cameras.values())

@@ -33,6 +33,7 @@ class Kind(StrEnum):
     GRIPPER = "gripper"
     UNREACHABLE = "unreachable"
     SILENT_POLICY = "silent_policy"
+    OVERLOADED = "overloaded"
     CAMERA_MISSING = "camera_missing"
     CAMERA_STALE = "camera_stale"
     CAMERA_CHANGED = "camera_changed"
@@ -104,6 +105,9 @@ RULES: dict[Kind, Rule] = {
         "no safe way leads to where the arm should go", Recovery.HOLD, "move what is in the way, then reset"
     ),
     Kind.SILENT_POLICY: Rule("no command came in time", Recovery.HOLD, "let the policy act without pauses"),
+    Kind.OVERLOADED: Rule(
+        "this computer did not keep up with the set points", Recovery.HOLD, "end other programs on it, then reset"
+    ),
     Kind.CAMERA_MISSING: Rule("a camera is not there", Recovery.HOLD, "check its cable and its serial in robot.yaml"),
     Kind.CAMERA_STALE: Rule(
         "a camera's picture is old", Recovery.HOLD, "plug the camera in again, on a USB 3 port of its own"

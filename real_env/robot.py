@@ -45,6 +45,7 @@ _RECONNECT_S = 12.0  # of the wall at least: one attempt of the SDK takes up to 
 _BACK_POINTS = 100  # of a retreat along the travelled path, 1 s at most
 _BACK_M = 0.06
 _BACK_HOLDING_M = 0.01
+_HOLDS_READY = (Kind.SILENT_POLICY, Kind.UNREACHABLE, Kind.OVERLOADED)  # the arm obeys: nothing is left to do
 _PRESSED_M = 0.003  # set points so near to where the arm was stopped may press on what stopped it
 
 
@@ -81,6 +82,11 @@ class Robot:
     def hold(self) -> None:
         """No more set points; the arm holds its position."""
         self.stream.halt()
+
+    @property
+    def rests(self) -> bool:
+        """Was it told to hold, or never to move, and has nothing gone wrong with its set points since?"""
+        return not self.stream.running and self.stream.fault is None
 
     def close(self) -> None:
         """Hold, and hang up. May be called again."""
@@ -206,7 +212,7 @@ class Robot:
         rule = fault.rule
         if rule.recovery in (Recovery.PERSON, Recovery.HOLD):
             self.usable = rule.recovery is Recovery.HOLD and fault.kind not in (Kind.FOREIGN, Kind.TRACKING)
-            return fault.after_recovery() if fault.kind in (Kind.SILENT_POLICY, Kind.UNREACHABLE) else fault
+            return fault.after_recovery() if fault.kind in _HOLDS_READY else fault
         self.usable = False
         try:
             if rule.recovery is Recovery.RECONNECT:
@@ -218,6 +224,9 @@ class Robot:
             self.stream.halt()
             told = ", ".join(part for part in (fault.detail, f"and recovery failed: {second.fault.message}") if part)
             return RobotFault(fault.kind, told, code=fault.code)
+        except BaseException:  # a person interrupts: the way back ends here
+            self.stream.halt()
+            raise
         self.usable = True
         return fault.after_recovery()
 

@@ -69,10 +69,13 @@ class Sight:
         for camera in self._cameras.values() if self._always else ():
             camera.check(self._config.max_frame_age_s)
 
-    def view(self, joints_rad: np.ndarray, opening_m: float, truth: Mapping[str, np.ndarray]) -> View:
-        """What every camera sees now, the arm at joints (7,) and left out; ValueError if there are no cameras."""
+    def check_any(self) -> None:
+        """ValueError if there are no cameras."""
         if not self._cameras:
             raise ValueError("robot.yaml has no cameras, so there is no view; give it some, or act without looking")
+
+    def view(self, joints_rad: np.ndarray, opening_m: float, truth: Mapping[str, np.ndarray]) -> View:
+        """What every camera sees now, the arm at joints (7,) and left out."""
         frames = {role: self._frame(camera) for role, camera in self._cameras.items()}
         images = {role: self._image(role, frame, joints_rad, opening_m) for role, frame in frames.items()}
         return View(images, self._config.query_camera, dict(truth))
@@ -116,6 +119,7 @@ class Sight:
         return None if frame is None else frame.rgb
 
     def close(self) -> None:
-        """Stop every camera; may be called again."""
+        """Stop every camera and forget it, or the library's threads stay; may be called again."""
         for camera in self._cameras.values():
             camera.stop()
+        self._cameras = {}

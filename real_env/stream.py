@@ -2,9 +2,10 @@
 
     Motion (a line for the tool, or a path of the joints)  ->  Stream  ->  Arm.servo(joints) every 10 ms
 
-Between motions the last set point is repeated. Each one is capped in joint angle and tool travel. Two are never closer
-than 10 ms: after a late one the schedule begins anew, for catching up would be too fast. While it is watched, the
-stream halts after some time without a motion, and says that the policy was silent. Times are of the robot's clock.
+Between motions the last set point is repeated. Each one is capped in joint angle and tool travel. Two never leave, nor
+reach the box, closer than 10 ms: after a late one the schedule begins anew, for catching up would be too fast. While
+it is watched, the stream halts after some time without a motion, and says that the policy was silent. Times are of the
+robot's clock.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from real_env.safety import Guard, between
 
 PERIOD_S = 0.01
 _LATE_S = 0.005  # a set point later than this is counted
+_ANSWER_S = 0.002  # an answer takes no longer, or the set point was late on its way, too
 _TRAVELLED = 300  # set points that are remembered, 3 s
 _KEPT = 60_000  # latenesses, 10 minutes
 _EXTRA_S = 3.0  # that a motion may take beyond its own time before it counts as stuck
@@ -127,10 +129,12 @@ class Stream:
         self._motion: Motion | None = None
         self._idle_since_s = 0.0
         self._sent_s = 0.0  # when the last set point left
+        self._arrived_s = 0.0  # since when the box has had it, at the earliest
         self._lateness_s: deque[float] = deque(maxlen=_KEPT)
         self._num_capped = 0
         self._num_set_points = 0
-        self.fault: RobotFault | None = None
+        self._answered_s = 0.0  # that the box took to answer them
+        self.fault: Exception | None = None  # a RobotFault, or a mistake of this program
         self.watched = False  # does silence halt it?
         self.joints_rad = np.zeros(7)  # the last set point
         self.travelled: deque[np.ndarray] = deque(maxlen=_TRAVELLED)
@@ -168,14 +172,23 @@ class Stream:
 
     def finish(self, motion: Motion) -> None:
         """Wait until the motion's last set point is sent; RobotFault if that fails or takes much too long."""
-        deadline = time.monotonic() + motion.num_points * self._period_s * 2 + self._extra_s
+        begun = time.monotonic()
+        num_before, answered_before_s = self._num_set_points, self._answered_s
+        longest_s = motion.num_points * self._period_s * 2 + self._extra_s
         with self._changed:
             while self._motion is motion and self.fault is None and not self._halted:
-                left = deadline - time.monotonic()
+                left = begun + longest_s - time.monotonic()
                 if left <= 0:
-                    raise RobotFault(Kind.LINK, f"{motion.num_points} set points were not sent in time")
+                    raise self._too_slow(num_before, answered_before_s, time.monotonic() - begun)
                 self._changed.wait(left)
             self._check()
+
+    def _too_slow(self, num_before: int, answered_before_s: float, took_s: float) -> RobotFault:
+        """The box answers each set point late, or this computer does not get to send them."""
+        num = self._num_set_points - num_before
+        answered_s = self._answered_s - answered_before_s
+        kind = Kind.LINK if answered_s > took_s / 2 else Kind.OVERLOADED
+        return RobotFault(kind, f"{num} set points in {took_s:.1f} s, of which their answers took {answered_s:.1f} s")
 
     def carry_out(self, motion: Motion) -> None:
         """`begin` and `finish`."""
@@ -201,21 +214,18 @@ class Stream:
     def _run(self) -> None:
         due_s = time.monotonic()
         while not self._halted:
-            time.sleep(max(0.0, due_s - time.monotonic()))
+            time.sleep(max(0.0, max(due_s, self._arrived_s + self._period_s) - time.monotonic()))
             with self._changed:
                 if self._halted:
                     return
                 try:
                     self._send_next()
-                except RobotFault as fault:
-                    self._end(fault)
                 except Exception as error:  # is raised where the stream is asked for something
-                    self._end(RobotFault(Kind.INTERRUPTED, f"{type(error).__name__}: {error}"), error)
+                    self._end(error)
             self._lateness_s.append(self._sent_s - due_s)
             due_s = max(due_s, self._sent_s) + self._period_s
 
-    def _end(self, fault: RobotFault, cause: Exception | None = None) -> None:
-        fault.__cause__ = cause
+    def _end(self, fault: Exception) -> None:
         self.fault = fault
         self._halted = True
         self._motion = None
@@ -237,6 +247,9 @@ class Stream:
     def _send(self, joints: np.ndarray) -> None:
         self._sent_s = time.monotonic()
         self._arm.servo(joints)
+        answered_s = time.monotonic()
+        self._answered_s += answered_s - self._sent_s
+        self._arrived_s = answered_s - _ANSWER_S
         self._num_set_points += 1
         if not np.array_equal(joints, self.joints_rad):
             self.travelled.append(self.joints_rad)

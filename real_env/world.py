@@ -11,7 +11,7 @@ iker_envs/world.py, after one attempt at recovery. `info["lag_m"]` is how far th
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +45,7 @@ LAB = "lab"  # in the place of robot.yaml
 _HELD_M = 0.04  # in the hand while it withdraws by 12 cm, as in simulation
 _STILL_S = 0.1  # between two looks at the objects
 _SETTLE_S = 3.0
+_RESTS = "the arm rests after a look, a view or finish()"
 
 
 @document
@@ -157,17 +158,27 @@ class RealWorld(gym.Env):
     def view(self) -> View:
         """What every camera sees from the look pose, the hand empty and out of sight. Never in mid-episode.
 
-        WorldFault if the arm cannot go there, or a camera is missing or stale.
+        WorldFault if the arm cannot go there, or a camera is missing or stale; ValueError if there are no cameras.
         """
+        self._sight.check_any()
         self._stand_ready()
-        try:
+        with self._moving():
             self._robot.arrive(self._robot.look_rad, self._obstacles(), 0.0, is_pose=False)
             self._robot.hold()
             seen = self._picture()
             self._sight.check_brightness()
             return seen
+
+    @contextlib.contextmanager
+    def _moving(self) -> Iterator[None]:
+        """Around motion that is no tick: a fault is recovered from and told, whatever else comes ends the motion."""
+        try:
+            yield
         except RobotFault as fault:
             raise self._recovered(fault) from None
+        except BaseException:
+            self._robot.hold()
+            raise
 
     def _picture(self) -> View:
         truth = self._poses.truth(self._template) if self._poses.has_truth else {}
@@ -198,26 +209,18 @@ class RealWorld(gym.Env):
         """Hold the arm and hang up. May be called again."""
         self._opened.close()
 
-    # -- beginning an episode ------------------------------------------------------------------------------------
-
     def reset(
         self, *, seed: int | None = None, options: Mapping[str, Any] | None = None
     ) -> tuple[np.ndarray, dict[str, Any]]:
         """Begin an episode; see the module docstring. ValueError for options that cannot be, WorldFault for faults."""
-        count = len(self.task.configurations)
-        request = read_request(seed, options, self._template, self._workspace(), count)
+        request = read_request(seed, options, self._template, self._workspace(), len(self.task.configurations))
         self._episode = None
         self._stand_ready()
-        try:
+        with self._moving():
             if request.new:
                 super().reset(seed=seed)
                 self._arrange(request.configuration)
             observation = self._begin(request.goal, request.grasp, look=request.look)
-        except RobotFault as fault:
-            raise self._recovered(fault) from None
-        except BaseException:
-            self._robot.hold()
-            raise
         assert self._episode is not None
         return observation, {"is_success": bool(self._episode.errors(self._episode.start_pose).success[0])}
 
@@ -273,8 +276,6 @@ class RealWorld(gym.Env):
         elif not look:
             self._robot.arrive(push_start(seen, goal), self._obstacles(), 0.0, is_pose=True)
         self._hand = self._robot.measured_pose()
-        if look:
-            self._robot.hold()
         now = standing(self._template, self._track(holds=goal.grasp and not why))
         self._recorder.begin()
         self._episode = Episode.begin(self._spec, self._rewards, now, goal, self._hand, opening_m, why)
@@ -311,8 +312,8 @@ class RealWorld(gym.Env):
     def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
         """One tick of 0.1 s; ValueError for an action that is none, or after a fault. See the module docstring."""
         episode = self._begun()
-        if self._fault is not None:
-            raise ValueError(f"the episode was cut short, call reset(): {self._fault}")
+        if ended := str(self._fault or (_RESTS if self._robot.rests else "")):
+            raise ValueError(f"the episode was cut short or is over, call reset(options={{'world': 'keep'}}): {ended}")
         given = np.asarray(action, dtype=np.float64)
         if given.shape != (self._spec.action_dim,) or not np.isfinite(given).all():
             raise ValueError(f"an action is {self._spec.action_dim} finite numbers, not {shown(action)}")
@@ -351,8 +352,6 @@ class RealWorld(gym.Env):
         self._fault = self._robot.recover(fault)
         return self._fault
 
-    # -- ending an episode ---------------------------------------------------------------------------------------
-
     def finish(self) -> Outcome:
         """Open the hand, retreat, wait until all is still (at most 3 s) and measure.
 
@@ -363,7 +362,7 @@ class RealWorld(gym.Env):
         self._recorder.release()
         stopped = str(self._fault) if self._fault is not None else ""
         try:
-            if self._robot.usable:
+            if self._robot.usable and (self._fault is not None or not self._robot.rests):
                 self._let_go(episode)
                 self._wait_until_still(episode)
         except RobotFault as fault:

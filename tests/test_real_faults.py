@@ -45,18 +45,26 @@ def cell(lab):
 
     world = RealWorld("shoe_push", config)
     world.reset(seed=0, options={"configuration": 0, "look": True})
+    world.reset(options=KEEP)
     yield world
     world.close()
 
 
 @pytest.fixture
 def world(cell, lab):
-    mend(lab)
-    cell.reset(options=KEEP)
+    """In an episode that has begun; afterwards everything is mended, and another one must begin and go on."""
     for _ in range(3):
         info = cell.step(NUDGE)[-1]
         assert "fault" not in info, info.get("fault")
-    return cell
+    yield cell
+    mend(lab)
+    cell.reset(options=KEEP)
+
+
+@pytest.fixture
+def impatient(monkeypatch):
+    """A box that is silent for good is given up after a second, not after twelve."""
+    monkeypatch.setattr("real_env.robot._RECONNECT_S", 1.0)
 
 
 def step_until_cut_short(world):
@@ -111,7 +119,9 @@ STORIES = [
 
 
 @pytest.mark.parametrize(("order", "kind", "recovers"), [s[1:] for s in STORIES], ids=[s[0] for s in STORIES])
-def test_a_fault_cuts_the_episode_short_with_its_reason(world, lab, order, kind, recovers):
+def test_a_fault_cuts_the_episode_short_with_its_reason(world, lab, request, order, kind, recovers):
+    if order[0] == "silence":
+        request.getfixturevalue("impatient")
     lab.order(order[0], **order[1])
     fault = step_until_cut_short(world)
     assert (fault.kind, fault.recovered) == (kind, recovers), str(fault)
@@ -123,9 +133,6 @@ def test_a_fault_cuts_the_episode_short_with_its_reason(world, lab, order, kind,
     outcome = world.finish()
     assert outcome.reason.startswith(fault.message) and not outcome.success
     assert_held(world, lab) if kind != "foreign" else None
-    mend(lab)
-    world.reset(options=KEEP)
-    assert "fault" not in world.step(NUDGE)[-1]
 
 
 def test_after_a_collision_the_arm_goes_back_along_its_way(world, lab):
@@ -146,9 +153,6 @@ def test_a_held_emergency_stop_is_told_again_until_it_is_released(world, lab):
             world.reset(options=KEEP)
         assert caught.value.fault.kind == "emergency_stop"
     assert np.abs(angles(lab) - before).max() < HELD_RAD
-    lab.order("emergency_stop", held=False)
-    world.reset(options=KEEP)
-    assert "fault" not in world.step(NUDGE)[-1]
 
 
 def test_a_policy_that_stops_sending_is_told_so_and_the_arm_holds(world, lab):
@@ -170,8 +174,8 @@ def program(lab) -> subprocess.Popen:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL], ids=["Ctrl-C", "killed"])
-def test_a_program_that_ends_leaves_the_arm_holding(cell, lab, number):
-    cell.robot.hold()
+def test_a_program_that_ends_leaves_the_arm_holding(world, lab, number):
+    world.robot.hold()
     process = program(lab)
     process.send_signal(number)
     assert process.wait(10) != 0
@@ -179,17 +183,13 @@ def test_a_program_that_ends_leaves_the_arm_holding(cell, lab, number):
     before = angles(lab)
     time.sleep(0.3)
     assert np.abs(angles(lab) - before).max() < HELD_RAD
-    cell.reset(options=KEEP)
-    assert "fault" not in cell.step(NUDGE)[-1]
 
 
-def test_a_reset_that_meets_a_fault_says_so_and_the_next_one_goes_on(world, lab):
+def test_a_reset_that_meets_a_fault_says_so_and_the_next_one_goes_on(world, lab, impatient):
     lab.order("silence", on=True)
     with pytest.raises(WorldFault, match="did not answer"):
         world.reset(options=KEEP)
     assert_held(world, lab)
-    mend(lab)
-    world.reset(options=KEEP)
 
 
 @pytest.mark.parametrize("action", [np.full(6, np.nan), np.zeros(5), "up"], ids=["nan", "five numbers", "a word"])
@@ -198,3 +198,33 @@ def test_an_action_that_is_none_is_refused_and_nothing_moves(world, lab, action)
     with pytest.raises(ValueError, match=r"an action is 6 finite numbers|could not convert"):
         world.step(action)
     assert np.array_equal(world.robot.stream.joints_rad, before)
+
+
+@pytest.mark.parametrize("name", ["view", "reset"])
+def test_an_interrupted_motion_ends_where_it_is(world, monkeypatch, name):
+    def interrupted(*_, **__):
+        world.robot.wake()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(world.robot, "arrive", interrupted)
+    monkeypatch.setattr(world._sight, "check_any", lambda: None)
+    with pytest.raises(KeyboardInterrupt):
+        world.view() if name == "view" else world.reset(options=KEEP)
+    assert not world.robot.stream.running
+
+
+def test_a_view_without_cameras_is_refused_before_anything_moves(world):
+    world.robot.hold()
+    num_sent = num_set_points(world)
+    with pytest.raises(ValueError, match="no cameras"):
+        world.view()
+    assert not world.robot.stream.running and num_set_points(world) == num_sent
+
+
+def test_after_finish_a_step_is_refused_and_nothing_moves(world, lab):
+    world.finish()
+    before = angles(lab)
+    with pytest.raises(ValueError, match="is over, call reset"):
+        world.step(NUDGE)
+    world.finish()
+    assert np.abs(angles(lab) - before).max() < HELD_RAD

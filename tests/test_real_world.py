@@ -88,6 +88,8 @@ def test_the_same_physical_state_is_observed_alike_in_both(lab, world, observati
 
 def test_a_shoe_is_grasped_carried_and_placed(lab, world):
     world.reset(seed=0, options={"configuration": 1, "look": True})
+    with pytest.raises(ValueError, match="rests after a look"):
+        world.step(NUDGE)
     goal, scene = world.goal, world.scene
     policy = WaypointLearner().learn(scene, goal).policy
     rollout = execute(world, policy, goal)

@@ -8,6 +8,7 @@ joints, which the lab knows exactly; thresholds by sensitivity are assumed (docs
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -71,6 +72,7 @@ class ControlBox:
         self.collision_nm = list(COLLISION_NM)
         self.num_ticks = 0
         self.emergency_held = False
+        self.errors: Counter[int] = Counter()  # how often each came since the lab started
         self.boot()
 
     def boot(self) -> None:
@@ -167,6 +169,7 @@ class ControlBox:
     def fault(self, code: int) -> None:
         """Stop with an error and hold where the arm really is; some errors cut the motors' power (brakes hold)."""
         self.error = int(code)
+        self.errors[self.error] += 1
         self._stop(Ending.FAILED)
         if code in CUT_POWER:
             self.enabled = 0

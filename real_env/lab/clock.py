@@ -31,6 +31,8 @@ class LabClock:
     def __init__(self, factor: float, tick: Callable[[], None]) -> None:
         self.factor = check_factor(factor)
         self._tick = tick
+        self._seen_s: float | None = None  # the wall's time that has been accounted for; None before `run`
+        self._due_s = 0.0  # lab time that has not been ticked
         self.paused = False
         self.num_late = 0  # how often time was dropped
         self.dropped_s = 0.0  # lab seconds
@@ -44,18 +46,23 @@ class LabClock:
 
     async def run(self) -> None:
         """Tick until cancelled."""
-        before = time.monotonic()
-        due_s = 0.0  # lab time that has not been ticked
+        self._seen_s = time.monotonic()
         while True:
-            await asyncio.sleep(max(0.0, self.wall_s(TICK_S - due_s)))
-            now = time.monotonic()
-            if not self.paused:
-                due_s += (now - before) * self.factor
-            before = now
-            if due_s > _MOST_BEHIND_S:
-                self.num_late += 1
-                self.dropped_s += due_s - TICK_S
-                due_s = TICK_S
-            while due_s >= TICK_S:
-                due_s -= TICK_S
-                self._tick()
+            await asyncio.sleep(max(0.0, self.wall_s(TICK_S - self._due_s)))
+            self.catch_up()
+
+    def catch_up(self) -> None:
+        """Tick for the time that has passed: also before a command, which must not act on time that lies before it."""
+        if self._seen_s is None:
+            return
+        now = time.monotonic()
+        if not self.paused:
+            self._due_s += (now - self._seen_s) * self.factor
+        self._seen_s = now
+        if self._due_s > _MOST_BEHIND_S:
+            self.num_late += 1
+            self.dropped_s += self._due_s - TICK_S
+            self._due_s = TICK_S
+        while self._due_s >= TICK_S:
+            self._due_s -= TICK_S
+            self._tick()

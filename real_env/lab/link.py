@@ -137,6 +137,7 @@ class Link:
 
     def _carry_out(self, host: _Host, request: wire.Request) -> bytes:
         self.num_commands += 1
+        self._clock.catch_up()
         if request.protocol == wire.MODBUS:
             return wire.modbus_exception(request)
         host.request = request

@@ -66,8 +66,9 @@ class Orders:
     def status(self) -> dict[str, Any]:
         """The box, the clock, the cameras.
 
-        `peak_nm` is the largest external torque on a joint since the last call, `collided_with` what the arm touched at
-        its last collision, `cameras` how pictures are drawn.
+        `errors` is how often each error of the box came since the lab started, by its code as text; `peak_nm` is the
+        largest external torque on a joint since the last call, `collided_with` what the arm touched at its last
+        collision, `cameras` how pictures are drawn.
         """
         lab = self._lab
         peak_nm = lab.peak_nm
@@ -76,6 +77,7 @@ class Orders:
             "state": int(lab.box.state),
             "mode": int(lab.box.mode),
             "error": lab.box.error,
+            "errors": {str(code): count for code, count in lab.box.errors.items()},
             "enabled": lab.box.enabled,
             "clock": lab.clock.factor,
             "paused": lab.clock.paused,
