@@ -28,6 +28,7 @@ _ALIKE = 1.3  # cuts whose parts cover up to so much more than the tightest are 
 _SAME_SHARE = 0.05  # cuts that differ in fewer of the cells are one
 _WAYS = 4
 _LEAST_CELLS = 8
+_BETWEEN_M = 1e-6  # a cut runs between cells
 _CORNERS = np.array([[1, 1], [1, -1], [-1, -1], [-1, 1]])
 _TURNS_RAD = np.deg2rad(np.arange(-45, 45, 3.0))
 _AROUND_M = 0.02  # rays that pass so near to a surface's outline
@@ -66,7 +67,7 @@ def _cuts(centres: np.ndarray, outline: Outline) -> list[np.ndarray]:
     found = []
     for yaw in (outline.yaw_rad, *_TURNS_RAD):  # of an angle, two rectangles are the tightest
         local = centres @ axes_of(yaw)
-        found += [cut for along in local.T if (cut := _tightest(local, along))]
+        found += [cut for axis in (0, 1) if (cut := _tightest(local, axis))]
     found = sorted((cut for cut in found if cut[0] < _CUT_GAIN * outline.area_m2), key=lambda cut: cut[0])
     different: list[np.ndarray] = []
     for area, left in found:
@@ -77,16 +78,24 @@ def _cuts(centres: np.ndarray, outline: Outline) -> list[np.ndarray]:
     return different
 
 
-def _tightest(local: np.ndarray, along: np.ndarray) -> tuple[float, np.ndarray] | None:
-    """Area in square metres and left side of the cut across an axis, along which cells lie at (K,), that is best."""
-    best = None
-    for cut in np.arange(along.min() + 2 * CELL_M, along.max() - 2 * CELL_M, CELL_M / 2):
-        left = along < cut
-        if _LEAST_CELLS <= left.sum() <= len(left) - _LEAST_CELLS:
-            area = sum(float(np.ptp(local[side], axis=0).prod()) for side in (left, ~left))
-            if best is None or area < best[0]:
-                best = (area, left)
-    return best
+def _tightest(local: np.ndarray, axis: int) -> tuple[float, np.ndarray] | None:
+    """Area in square metres and left side (K,) of the best cut of cells (K, 2) across an axis, if there is one."""
+    order = np.argsort(local[:, axis], kind="stable")
+    along = local[order]
+    count = len(along)
+    firsts = _extent(along)[_LEAST_CELLS - 1 : count - _LEAST_CELLS].prod(axis=1)
+    lasts = _extent(along[::-1])[::-1][_LEAST_CELLS : count - _LEAST_CELLS + 1].prod(axis=1)
+    places = along[_LEAST_CELLS - 1 : count - _LEAST_CELLS + 1, axis]
+    areas = np.where(np.diff(places) > _BETWEEN_M, firsts + lasts, np.inf)
+    if not len(areas) or not np.isfinite(areas.min()):
+        return None
+    best = int(areas.argmin())
+    return float(areas[best]), local[:, axis] < places[best] + _BETWEEN_M / 2
+
+
+def _extent(points: np.ndarray) -> np.ndarray:
+    """The size (K, 2) of the rectangle around the first 1, 2, ... K points (K, 2)."""
+    return np.maximum.accumulate(points, axis=0) - np.minimum.accumulate(points, axis=0)
 
 
 @dataclass(frozen=True, eq=False)
