@@ -37,6 +37,7 @@ WRONG_M = 0.02
 WRONG_DEG = 10.0
 _DRAWS = 200
 _CONTACT_M = 0.0005
+_INSIDE_M = 0.002  # so deep in furniture, an object is not there
 _TOUCHING_M = 0.003  # after they came to rest
 _HALVINGS = 14
 
@@ -89,38 +90,53 @@ def thrown_about(scene: Scene, rng: np.random.Generator) -> Scene:
 
 
 def pushed_together(scene: Scene, rng: np.random.Generator) -> Scene:
-    """Thrown about, then each object after the first slid towards the one before it until they touch."""
+    """Thrown about, then each object after the first slid towards the one before it until they touch.
+
+    None is pushed through furniture: an object on the table does not end below one on the rack, where none sees it.
+    """
     for _ in range(_DRAWS):
         moved = thrown_about(scene, rng)
         for before, name in pairwise(moved.movable):
             moved = _slid(moved, name, moved.object(before).pose[:2])
+        if not _all_touch(moved):
+            continue
         try:
             rest = scene_from_poses(moved, {n: moved.object(n).pose for n in moved.movable})
         except SceneNotAtRest:
             continue
-        gaps = [_gap_m(rest, name) for name in rest.movable[1:]]
-        if max(gaps, default=0.0) < _TOUCHING_M:
+        if _all_touch(rest):
             return rest
     raise ValueError("no draw of this task has its objects touch each other")
 
 
 def _slid(scene: Scene, name: str, towards: np.ndarray) -> Scene:
-    """With an object moved straight over the table until the gap to the other movable ones is half a millimetre."""
+    """With an object moved straight until it is half a millimetre from another movable one, or furniture stops it."""
     pose = scene.object(name).pose
     low, high = 0.0, 1.0  # of the way to the other's centre, where they overlap
     for _ in range(_HALVINGS):
         share = (low + high) / 2
         there = np.concatenate([pose[:2] + share * (towards - pose[:2]), pose[2:]])
-        free = _gap_m(scene.with_poses({name: there}), name) > _CONTACT_M
+        tried = scene.with_poses({name: there})
+        free = _gap_m(tried, name, tried.movable) > _CONTACT_M and _is_out_of_furniture(tried, name)
         low, high = (share, high) if free else (low, share)
     return scene.with_poses({name: np.concatenate([pose[:2] + low * (towards - pose[:2]), pose[2:]])})
 
 
-def _gap_m(scene: Scene, name: str) -> float:
-    """How far an object is from the nearest other movable one; below 0 where they overlap."""
-    fixed = [o.name for o in scene.objects if not o.movable]
+def _all_touch(scene: Scene) -> bool:
+    """Does every movable object touch one that was there before it?"""
+    return all(_gap_m(scene, n, scene.movable[:k]) < _TOUCHING_M for k, n in enumerate(scene.movable) if k)
+
+
+def _gap_m(scene: Scene, name: str, others: Sequence[str]) -> float:
+    """How far an object is from the nearest of some others; below 0 where they overlap."""
+    skip = [o.name for o in scene.objects if o.name not in others or o.name == name]
     boxes = object_boxes(scene.object(name).model, scene.object(name).pose)
-    return -float(deepest_overlap(boxes, scene_boxes(scene, skip=[name, *fixed]))[0])
+    return -float(deepest_overlap(boxes, scene_boxes(scene, skip=skip))[0])
+
+
+def _is_out_of_furniture(scene: Scene, name: str) -> bool:
+    boxes = object_boxes(scene.object(name).model, scene.object(name).pose)
+    return float(deepest_overlap(boxes, scene_boxes(scene, skip=scene.movable))[0]) < _INSIDE_M
 
 
 def _below(scene: Scene, place: np.ndarray) -> list:
@@ -134,10 +150,7 @@ def _below(scene: Scene, place: np.ndarray) -> list:
 
 def _is_free(scene: Scene, name: str) -> bool:
     """Is the object 1 cm from the other movable ones, and not inside furniture?"""
-    boxes = object_boxes(scene.object(name).model, scene.object(name).pose)
-    fixed = [o.name for o in scene.objects if not o.movable]
-    apart = -deepest_overlap(boxes, scene_boxes(scene, skip=[name, *fixed]))[0]
-    return apart > 0.01 and deepest_overlap(boxes, scene_boxes(scene, skip=scene.movable))[0] < 0.002
+    return _gap_m(scene, name, scene.movable) > 0.01 and _is_out_of_furniture(scene, name)
 
 
 def jobs(tasks: Sequence[str], arrangements: Sequence[str], count: int) -> Iterator[tuple[str, str, int]]:

@@ -156,7 +156,7 @@ def test_a_refusal_comes_through_the_door(box_scene):
 def test_masks_come_through_the_door(box_scene):
     scene, view = box_scene
     with serving() as address:
-        masks = DoorSegmenter(Door(address), scene).segment(view, ("crate",))
+        masks = DoorSegmenter(Door(address)).segment(view, scene)
     for name, image in view.cameras.items():
         true = image.segmentation == 0
         found = masks[name] == 0
@@ -255,7 +255,7 @@ MASKS = {
 def test_masks_that_are_none_are_not_used(small, mask, words):
     handlers = {"masks": lambda question: Message({}, {"mask_0": mask})}
     with serving(handlers) as address, pytest.raises(DoorError) as caught:
-        DoorSegmenter(Door(address)).segment(small[1], ("crate",))
+        DoorSegmenter(Door(address)).segment(small[1], small[0])
     assert words in str(caught.value)
 
 

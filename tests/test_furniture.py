@@ -46,6 +46,12 @@ SCENES = {
         piece("side", (0.16, 0.02, 0.05), 0.60, 0.31, 0.05),
         thing(BOOK, 0.60, -0.10, 0.05),
     ),
+    "bookends whose corner is open, askew": (  # one ends at the other's middle, 8 mm before it
+        piece("shelf", (0.27, 0.62, 0.032), 0.548, -0.092, yaw=0.143),
+        piece("back", (0.021, 0.169, 0.062), 0.597, 0.106, 0.032, yaw=0.143),
+        piece("side", (0.175, 0.021, 0.062), 0.486, 0.193, 0.032, yaw=0.143),
+        thing(BOOK, 0.55, -0.24, 0.032, 0.3),
+    ),
 }
 
 

@@ -96,9 +96,9 @@ def test_an_empty_picture_takes_the_place_of_known_furniture():
 class Sections:
     """A segmenter that knows the truth of simulated pictures."""
 
-    def segment(self, view, names):
+    def segment(self, view, models):
         return {
-            camera: np.where(image.segmentation < len(names), image.segmentation, -1)
+            camera: np.where(image.segmentation < len(models.movable), image.segmentation, -1)
             for camera, image in view.cameras.items()
         }
 

@@ -9,10 +9,10 @@ from typer.testing import CliRunner
 
 from iker_agent.commands.app import app
 from iker_agent.config import make_config
-from iker_envs.perception.door import Message, packed
+from iker_envs.perception.door import Door, DoorError, Message, packed
 from iker_envs.perception.door_server import make_server
 from iker_envs.perception.making import make_estimator
-from iker_envs.perception.views import load_view, view_bytes
+from iker_envs.perception.views import load_view, view_bytes, view_message
 
 
 def test_a_view_comes_back_from_its_file_as_it_was(tmp_path):
@@ -24,6 +24,20 @@ def test_a_view_comes_back_from_its_file_as_it_was(tmp_path):
         np.testing.assert_array_equal(again.cameras[name].rgb, image.rgb)
         np.testing.assert_allclose(again.cameras[name].depth_m, image.depth_m, atol=6e-5)
         np.testing.assert_allclose(again.cameras[name].T_world_cam, image.T_world_cam)
+
+
+def test_the_reference_server_tells_objects_apart_for_a_run():
+    server = make_server()
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    view = seen(pair(), seed=5)
+    estimator = make_estimator("rgbd", masks=f"http://127.0.0.1:{server.server_port}")
+    found = estimator.estimate(view, pair())
+    with pytest.raises(DoorError, match="send the scene"):
+        Door(f"http://127.0.0.1:{server.server_port}").ask("masks", view_message(view))
+    server.shutdown()
+    server.server_close()
+    for name, estimate in found.items():
+        assert np.linalg.norm(estimate.pose[:3] - pair().object(name).pose[:3]) < 0.01
 
 
 def test_objects_are_what_the_view_of_the_cleared_scene_lacks(tmp_path):

@@ -19,10 +19,8 @@ from iker_envs.perception.cloud import Cloud
 from iker_envs.perception.height_map import CELL_M, HeightMap, Patch
 
 _NEAR_TOP_M = 0.008
+_OF_TOP_M = 0.003  # of the median: heights further off are a side face's
 _TRIM = 0.5  # percent of points beyond each edge of an outline: flying pixels
-_LOWER_M = 0.012  # a cell so far below a surface is none of it
-_ANGLED_SHARE = 0.2  # of a rectangle that is seen lower: it is no rectangle
-_CUT_GAIN = 0.85  # of its area that the outlines of two parts have at most, to be worth a cut
 _SIDE_M = 0.015  # a side face is so near to the outline's edge
 _SIDE_COSINE = 0.75
 _SIDE_FEWEST = 40
@@ -52,8 +50,7 @@ class Outline:
     @property
     def axes(self) -> np.ndarray:
         """Its axes (2, 2) as columns."""
-        c, s = np.cos(self.yaw_rad), np.sin(self.yaw_rad)
-        return np.array([[c, -s], [s, c]])
+        return axes_of(self.yaw_rad)
 
     @property
     def area_m2(self) -> float:
@@ -92,53 +89,23 @@ def box_of(points: np.ndarray, trim: float = _TRIM) -> Outline:
     yaws = np.unique(np.round(np.mod(np.arctan2(normals[:, 1], normals[:, 0]), np.pi / 2), 4))
     yaws = np.unique(np.concatenate([yaws, np.deg2rad(np.arange(0, 90, 1.0))]))
     outer = points[hull.vertices]
-    areas = [float(np.ptp(outer @ _axes(yaw), axis=0).prod()) for yaw in yaws]
+    areas = [float(np.ptp(outer @ axes_of(yaw), axis=0).prod()) for yaw in yaws]
     best = [yaws[i] for i in np.argsort(areas)[:8]]
-    low_high = [np.percentile(points @ _axes(yaw), [trim, 100 - trim], axis=0) for yaw in best]
+    low_high = [np.percentile(points @ axes_of(yaw), [trim, 100 - trim], axis=0) for yaw in best]
     sizes = [float((ends[1] - ends[0]).prod()) for ends in low_high]
     k = int(np.argmin(sizes))
     yaw = float(best[k])
     ends = low_high[k]
     if yaw > np.pi / 4:  # the same rectangle, its axes exchanged
         yaw -= np.pi / 2
-        ends = np.percentile(points @ _axes(yaw), [trim, 100 - trim], axis=0)
-    return Outline(_axes(yaw) @ ends.mean(axis=0), (ends[1] - ends[0]) / 2, yaw)
+        ends = np.percentile(points @ axes_of(yaw), [trim, 100 - trim], axis=0)
+    return Outline(axes_of(yaw) @ ends.mean(axis=0), (ends[1] - ends[0]) / 2, yaw)
 
 
-def _axes(yaw_rad: float) -> np.ndarray:
+def axes_of(yaw_rad: float) -> np.ndarray:
+    """The axes (2, 2), as columns, of a rectangle of this heading."""
     c, s = np.cos(yaw_rad), np.sin(yaw_rad)
     return np.array([[c, -s], [s, c]])
-
-
-def split(patch: Patch, heights: HeightMap) -> list[Patch]:
-    """The patch, or the rectangles that an angled one is made of, such as two bookends that meet in a corner.
-
-    Cut is along an axis of its outline, where the outlines of both parts together have the least area.
-    """
-    outline = box_of(heights.centres(patch.mask))
-    inside = outline.holds_cells(heights)
-    lower = inside & ~patch.mask & (heights.height_m < patch.height_m - _LOWER_M)
-    if lower.sum() < _ANGLED_SHARE * inside.sum():
-        return [patch]
-    index = np.argwhere(patch.mask)
-    centres = heights.centres(patch.mask)
-    best = (_CUT_GAIN * outline.area_m2, np.zeros(len(centres), dtype=bool))
-    for yaw in (outline.yaw_rad, *np.deg2rad(np.arange(-45, 45, 3.0))):  # of an angle, two rectangles are the tightest
-        local = centres @ _axes(yaw)
-        for along in local.T:
-            for cut in np.arange(along.min() + 2 * CELL_M, along.max() - 2 * CELL_M, CELL_M / 2):
-                left = along < cut
-                if 8 <= left.sum() <= len(left) - 8:
-                    area = sum(float(np.ptp(local[side], axis=0).prod()) for side in (left, ~left))
-                    best = min(best, (area, left), key=lambda found: found[0])
-    if not best[1].any():
-        return [patch]
-    parts = []
-    for side in (best[1], ~best[1]):
-        mask = np.zeros_like(patch.mask)
-        mask[tuple(index[side].T)] = True
-        parts += split(Patch(mask, patch.height_m), heights)
-    return parts
 
 
 def fit_slab(cloud: Cloud, heights: HeightMap, patch: Patch, lower: Sequence[Slab] = ()) -> Slab:
@@ -148,11 +115,17 @@ def fit_slab(cloud: Cloud, heights: HeightMap, patch: Patch, lower: Sequence[Sla
     outline = box_of(top[:, :2])
     inner = np.abs(outline.local(top)) < np.maximum(outline.half - 2 * CELL_M, 0.3 * outline.half)
     inside = top[inner.all(axis=1)]
-    height = float(np.mean(inside[:, 2])) if len(inside) else patch.height_m
+    height = _level_m(inside[:, 2]) if len(inside) else patch.height_m
     floor = max((s.top_m for s in lower if _carries(s, outline, height)), default=0.0)
     for _ in range(2):
         outline = _with_sides(outline, cloud, height, floor)
     return Slab(outline.centre, outline.half, outline.yaw_rad, height)
+
+
+def _level_m(heights_m: np.ndarray) -> float:
+    """Where most heights (K,) lie: of a narrow top some points belong to its side faces."""
+    middle = float(np.median(heights_m))
+    return float(np.mean(heights_m[np.abs(heights_m - middle) < _OF_TOP_M]))
 
 
 def _carries(slab: Slab, outline: Outline, top_m: float) -> bool:

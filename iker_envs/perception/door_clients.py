@@ -79,19 +79,16 @@ class DoorEstimator:
 
 
 class DoorSegmenter:
-    """Masks from behind a door, such as those of a SAM with names."""
+    """Masks from behind a door: of a SAM, which needs the names alone, or of what knows objects by their shape."""
 
-    def __init__(self, door: Door, models: Scene | None = None) -> None:
-        """`models` are sent along for servers that tell objects by their shape; a SAM needs the names alone."""
+    def __init__(self, door: Door) -> None:
         self._door = door
-        self._models = models
 
-    def segment(self, view: View, names: tuple[str, ...]) -> dict[str, np.ndarray]:
-        """See `Segmenter`."""
+    def segment(self, view: View, models: Scene) -> dict[str, np.ndarray]:
+        """See `Segmenter`; DoorError if there is no answer, or none that can be used."""
         asked = view_message(view)
-        content = {**asked.content, "objects": list(names)}
-        if self._models is not None:
-            content["scene"] = self._models.to_dict()
+        names = models.movable
+        content = {**asked.content, "objects": list(names), "scene": models.to_dict()}
         answer = self._door.ask("masks", Message(content, asked.arrays))
         masks = {}
         for index, (camera, image) in enumerate(view.cameras.items()):

@@ -65,9 +65,10 @@ class Estimator(Protocol):
 class Segmenter(Protocol):
     """Tells objects apart in pictures: a door for masks that are made elsewhere, by a neural network for instance."""
 
-    def segment(self, view: View, names: tuple[str, ...]) -> Mapping[str, np.ndarray]:
-        """By camera a picture (H, W) of integers: the place in `names` of the object that a pixel shows, -1 unknown.
+    def segment(self, view: View, models: Scene) -> Mapping[str, np.ndarray]:
+        """By camera a picture (H, W) of integers: the place in `models.movable` of what a pixel shows, -1 unknown.
 
-        Cameras may be missing; their pixels are all unknown.
+        Cameras may be missing; their pixels are all unknown. What tells objects apart by their names needs of
+        `models` no more than these; as for estimators, the poses of its movable objects say nothing.
         """
         ...

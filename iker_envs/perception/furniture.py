@@ -17,9 +17,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from iker_envs.geometry import rotation_matrix
-from iker_envs.perception.box_fit import Slab, box_of, fit_slab, legs_under, rest_on, split
+from iker_envs.perception.box_fit import Slab, box_of, fit_slab, legs_under, rest_on
 from iker_envs.perception.cloud import Cloud, fuse
 from iker_envs.perception.height_map import HeightMap, Patch, height_map, level_patches, levelled, points_of
+from iker_envs.perception.parts import Rays, best_seen, partitions
 from iker_envs.perception.shots import Region, Shot, shot_of
 from iker_envs.planning.collision import OrientedBox
 from iker_envs.scene import ObjectModel, Scene, SceneObject, View, upright_pose
@@ -31,11 +32,14 @@ _TABLE_M = 0.008
 MARGIN_M = 0.006
 _HIDDEN_M = 0.012  # around an object nothing is known of what lies under it
 _UNDER_M = 0.002
+_LEFT_OVER_M = 0.015  # above an object, what is seen is the object
 _SAME_HEIGHT_M = 0.007
 _LOWER_M = 0.012  # a cell so far below a board is a gap in it
 _GAP_SHARE = 0.08  # of a board may be seen lower than the board
 _SEEN_SHARE = 0.5  # of what no removed object hides of a board must be seen of it
 _FILL_SHARE = 0.55  # of its outline that a box's top covers
+_COVERED_SHARE = 0.5  # of a slab that lies in another one of its height: they are one
+_SPOTS = np.stack(np.meshgrid(*2 * [np.linspace(-0.9, 0.9, 9)]), axis=-1).reshape(-1, 2)
 _LEAST_AREA_M2 = 6e-4
 _LEAST_WIDTH_M = 0.012
 _SIZE_M = 0.03  # a known piece differs by less from what is seen of it
@@ -65,34 +69,67 @@ def fit_furniture(
     ValueError names a camera that stands elsewhere than it is thought to.
     """
     shots = levelled([shot_of(name, image, WORKING_WIDTH_PX) for name, image in view.cameras.items()], region)
-    cloud, table = _seen(shots, region)
     taken = [_bounding_box(obj) for obj in objects]
-    cloud = cloud.part(~_near_boxes(cloud.points, taken, margin_m))
-    heights = height_map(cloud.points, table, region)
-    heights = _hidden(heights, taken)
+    masks = [_without(shot, points_of(shot, region), taken, margin_m) for shot in shots]
+    cloud, table = _seen(shots, masks)
+    heights = _hidden(height_map(cloud.points, table, region), taken)
     slabs: list[Slab] = []
     notes: list[str] = []
-    boards = _joined(level_patches(heights, _LOWEST_M), heights)
-    patches = [patch for board in boards for patch in split(board, heights)]
-    for patch in sorted(patches, key=lambda patch: patch.height_m):  # what stands on something comes after it
-        slab = fit_slab(cloud, heights, patch, slabs)
-        if why := _refusal(slab, heights, patch):
-            notes.append(why)
-        else:
-            slabs.append(slab)
-    slabs = sorted(slabs, key=lambda slab: -slab.area_m2)
-    return Furniture(tuple(_objects(rest_on(slabs, cloud, table), cloud)), tuple(notes))
+    for board in sorted(_joined(level_patches(heights, _LOWEST_M), heights), key=lambda board: board.height_m):
+        for slab in _pieces(board, heights, cloud, slabs, shots, masks):  # what stands on something comes after it
+            if why := _refusal(slab, heights):
+                notes.append(why)
+            else:
+                slabs.append(slab)
+    standing = rest_on(_once(slabs), cloud, table)
+    return Furniture(tuple(_objects(standing, cloud)), tuple(notes))
 
 
-def _seen(shots: Sequence[Shot], region: Region) -> tuple[Cloud, np.ndarray]:
-    """The cloud of what is above the table, and points (T, 3) of the table itself."""
-    masks = [points_of(shot, region) for shot in shots]
-    tables = []
+def _pieces(
+    board: Patch,
+    heights: HeightMap,
+    cloud: Cloud,
+    lower: Sequence[Slab],
+    shots: Sequence[Shot],
+    masks: Sequence[np.ndarray],
+) -> Sequence[Slab]:
+    """The slabs that one level surface is made of."""
+    ways = [[fit_slab(cloud, heights, patch, lower) for patch in way] for way in partitions(board, heights)]
+    if len(ways) == 1:
+        return ways[0]
+    outline = box_of(heights.centres(board.mask))
+    return best_seen(ways, lower, Rays.across(shots, masks, outline, board.height_m))
+
+
+def _once(slabs: Sequence[Slab]) -> list[Slab]:
+    """The slabs, the largest first, without those that lie for the most part in another one of their height."""
+    kept: list[Slab] = []
+    for slab in sorted(slabs, key=lambda slab: -slab.area_m2):
+        spots = slab.centre + (_SPOTS * slab.half) @ slab.axes.T
+        level = [other for other in kept if abs(other.top_m - slab.top_m) < _SAME_HEIGHT_M]
+        covered = np.any([other.holds(spots) for other in level], axis=0) if level else np.zeros(1)
+        if covered.mean() < _COVERED_SHARE:
+            kept.append(slab)
+    return kept
+
+
+def _without(shot: Shot, mask: np.ndarray, objects: Sequence[OrientedBox], margin_m: float) -> np.ndarray:
+    """The mask (H, W) without the pixels that show objects."""
+    kept = np.array(mask)
+    kept[mask] = ~_near_boxes(shot.points(mask), objects, margin_m)
+    return kept
+
+
+def _seen(shots: Sequence[Shot], masks: Sequence[np.ndarray]) -> tuple[Cloud, np.ndarray]:
+    """The cloud of what is above the table, and points (T, 3) of the table itself, of the masked pixels (H, W)."""
+    above, tables = [], []
     for shot, mask in zip(shots, masks, strict=True):
         points = shot.points(mask)
         tables.append(points[np.abs(points[:, 2]) < _TABLE_M])
-        mask[mask] = points[:, 2] > _ABOVE_TABLE_M
-    return fuse(shots, masks), np.concatenate(tables)
+        high = np.array(mask)
+        high[mask] = points[:, 2] > _ABOVE_TABLE_M
+        above.append(high)
+    return fuse(shots, above), np.concatenate(tables)
 
 
 def _bounding_box(obj: SceneObject) -> OrientedBox:
@@ -101,9 +138,13 @@ def _bounding_box(obj: SceneObject) -> OrientedBox:
 
 
 def _near_boxes(points: np.ndarray, boxes: Sequence[OrientedBox], margin_m: float) -> np.ndarray:
+    """Which points (P, 3) lie in boxes made wider by a margin, or on their tops if depths are wrong by 1.5 cm."""
     near = np.zeros(len(points), dtype=bool)
     for box in boxes:
         near |= (np.abs((points - box.centre) @ box.axes) < box.half + margin_m).all(axis=1)
+        corners = box.corners()
+        on_top = np.abs(points[:, 2] - corners[:, 2].max()) < _LEFT_OVER_M
+        near |= on_top & box_of(corners[:, :2], trim=0.0).holds(points, margin_m)
     return near
 
 
@@ -144,14 +185,14 @@ def _is_one_board(patch: Patch, heights: HeightMap) -> bool:
     return bool(lower.sum() <= _GAP_SHARE * inside.sum() and patch.mask.sum() >= _SEEN_SHARE * open_to_view)
 
 
-def _refusal(slab: Slab, heights: HeightMap, patch: Patch) -> str:
+def _refusal(slab: Slab, heights: HeightMap) -> str:
     """Why a patch is no box; empty when it is one."""
     x, y = slab.centre
     where = f"at x {x:.2f}, y {y:.2f} m, {100 * slab.top_m:.1f} cm high,"
     if slab.area_m2 < _LEAST_AREA_M2 or slab.half.min() < _LEAST_WIDTH_M / 2:
         return f"what stands {where} is too small to rest anything on and was left out"
     inside = slab.holds_cells(heights)
-    lower = inside & (heights.height_m < patch.height_m - _LOWER_M)
+    lower = inside & (heights.height_m < slab.top_m - _LOWER_M)
     covered = 1 - lower.sum() / max(int(inside.sum()), 1)
     if covered < _FILL_SHARE:
         return f"the surface {where} fills {100 * covered:.0f} % of its rectangle only and was left out; it is no box"

@@ -19,6 +19,7 @@ _DARK = 0.10  # mean brightness, of 1
 _BRIGHT = 0.985  # all three colours above: the pixel is burnt out
 _BURNT_SHARE = 0.35
 _FREE_SHARE = 0.6  # of the pixels that should show the table or something on it
+_AT_THE_LENS = 0.25  # of the table's depth: nothing on it is so near to the camera
 _LOW = 30  # percentile of heights: objects stand above the table, nothing is below
 _OFF_M = 0.012  # height of the table; calibration, noise and depth scale explain about 5 mm
 _TILTED_M = 0.020  # the same in a quarter of the picture
@@ -60,7 +61,8 @@ def _table_problem(shot: Shot, empty: np.ndarray, region: Region) -> str:
     if shows_region.sum() < _FEWEST:
         return f"camera {shot.name} does not look at the table; turn it, and calibrate it again"
     world = shot.T[:3, 3] + (shot.rays() * shot.depth[..., None]) @ shot.T[:3, :3].T
-    free = shows_region & (shot.depth > 0) & (world[..., 2] < region.high[2])
+    is_near = shot.depth < _AT_THE_LENS * known  # a finger, far enough from the lens to have a depth
+    free = shows_region & (shot.depth > 0) & ~is_near & (world[..., 2] < region.high[2])
     share = free.sum() / shows_region.sum()
     if share < _FREE_SHARE:
         return (

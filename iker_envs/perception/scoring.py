@@ -44,6 +44,11 @@ class Agreement:
         """Depth alone (H,); 1 is perfect."""
         return self._share(self.seen)
 
+    def open_score(self) -> np.ndarray:
+        """Depth alone (H,), of the points that nothing hides; 1 is perfect."""
+        total = (self.seen + self.through).sum(axis=0)
+        return (self.seen - _THROUGH_COUNTS * self.through).sum(axis=0) / np.maximum(total, 1.0)
+
     def _share(self, good: np.ndarray) -> np.ndarray:
         weight = self.seen + self.through + _HIDDEN_COUNTS * self.hidden
         return (good - _THROUGH_COUNTS * self.through).sum(axis=0) / np.maximum(weight.sum(axis=0), _FEWEST)

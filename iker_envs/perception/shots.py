@@ -106,11 +106,15 @@ def thinned(picture: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
 
 def empty_depth(shot: Shot, boxes: Iterable[OrientedBox]) -> np.ndarray:
     """Depth (H, W) that the camera would see of the table and of boxes alone, inf where there is neither."""
-    rays = shot.rays() @ shot.T[:3, :3].T
+    return box_depth(shot.eye, shot.rays() @ shot.T[:3, :3].T, boxes)
+
+
+def box_depth(eyes: np.ndarray, rays: np.ndarray, boxes: Iterable[OrientedBox]) -> np.ndarray:
+    """Depth (...) at which rays (..., 3) of depth 1 from eyes (3,) or (..., 3) meet the table or a box, else inf."""
     with np.errstate(divide="ignore", invalid="ignore"):
-        depth = np.where(rays[..., 2] < 0, -shot.eye[2] / rays[..., 2], np.inf)
+        depth = np.where(rays[..., 2] < 0, -eyes[..., 2] / rays[..., 2], np.inf)
         for box in boxes:
-            start = (shot.eye - box.centre) @ box.axes
+            start = (eyes - box.centre) @ box.axes
             along = rays @ box.axes
             enter = np.nanmax((-np.sign(along) * box.half - start) / along, axis=-1)
             leave = np.nanmin((np.sign(along) * box.half - start) / along, axis=-1)

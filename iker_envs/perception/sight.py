@@ -80,7 +80,7 @@ def prepare(view: View, scene: Scene, empty: View | None = None, segmenter: Segm
             "the cameras see nothing on the table and the furniture; put the objects there, and if an empty picture is "
             "used take it again without them"
         )
-    segmented = _segmented(view, shots, masks, scene.movable, segmenter) if segmenter else {}
+    segmented = _segmented(view, shots, masks, scene, segmenter) if segmenter else {}
     by_camera = [fuse([shot], [mask]) for shot, mask in zip(shots, masks, strict=True)]
     return Sight(scene, shots, cloud.thinned(_MOST_POINTS), by_camera, models, segmented)
 
@@ -92,13 +92,13 @@ def _foreground(shot: Shot, known: np.ndarray, region: Region, empty: View | Non
     return foreground(shot, known, region)
 
 
-def _segmented(view: View, shots, masks, names: tuple[str, ...], segmenter: Segmenter) -> dict[str, Cloud]:
+def _segmented(view: View, shots, masks, scene: Scene, segmenter: Segmenter) -> dict[str, Cloud]:
     """The cloud of every object of which the segmenter shows enough."""
-    labels = segmenter.segment(view, names)
+    labels = segmenter.segment(view, scene)
     nobody = np.full(1, -1)
     found = [thinned(np.asarray(labels[s.name]), s.depth.shape) if s.name in labels else nobody for s in shots]
     clouds = {
         name: fuse(shots, [m & (label == k) for m, label in zip(masks, found, strict=True)])
-        for k, name in enumerate(names)
+        for k, name in enumerate(scene.movable)
     }
     return {name: cloud for name, cloud in clouds.items() if len(cloud) >= _FEWEST_POINTS}

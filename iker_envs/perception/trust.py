@@ -88,6 +88,8 @@ def _single_witness(name: str, found: Finding, shots: Sequence[str], limits: Tru
 
 def _absence(name: str, found: Finding, limits: TrustLimits) -> str:
     score = float(found.agreement.depth_score()[0])
+    if score < limits.depth_score and found.agreement.open_score()[0] >= limits.depth_score:
+        return _hidden(name, found)  # what is seen of it fits
     if score < limits.depth_score:
         return (
             f"{name} was not found: the best fit explains {100 * max(score, 0.0):.0f} % of what the cameras should "
@@ -96,10 +98,14 @@ def _absence(name: str, found: Finding, limits: TrustLimits) -> str:
     return ""
 
 
-def _hiding(name: str, found: Finding, shots: Sequence[str], limits: TrustLimits) -> str:
+def _hidden(name: str, found: Finding) -> str:
     share = float(found.agreement.visible_fraction()[0])
-    if share < limits.visible_fraction:
-        return f"{name} is hidden: {100 * share:.0f} % of it can be seen; take away what stands before it"
+    return f"{name} is hidden: {100 * share:.0f} % of it can be seen; take away what stands before it or over it"
+
+
+def _hiding(name: str, found: Finding, shots: Sequence[str], limits: TrustLimits) -> str:
+    if found.agreement.visible_fraction()[0] < limits.visible_fraction:
+        return _hidden(name, found)
     through = found.agreement.through_fraction_by_shot()[:, 0]
     worst = int(through.argmax())
     camera = shots[worst] if through[worst] > limits.through_fraction else ""

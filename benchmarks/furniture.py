@@ -1,0 +1,216 @@
+"""How far furniture that was fitted to pictures is off, by kind, and whether objects rest on it.
+
+    python benchmarks/furniture.py --scenes 24 --seed 7     prints a line a scene as it goes, then a table
+
+Scenes are, by turns, arrangements of the tasks (start, end, random) and drawn ones: bookends of any size in a corner or
+a T on a board that stands askew, racks, two boards side by side of nearly or quite one height. Pictures are those of
+the four stationary cameras with D435-like noise; objects are taken out by poses wrong by 1.5 mm an axis. Of every true
+piece the fitted box nearest to it counts: its top's height, its four edges, its four corners. An object rests if it
+stands within 1 cm of where it was after half a second of simulation. Seconds are CPU seconds of the fit.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from perception import ARRANGEMENTS, TASKS, arranged
+
+from iker_envs.optics import default_cameras, stationary_cameras
+from iker_envs.perception.furniture import Furniture, fit_furniture, furnished, furniture_region
+from iker_envs.physics.transfer import SceneNotAtRest, scene_from_poses
+from iker_envs.pictures.sensor_noise import NoisyCameras
+from iker_envs.pictures.still import still_view
+from iker_envs.scene import ObjectModel, Scene, SceneObject, View, upright_pose
+from iker_envs.task import load_task
+
+KINDS = ("corner", "tee", "rack", "boards")
+OFF_M = 0.0015  # standard deviation an axis of the poses by which objects are taken out
+RESTS_M = 0.010
+_SIGNS = np.array([[1, 1], [1, -1], [-1, -1], [-1, 1]])
+_WORKSPACE_M = np.array([[0.2, -0.45, 0.015], [0.75, 0.45, 0.45]])
+_SHOE = ObjectModel("shoe", "shoe", np.array([0.28, 0.10, 0.09]), 0.3, side="left")
+_BOX = ObjectModel("shoe_box", "box", np.array([0.28, 0.20, 0.11]), 0.6, rgba=np.array([0.85, 0.62, 0.25, 1.0]))
+_BOOK = ObjectModel("book", "book", np.array([0.135, 0.030, 0.210]), 0.55, rgba=np.array([0.7, 0.2, 0.2, 1.0]))
+_WOOD = np.array([0.7, 0.6, 0.45, 1.0])
+
+
+@dataclass
+class Tally:
+    """Errors in metres, one a piece, edge or corner, and counts."""
+
+    heights_m: list[float] = field(default_factory=list)
+    edges_m: list[float] = field(default_factory=list)
+    corners_m: list[float] = field(default_factory=list)
+    seconds: list[float] = field(default_factory=list)
+    missing: int = 0
+    extra: int = 0
+    objects: int = 0
+    at_rest: int = 0
+
+
+def drawn(kind: str, rng: np.random.Generator) -> Scene:
+    """Furniture of a kind, of any size and heading, and one object on it."""
+    place = _Place(rng.uniform(0.52, 0.62), rng.uniform(-0.1, 0.1), rng.uniform(-0.5, 0.5))
+    if kind == "rack":
+        size = rng.uniform([0.24, 0.50, 0.09], [0.32, 0.70, 0.14])
+        thing = (_BOX, _SHOE)[rng.integers(2)]
+        return _scene(place.piece("rack", size, shape="rack"), place.thing(thing, 0.0, 0.1, size[2], rng))
+    if kind == "boards":
+        height = rng.uniform(0.05, 0.12)
+        step = rng.uniform(-0.006, 0.006) if rng.random() < 0.5 else rng.uniform(0.02, 0.05)
+        one = place.piece("one", [0.22, 0.30, height], y=-0.18)
+        y = rng.uniform(0.14, 0.19)
+        two = place.piece(
+            "two", [0.16, 0.26, height + step], rng.uniform(-0.03, 0.03), y, turn_rad=rng.uniform(-0.2, 0.2)
+        )
+        return _scene(one, two, place.thing(_SHOE, 0.0, -0.17, height, rng, np.pi / 2))
+    height = rng.uniform(0.03, 0.12)
+    long, other = rng.uniform(0.12, 0.18, 2)
+    thick, high = rng.uniform([0.015, 0.04], [0.025, 0.07])
+    gap, x, y = rng.uniform([0.0, 0.02, 0.14], [0.012, 0.08, 0.20])
+    shelf = place.piece("shelf", [0.27, 0.62, height])
+    back = place.piece("back", [thick, long, high], x, y, height)
+    if kind == "corner":
+        side_x, side_y = x + rng.uniform(-0.01, 0.02) - other / 2, y + (long + thick) / 2 + gap
+    else:
+        side_x, side_y = x - (thick + other) / 2 - gap, y + rng.uniform(-0.04, 0.04)
+    side = place.piece("side", [other, thick, high], side_x, side_y, height)
+    return _scene(shelf, back, side, place.thing(_BOOK, -0.02, -0.15, height, rng))
+
+
+@dataclass(frozen=True)
+class _Place:
+    """A frame on the table in which furniture is set up."""
+
+    x: float
+    y: float
+    yaw_rad: float
+
+    def _pose(self, x: float, y: float, z: float, turn_rad: float) -> np.ndarray:
+        c, s = np.cos(self.yaw_rad), np.sin(self.yaw_rad)
+        return upright_pose([self.x + c * x - s * y, self.y + s * x + c * y, z], self.yaw_rad + turn_rad)
+
+    def piece(self, name, size, x=0.0, y=0.0, bottom=0.0, *, turn_rad=0.0, shape="box") -> SceneObject:
+        model = ObjectModel(name, shape, np.array(size, dtype=float), rgba=_WOOD)
+        return SceneObject(model, self._pose(x, y, bottom + size[2] / 2, turn_rad), movable=False)
+
+    def thing(self, model: ObjectModel, x, y, bottom, rng: np.random.Generator, turn_rad=0.0) -> SceneObject:
+        pose = self._pose(x, y, bottom + model.size_m[2] / 2, turn_rad + rng.uniform(-0.3, 0.3))
+        return SceneObject(model, pose)
+
+
+def _scene(*objects: SceneObject) -> Scene:
+    return Scene(objects, default_cameras(), _WORKSPACE_M)
+
+
+def scenes(count: int, seed: int) -> Iterator[tuple[str, Scene]]:
+    """Kind or task, and scene: by turns of a task with furniture and drawn."""
+    tasks = [t for t in TASKS if any(not o.movable for o in load_task(t).objects)]
+    for number in range(count):
+        rng = np.random.default_rng([seed, number])
+        turn = number // 2
+        if number % 2:
+            yield KINDS[turn % len(KINDS)], drawn(KINDS[turn % len(KINDS)], rng)
+        else:
+            task, round_ = tasks[turn % len(tasks)], turn // len(tasks)
+            arrangement = ARRANGEMENTS[round_ % len(ARRANGEMENTS)]
+            yield task, arranged(load_task(task), arrangement, int(rng.integers(10)), rng)
+
+
+def corners(obj: SceneObject) -> np.ndarray:
+    """The corners (4, 2) of an upright object's outline, in order."""
+    yaw = 2 * np.arctan2(obj.pose[6], obj.pose[3])
+    axes = np.array([[np.cos(yaw), -np.sin(yaw)], [np.sin(yaw), np.cos(yaw)]])
+    return obj.pose[:2] + _SIGNS * obj.model.size_m[:2] / 2 @ axes.T
+
+
+def errors(seen: SceneObject, true: SceneObject) -> tuple[float, np.ndarray, np.ndarray]:
+    """By how much the top's height, the four edges (4,) and the corners (4,) are off, in metres."""
+    right = corners(true)
+    turned = [np.roll(corners(seen), k, axis=0) - right for k in range(4)]
+    off = min(turned, key=lambda o: float(np.linalg.norm(o, axis=1).max()))
+    sides = (right - np.roll(right, -1, axis=0)) / np.linalg.norm(right - np.roll(right, -1, axis=0), axis=1)[:, None]
+    middle = (off + np.roll(off, -1, axis=0)) / 2
+    across = np.abs(middle[:, 0] * -sides[:, 1] + middle[:, 1] * sides[:, 0])
+    tops = [o.pose[2] + o.model.size_m[2] / 2 for o in (seen, true)]
+    return abs(tops[0] - tops[1]), across, np.linalg.norm(off, axis=1)
+
+
+def _worst_m(seen: SceneObject, true: SceneObject) -> float:
+    height, _, corner = errors(seen, true)
+    return height + float(corner.max())
+
+
+def measure(tally: Tally, scene: Scene, seed: int) -> str:
+    """One scene; what is worth saying of it."""
+    names = [camera.name for camera in stationary_cameras()]
+    exact = still_view(scene, cameras=stationary_cameras())
+    view = NoisyCameras(seed=seed).photograph(View({n: exact.cameras[n] for n in names}, names[0]))
+    rng = np.random.default_rng(seed)
+    shift = {n: np.concatenate([rng.normal(0, OFF_M, 3), np.zeros(4)]) for n in scene.movable}
+    things = [replace(o, pose=o.pose + shift[o.name]) for o in scene.objects if o.movable]
+    began_s = time.process_time()
+    found = fit_furniture(view, furniture_region(scene), things)
+    tally.seconds.append(time.process_time() - began_s)
+    boxes = [o for o in found.objects if "_leg_" not in o.name]
+    pieces = [o for o in scene.objects if not o.movable]
+    tally.missing += max(0, len(pieces) - len(boxes))
+    tally.extra += max(0, len(boxes) - len(pieces))
+    words = []
+    for piece in pieces if boxes else []:
+        height, edges, corner = errors(min(boxes, key=lambda box: _worst_m(box, piece)), piece)
+        tally.heights_m.append(height)
+        tally.edges_m += list(edges)
+        tally.corners_m += list(corner)
+        words.append(f"{piece.name} {1e3 * height:.1f}, {1e3 * edges.max():.1f}, {1e3 * corner.max():.1f} mm")
+    resting = _resting(scene, found, things)
+    tally.objects += len(things)
+    tally.at_rest += resting
+    return f"{'; '.join(words)}; {resting} of {len(things)} at rest, {len(boxes)} boxes of {len(pieces)}"
+
+
+def _resting(scene: Scene, found: Furniture, things: list[SceneObject]) -> int:
+    try:
+        settled = scene_from_poses(furnished(scene, {}, found), {o.name: o.pose for o in things})
+    except SceneNotAtRest:
+        return 0
+    moved = [np.linalg.norm(settled.object(o.name).pose[:3] - scene.object(o.name).pose[:3]) for o in things]
+    return int(sum(m < RESTS_M for m in moved))
+
+
+def row(name: str, tally: Tally) -> str:
+    """A line of the table: medians, 95 % and worst."""
+
+    def spread(values: list[float]) -> str:
+        return " ".join(f"{1e3 * np.percentile(values, share):5.1f}" for share in (50, 95, 100)) if values else "-"
+
+    return (
+        f"{name:14} {len(tally.heights_m):3}  {spread(tally.heights_m)}   {spread(tally.edges_m)}   "
+        f"{spread(tally.corners_m)}   {tally.missing:2} {tally.extra:2}   {tally.at_rest:3} of {tally.objects:3}   "
+        f"{np.median(tally.seconds):.1f}"
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--scenes", type=int, default=24)
+    parser.add_argument("--seed", type=int, default=0)
+    asked = parser.parse_args()
+    tallies: dict[str, Tally] = {"all": Tally()}
+    for number, (kind, scene) in enumerate(scenes(asked.scenes, asked.seed)):
+        tally = Tally()
+        print(f"{kind}: {measure(tally, scene, asked.seed * 10_000 + number)}", flush=True)
+        for total in (tallies.setdefault(kind, Tally()), tallies["all"]):
+            for name, value in vars(tally).items():
+                setattr(total, name, getattr(total, name) + value)
+    print("\nmm: median, p95, worst   height   edges   corners   missing extra   at rest   CPU s")
+    for name in (*(n for n in tallies if n != "all"), "all"):
+        print(row(name, tallies[name]))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,121 @@
+"""Mishaps that nobody wrote down before they came: a wrong scene is never trusted, and refusals say what to do."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from perception_faults import (
+    COVER,
+    HEAD_DOWN,
+    OTHER_COVER,
+    STANDING,
+    blind_to,
+    book,
+    coloured,
+    cup,
+    every,
+    exchanged,
+    finger,
+    grey,
+    hand_on,
+    no_depth,
+    on_a_slab,
+    scaled,
+    soiled,
+    stale,
+    under_a_rack,
+)
+from rgbd_scenes import LEFT, RIGHT, pair, seen, with_objects, without
+
+from iker_envs.geometry import rotation_angle
+from iker_envs.perception import EstimateRefused
+from iker_envs.perception.rgbd import RgbdEstimator
+from iker_envs.scene import Scene, View
+
+PUSHED = pair().with_poses({"left_shoe": LEFT + np.array([0.05, 0, 0, 0, 0, 0, 0])})
+SWAPPED = pair().with_poses({"left_shoe": RIGHT, "right_shoe": LEFT})
+AS_BEFORE = {"left_shoe": LEFT, "right_shoe": RIGHT}
+
+REFUSED: dict[str, tuple[Callable[[], View], Callable[[], Scene], dict[str, np.ndarray], str]] = {
+    "two cameras down": (
+        lambda: every(seen(pair()), no_depth, "back_left", "front"),
+        pair,
+        {},
+        "gives no depth at all",
+    ),
+    "grease on a lens": (lambda: every(seen(pair()), soiled, "front_left"), pair, {}, "front_left sees .* clean"),
+    "depths 3 % too long": (lambda: every(seen(pair()), scaled(1.03)), pair, {}, "sees the table .* calibrate"),
+    "a finger far enough for a depth": (
+        lambda: every(seen(pair()), finger(0.5, 0.12), "front_left"),
+        pair,
+        {},
+        "front_left sees .* clean",
+    ),
+    "two cables exchanged": (
+        lambda: exchanged(seen(pair()), "front_left", "front_right"),
+        pair,
+        {},
+        "left_shoe was not found",
+    ),
+    "a camera that stands still in time": (lambda: stale(pair(), PUSHED, "back_left"), pair, {}, "back_left|unknown"),
+    "a hand over half of a shoe": (
+        lambda: seen(with_objects(pair(), hand_on(LEFT))),
+        pair,
+        {},
+        r"unknown .* \(a hand, perhaps\)|left_shoe is (hidden|seen)",
+    ),
+    "an unknown thing that touches a shoe": (
+        lambda: seen(with_objects(pair(), cup(0.36, 0.083))),
+        pair,
+        {},
+        "something unknown of",
+    ),
+    "a shoe taken away since the last look": (
+        lambda: seen(without(pair(), "left_shoe")),
+        pair,
+        AS_BEFORE,
+        "left_shoe|right_shoe",
+    ),
+    "a shoe too black for depths": (lambda: blind_to(pair(), "left_shoe", seen(pair())), pair, {}, "left_shoe"),
+    "a shoe on something unknown": (lambda: seen(on_a_slab()), lambda: without(on_a_slab(), "slab"), {}, "unknown"),
+    "a shoe mostly under the rack": (lambda: seen(under_a_rack()), under_a_rack, {}, "left_shoe is (hidden|seen by)"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_cannot_be_known_is_refused(case):
+    view, models, last, words = REFUSED[case]
+    estimator = RgbdEstimator()
+    estimator.remember(last)
+    with pytest.raises(EstimateRefused, match=words) as refused:
+        estimator.estimate(view(), models())
+    assert "\n" not in str(refused.value)
+
+
+RIGHT_OR_REFUSED: dict[str, tuple[Callable[[], View], Callable[[], Scene], dict[str, np.ndarray]]] = {
+    "shoes exchanged since the last look": (lambda: seen(SWAPPED), lambda: SWAPPED, AS_BEFORE),
+    "a book on its head": (lambda: seen(book(HEAD_DOWN)), lambda: book(HEAD_DOWN), {}),
+    "a book put on its head since": (lambda: seen(book(HEAD_DOWN)), lambda: book(HEAD_DOWN), {"book": STANDING}),
+    "a book turned over since": (lambda: seen(book(OTHER_COVER)), lambda: book(OTHER_COVER), {"book": COVER}),
+    "a quarter of a lens covered": (lambda: every(seen(pair()), finger(0.25), "front_left"), pair, {}),
+    "a red lamp": (lambda: every(seen(pair()), coloured(1.0, 0.55, 0.45)), pair, {}),
+    "no colours": (lambda: every(seen(book(OTHER_COVER)), grey), lambda: book(OTHER_COVER), {}),
+    "half of a shoe too black for depths": (lambda: blind_to(pair(), "left_shoe", seen(pair()), 0.7), pair, {}),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", RIGHT_OR_REFUSED)
+def test_what_is_trusted_is_right(case):
+    view, scene, last = RIGHT_OR_REFUSED[case]
+    estimator = RgbdEstimator()
+    estimator.remember(last)
+    try:
+        found = estimator.estimate(view(), scene())
+    except EstimateRefused as refusal:
+        assert len(str(refusal)) > 20
+        return
+    for name, estimate in found.items():
+        truth = scene().object(name).pose
+        assert np.linalg.norm(estimate.pose[:3] - truth[:3]) < 0.02
+        assert np.rad2deg(rotation_angle(estimate.pose[3:], truth[3:])) < 10
