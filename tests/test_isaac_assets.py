@@ -39,7 +39,7 @@ def test_the_gripper_is_a_chain_of_driven_joints_and_every_link_has_inertia(tmp_
     for link in root.findall("link"):
         assert float(link.find("inertial/mass").get("value")) > 0
         assert all(float(link.find("inertial/inertia").get(f"i{a}{a}")) > 0 for a in "xyz")
-    assert request["gripper"]["properties"]["effort"] == [40, 40, 40, 5, 5, 5, 30, 30]
+    assert request["gripper"]["properties"]["effort"] == [100, 100, 100, 15, 15, 15, 30, 30]
 
 
 @pytest.mark.parametrize("task", ["shoe_rack", "book_stow"])

@@ -213,13 +213,14 @@ def test_from_out_of_reach_only_the_way_back_is_open():
         ),  # a tool that leans outwards leaves reach, the displacement does not
         ([1, 0, 0, 0, 0, 1], [0, 0, 0], 0.15),  # a turn about the vertical is no matter of reach
         ([1, 0, 0, 0, 1, 0], [0, 0, 0], 0.0),
+        ([1, 1, 0, 0, 0, 0], [-0.0003006, 0.0205848, 0], 0.0),  # along the edge, around the base
         ([-1, 0, 0, 0, 0, 1], [-0.03, 0, 0], 0.15),
     ],
 )
 def test_at_the_edge_of_reach_what_can_be_followed_of_a_step_is(action, position, turn_rad):
     edge = np.array([0.705, 0.0, 0.10, *HOME_GRIPPER_QUATERNION])
     found = decode(action, edge, workspace=FAR)
-    np.testing.assert_allclose(found[:3] - edge[:3], position, atol=1e-9)
+    np.testing.assert_allclose(found[:3] - edge[:3], position, atol=1e-6)
     assert rotation_angle(found[3:], edge[3:]) == pytest.approx(turn_rad, abs=1e-6)
 
 
