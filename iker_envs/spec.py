@@ -216,7 +216,7 @@ def decode_action(spec: Spec, action: Array, commanded_pose: Array, measured_pos
     `action` (N, 6) is clipped to [-1, 1], scaled and added to the last commanded pose (N, 7); the result is kept near
     the measured pose (N, 7), inside the workspace box (2, 3), inside the approach cone and within the arm's reach:
     of a step that would leave reach without bringing the arm nearer to it, the displacement alone is taken, or what of
-    it leads around the base, with the rotation or without it, or nothing.
+    it leads around the base, level and with the rotation if it must be, or nothing.
     """
     xp = namespace(action, commanded_pose)
     *step, roll, pitch, yaw = columns(clipped(xp.astype(action, commanded_pose.dtype), -1.0, 1.0))
@@ -241,9 +241,11 @@ def _within_reach(pose: Array, commanded_pose: Array) -> Array:
     xp = namespace(pose)
     moved = xp.concat([pose[:, :3], commanded_pose[:, 3:]], axis=-1)
     share = norm(columns(commanded_pose)[:2]) / (norm(columns(pose)[:2]) + _TINY)
-    around = xp.concat([pose[:, :2] * share[:, None], commanded_pose[:, 2:]], axis=-1)
-    around_turned = xp.concat([around[:, :3], pose[:, 3:]], axis=-1)
-    choices = (around, around_turned, moved, pose)  # the last one that can be followed is taken
+    level = xp.concat([pose[:, :2] * share[:, None], commanded_pose[:, 2:]], axis=-1)
+    level_turned = xp.concat([level[:, :3], pose[:, 3:]], axis=-1)
+    around = xp.concat([level[:, :2], pose[:, 2:3], commanded_pose[:, 3:]], axis=-1)
+    around_turned = xp.concat([level[:, :2], pose[:, 2:]], axis=-1)
+    choices = (level, level_turned, around, around_turned, moved, pose)  # the last one that can be followed is taken
     margins = reach_margin(xp.stack([commanded_pose, *choices]))
     result = commanded_pose
     for k, choice in enumerate(choices, start=1):

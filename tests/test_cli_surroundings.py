@@ -174,7 +174,7 @@ def readable_run(folder: Path, ended: str = "interrupted") -> dict:
 
 
 def test_ctrl_c_while_a_video_is_written_leaves_a_readable_run(surroundings, tmp_path):
-    arguments = ("run", "--task", "shoe_push", "--learner", "waypoint", "--out", "run")
+    arguments = ("run", "--task", "shoe_rack", "--learner", "waypoint", "--out", "run")
     process = begun([*IKER, *arguments], surroundings(ENDLESS="imageio.plugins.ffmpeg"))
     wait_until(reached(tmp_path), process)
     process.send_signal(signal.SIGINT)
