@@ -59,17 +59,7 @@ def test_a_run_with_a_server_replays_bit_equal_without_it(tmp_path, monkeypatch,
     with ChatServer(*steps) as server:
         arguments = ("--vlm", "openai", "--model", "seer", "--base-url", server.url, "--learner", "waypoint")
         code, printed = iker(
-            monkeypatch,
-            capsys,
-            "run",
-            "--task",
-            "shoe_push",
-            "--seed",
-            "1",
-            *arguments,
-            "--out",
-            str(run),
-            "run.video=false",
+            monkeypatch, capsys, "run", "--task", "shoe_push", *arguments, "--out", str(run), "run.video=false"
         )
     assert code == 0, printed
     told = record(run)
@@ -96,7 +86,7 @@ def test_a_run_with_a_server_replays_bit_equal_without_it(tmp_path, monkeypatch,
 
 def test_a_changed_record_is_noticed(tmp_path, monkeypatch, capsys):
     run = tmp_path / "run"
-    arguments = ("--task", "shoe_push", "--seed", "1", "--learner", "waypoint", "--out", str(run), "run.video=false")
+    arguments = ("--task", "shoe_push", "--learner", "waypoint", "--out", str(run), "run.video=false")
     assert iker(monkeypatch, capsys, "run", *arguments)[0] == 0
     goal = json.loads((run / "stage_01" / "goal.json").read_text())
     goal["target_pose"][0] += 1e-12
