@@ -14,6 +14,7 @@ import numpy as np
 from iker_envs.components import columns, conjugate, difference, namespace, rotate, stacked
 from iker_envs.geometry import (
     Array,
+    body_axis,
     norm,
     pose_compose,
     quaternion_from_yaw,
@@ -24,7 +25,11 @@ from iker_envs.randomisation import Randomisation
 from iker_envs.sim import Sim, WorldReset, WorldState
 
 RETREAT_M = 0.12  # how far the hand backs off along its approach axis, and from how far it approaches
-_APPROACH_TICKS = 8
+_APPROACH_TICKS = 4  # as far as nothing can be in the way,
+_FEELING_TICKS = 8  # and the rest of it, so slowly that what a finger meets is hardly pressed
+_TOUCHED_N = 8.0  # along the approach: a finger has met something, as on the arm; then the hand comes again,
+_SHIFTS = 3  # in all so often,
+_SHIFT_M = 0.008  # so much further to that side
 _CLOSE_TICKS = 8
 _GRIP_TICKS = 2  # with closed fingers, before the hand withdraws
 _WITHDRAW_TICKS = 6
@@ -80,24 +85,70 @@ def place_hand(sim: Sim, pose: np.ndarray, opening_m: float) -> WorldState:
 def pick_up(sim: Sim, substeps: int, tcp: np.ndarray, width_m: np.ndarray, object_index: np.ndarray) -> PickUp:
     """From where the open hands are, approach poses (N, 7) in a line, close on widths (N,), withdraw as they came.
 
-    `object_index` (N,) says which object each hand is after.
+    `object_index` (N,) says which object each hand is after. Where a finger meets something on the way, the hand comes
+    again further to that side; it closes where it is stopped for good.
     """
     opening = np.full(sim.num_worlds, MAX_OPENING_M)
-    for back in np.linspace(RETREAT_M, 0.0, _APPROACH_TICKS + 1)[1:]:
-        sim.step(behind(tcp, back), opening, substeps)
-    sim.step(tcp, opening, substeps)
+    pose = _come_to(sim, substeps, tcp, opening, object_index)
+    sim.step(pose, opening, substeps)
     squeeze_m = 2 * GRIP_FORCE_N / FINGER_STIFFNESS
     for closing in np.linspace(opening, np.maximum(width_m - squeeze_m, 0.0), _CLOSE_TICKS + 1)[1:]:
         opening = closing
-        sim.step(tcp, opening, substeps)
+        sim.step(pose, opening, substeps)
     for _ in range(_GRIP_TICKS):
-        sim.step(tcp, opening, substeps)
+        sim.step(pose, opening, substeps)
     in_hand = object_in_hand(sim.state(), object_index)
     for back in (*np.linspace(0.0, RETREAT_M, _WITHDRAW_TICKS + 1)[1:], RETREAT_M):
-        sim.step(behind(tcp, back), opening, substeps)
+        sim.step(behind(pose, back), opening, substeps)
     state = sim.state()
     moved_m = norm(object_in_hand(state, object_index) - in_hand)
     return PickUp(state, opening, (moved_m < _HELD_M) & ~state.unstable)
+
+
+def _come_to(sim: Sim, substeps: int, tcp: np.ndarray, opening_m: np.ndarray, object_index: np.ndarray) -> np.ndarray:
+    """Come from behind to poses (N, 7); where a finger meets the object, go back and come again beside it.
+
+    Returns where the hands are told to stay (N, 7). The numbers are the arm's (`real_env/robot.py`); which finger met
+    the object, which the arm feels by its torques, follows from the side on which the object is.
+    """
+    for back in np.linspace(RETREAT_M, RETREAT_M / 2, _APPROACH_TICKS + 1)[1:]:
+        sim.step(behind(tcp, back), opening_m, substeps)
+    pose = behind(tcp, RETREAT_M / 2)
+    pose, met = _approach(sim, substeps, pose, tcp, opening_m)
+    for _ in range(_SHIFTS - 1):
+        if not met.any():
+            break
+        side = np.sign(object_in_hand(sim.state(), object_index)[:, 1:2])
+        shifted = np.concatenate([tcp[:, :3] + _SHIFT_M * side * body_axis(tcp[:, 3:], 1), tcp[:, 3:]], axis=-1)
+        tcp = np.where(met[:, None], shifted, tcp)
+        for free in (behind(pose, RETREAT_M / 2), behind(tcp, RETREAT_M / 2)):
+            pose = np.where(met[:, None], free, pose)
+            sim.step(pose, opening_m, substeps)
+        again, met_again = _approach(sim, substeps, pose, np.where(met[:, None], tcp, pose), opening_m)
+        pose = np.where(met[:, None], again, pose)
+        met &= met_again
+    return pose
+
+
+def _approach(
+    sim: Sim, substeps: int, pose: np.ndarray, tcp: np.ndarray, opening_m: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Go slowly from poses to poses `tcp` (N, 7), feeling the way.
+
+    Returns where the hands are told to stay (N, 7), and which of them met something, (N,) bool: those do not press on.
+    """
+    start = pose
+    met = np.zeros(sim.num_worlds, dtype=bool)
+    axis = body_axis(tcp[:, 3:], 2)
+    for share in np.linspace(0.0, 1.0, _FEELING_TICKS * substeps + 1)[1:]:
+        goal = np.concatenate([start[:, :3] + share * (tcp - start)[:, :3], tcp[:, 3:]], axis=-1)
+        pose = np.where(met[:, None], pose, goal)
+        sim.step(pose, opening_m, 1)
+        state = sim.state()
+        pressing = -np.sum(state.contact_force * axis, axis=-1) > _TOUCHED_N
+        pose = np.where((pressing & ~met)[:, None], state.gripper_pose, pose)
+        met |= pressing
+    return pose, met
 
 
 def release_and_settle(

@@ -1,0 +1,66 @@
+"""The simulated hand feels its way to a grasp, as the arm does: it does not press on what a finger meets."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from iker_envs.geometry import norm
+from iker_envs.optics import default_cameras
+from iker_envs.physics.engines import make_sim
+from iker_envs.planning.hand import MAX_OPENING_M
+from iker_envs.scene import HOME_GRIPPER_QUATERNION, ObjectModel, Scene, SceneObject, upright_pose
+from iker_envs.sim import WorldReset
+from iker_envs.stage.subroutines import RETREAT_M, behind, pick_up, release_and_settle
+
+WORKSPACE_M = np.array([[0.2, -0.45, 0.015], [0.75, 0.45, 0.45]])
+SUBSTEPS = 10
+GENTLE_N = 25.0  # the object's weight included
+
+
+def grasped(width_m: float, beside_m: list[float]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """N hands come `beside_m` (N,) beside a box's middle, pick it up and let it go nearly where it stood.
+
+    Which of them hold it, and the greatest force on each hand while it picks up, and while it lets go.
+    """
+    model = ObjectModel("box", "box", np.array([0.10, width_m, 0.09]), 0.4)
+    scene = Scene((SceneObject(model, upright_pose([0.45, 0.0, 0.045])),), default_cameras(), WORKSPACE_M)
+    count = len(beside_m)
+    sim = make_sim("threads", scene, count, num_threads=1)
+    told: list[np.ndarray] = []
+    step = sim.step
+
+    def watched(pose, opening, substeps):
+        for _ in range(substeps):
+            step(pose, opening, 1)
+            told.append(norm(sim.state().contact_force))
+
+    try:
+        tcp = np.tile([0.45, 0.0, 0.065, *HOME_GRIPPER_QUATERNION], (count, 1))
+        tcp[:, 1] = beside_m
+        opening = np.full(count, MAX_OPENING_M)
+        sim.reset(np.arange(count), WorldReset(behind(tcp, RETREAT_M), opening, None, opening))
+        sim.step = watched
+        picked = pick_up(sim, SUBSTEPS, tcp, np.full(count, width_m), np.zeros(count, dtype=int))
+        going = np.max(told, axis=0)
+        told.clear()
+        high = sim.state().gripper_pose
+        for lowered_m in np.linspace(0.0, RETREAT_M - 0.01, 60):
+            pose = high - np.array([0.0, 0, lowered_m, 0, 0, 0, 0])
+            step(pose, picked.opening_command_m, SUBSTEPS // 5)
+        release_and_settle(sim, SUBSTEPS, picked.opening_command_m, holds=True)
+        return picked.held, going, np.max(told, axis=0)
+    finally:
+        sim.close()
+
+
+def test_where_a_finger_meets_the_object_the_hand_comes_again_beside_it():
+    held, going, letting_go = grasped(0.07, [0.0, 0.011, -0.011, 0.016])
+    assert held.all()
+    assert going.max() < GENTLE_N and letting_go.max() < GENTLE_N
+
+
+@pytest.mark.parametrize("width_m", [0.12, 0.20])
+def test_a_hand_that_is_stopped_does_not_press_on(width_m):
+    held, going, _ = grasped(width_m, [0.0, 0.01])
+    assert not held.any() and going.max() < GENTLE_N
