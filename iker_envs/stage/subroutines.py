@@ -28,8 +28,7 @@ RETREAT_M = 0.12  # how far the hand backs off along its approach axis, and from
 _APPROACH_TICKS = 4  # as far as nothing can be in the way,
 _FEELING_TICKS = 8  # and the rest of it, so slowly that what a finger meets is hardly pressed
 _TOUCHED_N = 8.0  # along the approach: a finger has met something, as on the arm; then the hand comes again,
-_SHIFTS = 3  # in all so often,
-_SHIFT_M = 0.008  # so much further to that side
+_SHIFTS_M = (0.008, -0.008, 0.016, -0.016)  # so much beside it
 _CLOSE_TICKS = 8
 _GRIP_TICKS = 2  # with closed fingers, before the hand withdraws
 _WITHDRAW_TICKS = 6
@@ -89,7 +88,7 @@ def pick_up(sim: Sim, substeps: int, tcp: np.ndarray, width_m: np.ndarray, objec
     again further to that side; it closes where it is stopped for good.
     """
     opening = np.full(sim.num_worlds, MAX_OPENING_M)
-    pose = _come_to(sim, substeps, tcp, opening, object_index)
+    pose = _come_to(sim, substeps, tcp, opening)
     sim.step(pose, opening, substeps)
     squeeze_m = 2 * GRIP_FORCE_N / FINGER_STIFFNESS
     for closing in np.linspace(opening, np.maximum(width_m - squeeze_m, 0.0), _CLOSE_TICKS + 1)[1:]:
@@ -105,26 +104,23 @@ def pick_up(sim: Sim, substeps: int, tcp: np.ndarray, width_m: np.ndarray, objec
     return PickUp(state, opening, (moved_m < _HELD_M) & ~state.unstable)
 
 
-def _come_to(sim: Sim, substeps: int, tcp: np.ndarray, opening_m: np.ndarray, object_index: np.ndarray) -> np.ndarray:
-    """Come from behind to poses (N, 7); where a finger meets the object, go back and come again beside it.
+def _come_to(sim: Sim, substeps: int, tcp: np.ndarray, opening_m: np.ndarray) -> np.ndarray:
+    """Come from behind to poses (N, 7); where a finger meets something, go back and come again beside it.
 
-    Returns where the hands are told to stay (N, 7). The numbers are the arm's (`real_env/robot.py`); which finger met
-    the object, which the arm feels by its torques, follows from the side on which the object is.
+    Returns where the hands are told to stay (N, 7). The arm feels by its torques which finger it was
+    (`real_env/robot.py`); here the hand tries one side, then the other.
     """
     for back in np.linspace(RETREAT_M, RETREAT_M / 2, _APPROACH_TICKS + 1)[1:]:
         sim.step(behind(tcp, back), opening_m, substeps)
-    pose = behind(tcp, RETREAT_M / 2)
-    pose, met = _approach(sim, substeps, pose, tcp, opening_m)
-    for _ in range(_SHIFTS - 1):
+    pose, met = _approach(sim, substeps, behind(tcp, RETREAT_M / 2), tcp, opening_m)
+    for shift_m in _SHIFTS_M:
         if not met.any():
             break
-        side = np.sign(object_in_hand(sim.state(), object_index)[:, 1:2])
-        shifted = np.concatenate([tcp[:, :3] + _SHIFT_M * side * body_axis(tcp[:, 3:], 1), tcp[:, 3:]], axis=-1)
-        tcp = np.where(met[:, None], shifted, tcp)
-        for free in (behind(pose, RETREAT_M / 2), behind(tcp, RETREAT_M / 2)):
+        beside = pose_compose(tcp, np.tile([0.0, shift_m, 0, 1, 0, 0, 0], (len(tcp), 1)))
+        for free in (behind(pose, RETREAT_M / 2), behind(beside, RETREAT_M / 2)):
             pose = np.where(met[:, None], free, pose)
             sim.step(pose, opening_m, substeps)
-        again, met_again = _approach(sim, substeps, pose, np.where(met[:, None], tcp, pose), opening_m)
+        again, met_again = _approach(sim, substeps, pose, np.where(met[:, None], beside, pose), opening_m)
         pose = np.where(met[:, None], again, pose)
         met &= met_again
     return pose
