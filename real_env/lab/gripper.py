@@ -74,7 +74,7 @@ class Gripper:
         self._opening_m = opening_m
         self._still_ticks = self._still_ticks + 1 if abs(speed_m_s) < _STILL_M_S else 0
         if self.enabled and not self.error:
-            self._presses |= self._still_ticks > _SETTLE_TICKS and opening_m - self._target_m > _AT_TARGET_M
+            self._presses |= self._still_ticks > _SETTLE_TICKS and opening_m - self._set_point_m > _AT_TARGET_M
             aim_m = min(self._target_m, opening_m - _PRESS_M) if self._presses else self._target_m
             most = self._speed_m_s * TICK_S
             self._set_point_m += min(max(aim_m - self._set_point_m, -most), most)
