@@ -20,11 +20,11 @@ def write(gripper: Gripper, register: int, *words: int) -> None:
     assert gripper.request(frame + struct.pack(f">{len(words)}H", *words))[1] == WRITE
 
 
-def told(gripper: Gripper, target_m: float, stopped_at_m: float) -> float:
-    """What the fingers are told in the end, where something stops them at an opening."""
+def told(gripper: Gripper, target_m: float, stopped_at_m: float, start_m: float = GRIPPER_STROKE_M) -> float:
+    """What fingers that begin at an opening are told in the end, where something stops them at another one."""
     pulses = round(target_m / GRIPPER_STROKE_M * GRIPPER_PULSES)
     write(gripper, TARGET, pulses >> 16, pulses & 0xFFFF)
-    set_point = GRIPPER_STROKE_M
+    set_point = start_m
     for _ in range(2000):
         set_point = gripper.tick(max(set_point, stopped_at_m), 0.0)
     return set_point
@@ -46,5 +46,5 @@ def test_what_stops_the_fingers_is_pressed_with_the_whole_force_however_near_the
 
 def test_fingers_that_nothing_stops_go_to_their_target_and_no_further(gripper):
     assert told(gripper, 0.02, 0.0) == pytest.approx(0.02)
-    assert told(gripper, 0.0, 0.03) < 0.0  # it holds something,
-    assert told(gripper, 0.06, 0.03) == pytest.approx(0.06)  # and lets it go
+    assert told(gripper, 0.0, 0.03, 0.02) < 0.0  # it holds something,
+    assert told(gripper, 0.06, 0.0, 0.03) == pytest.approx(0.06)  # and lets it go
