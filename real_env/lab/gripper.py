@@ -74,7 +74,8 @@ class Gripper:
         self._opening_m = opening_m
         self._still_ticks = self._still_ticks + 1 if abs(speed_m_s) < _STILL_M_S else 0
         if self.enabled and not self.error:
-            self._presses |= self._still_ticks > _SETTLE_TICKS and opening_m - self._set_point_m > _AT_TARGET_M
+            stopped = self._still_ticks > _SETTLE_TICKS and opening_m - self._target_m > _AT_TARGET_M
+            self._presses |= stopped and self._set_point_m == self._target_m
             aim_m = min(self._target_m, opening_m - _PRESS_M) if self._presses else self._target_m
             most = self._speed_m_s * TICK_S
             self._set_point_m += min(max(aim_m - self._set_point_m, -most), most)
@@ -138,4 +139,6 @@ class Gripper:
             pulses = struct.unpack(">i", struct.pack(">HH", *words))[0]
             self._target_m = min(max(pulses, 0), GRIPPER_PULSES) / _PULSES_PER_M
             self._still_ticks = 0
+            if self._presses:  # the motor lets go at once
+                self._set_point_m = max(self._set_point_m, min(self._target_m, self._opening_m))
             self._presses = False
