@@ -93,9 +93,12 @@ def started(sim: Sim, **places) -> Sim:
 
 
 def wait(sim: Sim, seconds: float, hand=AWAY, opening: float = 0.0) -> WorldState:
-    """Drive all hands towards one pose for a while."""
+    """Tell all hands one pose at once, and let them go on towards it for a while."""
     commanded = np.tile(hand, (sim.num_worlds, 1))
-    sim.step(commanded, np.full(sim.num_worlds, opening), round(seconds / sim.substep_s))
+    openings = np.full(sim.num_worlds, opening)
+    sim.step(commanded, openings, 1)
+    if more := round(seconds / sim.substep_s) - 1:
+        sim.step(commanded, openings, more)
     return sim.state()
 
 
