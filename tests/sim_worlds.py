@@ -103,10 +103,13 @@ def wait(sim: Sim, seconds: float, hand=AWAY, opening: float = 0.0) -> WorldStat
 
 
 def pushing_force(sim: Sim) -> np.ndarray:
-    """Mean contact force (N, 3) on hands that push their box steadily along +x, at 3 cm/s, beginning at ACROSS."""
+    """Mean contact force (N, 3) on hands that push their box steadily along +x, at 3 cm/s, beginning at ACROSS.
+
+    A box sticks and slips, so that the mean is one over many slips.
+    """
     hand = np.tile(ACROSS, (sim.num_worlds, 1))
     forces = []
-    for substep in range(400):
+    for substep in range(800):
         hand[:, 0] += 0.03 * sim.substep_s
         sim.step(hand, np.zeros(sim.num_worlds), 1)
         if substep >= 200:
