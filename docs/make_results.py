@@ -172,7 +172,6 @@ for seed in 0 1 2; do
   iker train TASK --seed $seed --out RUNS/TASK/$seed learn.stop_success=0.98 learn.max_steps=2500000
   iker eval RUNS/TASK/$seed/policy.safetensors --task TASK --seed 100 --json RUNS/TASK/$seed/eval.json
 done
-iker train --resume RUNS/TASK/$seed learn.max_steps=3000000  # where it was below 0.9
 ```
 
 ## Pose observations, no randomisation, a shifted world
