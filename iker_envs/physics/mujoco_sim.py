@@ -17,7 +17,7 @@ import numpy as np
 from mujoco import batch
 
 from iker_envs.components import columns, rotate
-from iker_envs.physics.checks import check_command, check_reset, check_state
+from iker_envs.physics.checks import check_command, check_reset, check_state, check_worlds
 from iker_envs.physics.mujoco_gripper import hinge_angles
 from iker_envs.physics.mujoco_parameters import WorldModels
 from iker_envs.physics.mujoco_worlds import MujocoWorlds
@@ -144,15 +144,28 @@ class MujocoSim(MujocoWorlds):
 
     def step(self, gripper_pose: np.ndarray, opening_m: np.ndarray, num_substeps: int) -> None:
         """Hold the commanded poses (N, 7) and openings (N,) for `num_substeps` of `substep_s`."""
+        check_command(self.num_worlds, gripper_pose, opening_m, num_substeps)
+        self._step(None, gripper_pose, opening_m, num_substeps)
+
+    def step_worlds(
+        self, worlds: np.ndarray, gripper_pose: np.ndarray, opening_m: np.ndarray, num_substeps: int
+    ) -> None:
+        """As `step`, in the worlds (M,) alone; in the other ones no time passes."""
+        check_worlds(worlds, self.num_worlds)
+        check_command(len(worlds), gripper_pose, opening_m, num_substeps)
+        if len(worlds):
+            self._step(worlds, gripper_pose, opening_m, num_substeps)
+
+    def _step(self, worlds: np.ndarray | None, gripper_pose: np.ndarray, opening_m: np.ndarray, count: int) -> None:
         engine = self._open()
-        check_command(self, gripper_pose, opening_m, num_substeps)
-        angles = self._qpos[:, self._places.gripper_qpos[3:]]
+        rows = slice(None) if worlds is None else worlds
+        angles = self._qpos[rows][:, self._places.gripper_qpos[3:]]
         turn = hinge_angles(gripper_pose[:, 3:]) - angles
-        self._ctrl[:, :3] = gripper_pose[:, :3]
-        self._ctrl[:, 3:6] = angles + turn - 2 * np.pi * np.round(turn / (2 * np.pi))  # the short way round
-        self._ctrl[:, 6:8] = (opening_m / 2)[:, None]
+        self._ctrl[rows, :3] = gripper_pose[:, :3]
+        self._ctrl[rows, 3:6] = angles + turn - 2 * np.pi * np.round(turn / (2 * np.pi))  # the short way round
+        self._ctrl[rows, 6:8] = (opening_m / 2)[:, None]
         self._models.refresh()
-        engine.step(nstep=num_substeps, stage=_POSITIONS)
+        engine.step(worlds, nstep=count, stage=_POSITIONS)
 
     def reset(self, worlds: np.ndarray, to: WorldReset) -> None:
         """Put worlds (M,) into the given rows at rest; the others do not notice."""
