@@ -177,7 +177,8 @@ class MujocoSim(MujocoWorlds):
         self._update_unstable()
         self._models.refresh()
         if to.object_pose is not None:
-            engine.reset(worlds, stage=0)
+            for values in self._state.values():  # positions and controls follow
+                values[worlds] = 0.0
             self._models.place(worlds, places.bodies[places.welded], to.object_pose[:, places.welded])
         if to.furniture_pose is not None:
             self._models.place(worlds, places.furniture, to.furniture_pose)
