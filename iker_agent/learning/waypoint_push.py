@@ -257,8 +257,8 @@ def turn_to(wanted: np.ndarray, now: np.ndarray) -> np.ndarray:
     return rotvec_from_quaternion(quaternion_multiply(wanted, quaternion_conjugate(now)))
 
 
-def shortened(vectors: np.ndarray, longest: float) -> np.ndarray:
-    """Vectors (N, 3) no longer than `longest`."""
+def shortened(vectors: np.ndarray, longest: float | np.ndarray) -> np.ndarray:
+    """Vectors (N, 3) no longer than `longest`, one for all or (N,)."""
     return vectors * np.minimum(1.0, longest / np.maximum(norm(vectors), longest))[:, None]
 
 
