@@ -2,7 +2,9 @@
 
 import ipaddress
 import json
+import os
 import socket
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,9 @@ from iker_envs.scene import Goal, Image, ObjectModel, Scene, SceneObject, View, 
 # Repeatable, and without a time limit per example: a busy machine must not fail a test.
 settings.register_profile("iker", deadline=None, derandomize=True, max_examples=60)
 settings.load_profile("iker")
+
+
+_NOBODY = 65534  # by convention the user without rights
 
 
 class OneLaboratory(LoadScopeScheduling):
@@ -89,6 +94,24 @@ def only_loopback() -> Iterator[None]:
 @pytest.fixture
 def rng() -> np.random.Generator:
     return np.random.default_rng(20240)
+
+
+@pytest.fixture
+def unreadable() -> Iterator[Callable[[str, str], Path]]:
+    """Name, text -> a file that may not be read; tests that root runs go on as a user without its rights."""
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o755)
+
+        def make(name: str, text: str) -> Path:
+            path = Path(folder, name)
+            path.write_text(text, encoding="utf-8")
+            path.chmod(0)
+            if os.geteuid() == 0:
+                os.seteuid(_NOBODY)
+            return path
+
+        yield make
+        os.seteuid(os.getuid())
 
 
 @pytest.fixture(scope="session")
