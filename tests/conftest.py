@@ -156,16 +156,23 @@ def program_inputs(blank_view) -> Callable[[Scene], dict[str, dict[str, Any]]]:
     return inputs
 
 
-@pytest.fixture(scope="module")
-def warm_programs() -> Iterator[None]:
-    """Programs run in the real child, forked from one interpreter: for files that run hundreds of them."""
+@pytest.fixture(scope="session")
+def warm_child() -> Iterator[WarmChild]:
+    """Where programs run that do not need an interpreter of their own."""
+    child = WarmChild()
+    yield child
+    child.close()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def warm_programs(request: pytest.FixtureRequest, warm_child: WarmChild) -> Iterator[None]:
+    """Programs run in the real child, forked from one interpreter, except where the tests are about programs."""
     from iker_agent.program import runner
 
-    warm = WarmChild(Path(runner.__file__).with_name("child.py"))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(runner, "_run_child", lambda job, timeout_s: runner._Ending(*warm.run(job), expired=False))
+        if not request.path.name.startswith("test_program"):
+            patch.setattr(runner, "_run_child", warm_child.run)
         yield
-    warm.close()
 
 
 @pytest.fixture(scope="session")

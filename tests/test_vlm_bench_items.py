@@ -116,7 +116,7 @@ class Scripted:
 
 
 @pytest.fixture(autouse=True)
-def quick(monkeypatch, blank_view, warm_programs):
+def quick(monkeypatch, blank_view):
     monkeypatch.setattr(stills, "still_view", lambda scene, cameras, size: blank_view(scene))
 
 
