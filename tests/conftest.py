@@ -24,14 +24,34 @@ settings.load_profile("iker")
 
 
 _NOBODY = 65534  # by convention the user without rights
+_LABORATORY = "laboratory"
+_FIRST = "gw0"  # xdist's name of its first process
 
 
 class OneLaboratory(LoadScopeScheduling):
-    """Tests of a file share a process; all that may start a laboratory share one, as its clock is the wall's."""
+    """Tests of a file share a process; all that may start a laboratory, whose clock is the wall's, share the first."""
 
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.split("::", 1)[0]
-        return "laboratory" if file.rpartition("/")[2].startswith(("test_lab_", "test_real_")) else file
+        name = file.rpartition("/")[2]
+        return _LABORATORY if name.startswith(("test_lab_", "test_real_", "test_calibrating_live")) else file
+
+    def _assign_work_unit(self, node: Any) -> None:
+        if _LABORATORY in self.workqueue:
+            self.workqueue.move_to_end(_LABORATORY, last=node.gateway.id != _FIRST)
+        super()._assign_work_unit(node)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Processes without a laboratory give way to the one with it."""
+    if getattr(config, "workerinput", {}).get("workerid", _FIRST) != _FIRST and hasattr(os, "nice"):
+        os.nice(10)
+
+
+def pytest_xdist_auto_num_workers() -> int | None:
+    """One more than there are cores: the tests of a laboratory mostly wait for it."""
+    told = "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ  # which xdist reads itself
+    return None if told else (os.cpu_count() or 1) + 1
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> OneLaboratory:

@@ -126,7 +126,7 @@ def test_a_miss_is_tried_again_until_the_budget_ends(tmp_path, monkeypatch):
     assert "no retries left after stage 2" in result.reason
 
 
-@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_the_shoe_rack_is_done_by_annotated_programs(tmp_path, seed):
     config = make_config(("run.video=false",), learner="waypoint", seed=seed)
     result = run_task(config, Folder(tmp_path), Quiet())

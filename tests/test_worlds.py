@@ -18,16 +18,7 @@ from iker_agent.worlds import make_world, pose_estimator
 from iker_envs.perception import Estimate
 from iker_envs.physics.transfer import SceneNotAtRest
 from iker_envs.scene import upright_pose
-
-
-class Quiet:
-    """A display that says nothing."""
-
-    def stage(self, number, text): ...
-    def learning(self, row): ...
-    def outcome(self, record): ...
-    def note(self, text): ...
-
+from tests.quiet_display import Quiet
 
 OFFSET = np.array([0.001, 0.002, 0, 0, 0, 0, 0])  # of what a world without truth thinks of its objects
 
