@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Self
 
 import numpy as np
@@ -32,7 +32,8 @@ _DONE = 'def {function}({argument}):\n    """Everything is where it should be.""
 class AnnotatedVLM:
     """Answers with the first of the programs whose targets are more than 3 cm or 15 degrees away, else done.
 
-    `by_instruction` holds programs for other instructions than the one that `programs` are for.
+    `by_instruction` holds programs for other instructions than the one that `programs` are for. With `in_turn` what
+    comes before a program that is done with is done with as well: an object may have been moved on since.
     """
 
     corrects = False  # the programs are written: told what is wrong with one, it can only pass it over
@@ -45,6 +46,7 @@ class AnnotatedVLM:
     ) -> None:
         self.programs = tuple(programs)
         self.contract = contract
+        self.in_turn = False
         self.by_instruction = {_words(text): tuple(codes) for text, codes in (by_instruction or {}).items()}
 
     @classmethod
@@ -74,7 +76,7 @@ class AnnotatedVLM:
         done = _block(_DONE.format(function=signature.function, argument=signature.argument))
         text = ""
         repeated = ""
-        for code in (p for p in programs if not self._is_reached(p, now)):
+        for code in self._left(programs, now):
             text = _block(code)
             repeated = repeated or _block(code)
             if text not in refused:
@@ -82,6 +84,13 @@ class AnnotatedVLM:
         else:
             text = repeated or done
         return Reply(text, backend="annotated", seconds=time.monotonic() - start)
+
+    def _left(self, programs: Sequence[str], now: dict) -> Iterator[str]:
+        """The programs that still want a move."""
+        if not self.in_turn:
+            return (code for code in programs if not self._is_reached(code, now))
+        first = max((k for k, code in enumerate(programs, start=1) if self._is_reached(code, now)), default=0)
+        return iter(programs[first:])
 
     def _is_reached(self, code: str, now: dict) -> bool:
         """Is what a program wants all but so, in place and in direction?"""
