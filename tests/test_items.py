@@ -87,7 +87,7 @@ def test_an_answer_for_its_contract_is_at_hand(name):
     assert item.task.configuration(0).instruction == item.instruction
     for contract in CONTRACTS:
         programs = AnnotatedVLM.of_task(item.task, item.configuration, contract).programs
-        assert len(programs) == len(item.solutions[0])
+        assert len(programs) >= len(item.solutions[0]), "one of them may be moved twice"
 
 
 def test_no_two_ends_of_a_solution_are_the_same():
