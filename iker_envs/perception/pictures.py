@@ -8,6 +8,7 @@ sees it tells whether the camera still stands where it was calibrated.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -37,7 +38,20 @@ def picture_problem(view: View, shots: Sequence[Shot], empty: Mapping[str, np.nd
             f"the cameras' pictures were taken {max(stamps) - min(stamps):.1f} s apart; things may have moved between; "
             "look again"
         )
+    if twice := _same_picture(shots):
+        return twice
     return next((p for s in shots if (p := _problem(s, empty[s.name], region))), "")
+
+
+def _same_picture(shots: Sequence[Shot]) -> str:
+    """Noise makes no two pictures equal."""
+    for one, other in itertools.combinations(shots, 2):
+        if one.depth.any() and np.array_equal(one.depth, other.depth) and np.array_equal(one.rgb, other.rgb):
+            return (
+                f"cameras {one.name} and {other.name} give the same picture; one of them is entered twice: check their "
+                "serials in the settings"
+            )
+    return ""
 
 
 def _problem(shot: Shot, empty: np.ndarray, region: Region) -> str:

@@ -16,8 +16,10 @@ from iker_envs.perception.candidates import Candidates, choose, fit_candidates, 
 from iker_envs.perception.cloud import Cloud, Field
 from iker_envs.perception.comparing import compare
 from iker_envs.perception.estimator import Estimate, EstimateRefused, Segmenter
+from iker_envs.perception.mixups import mixup
 from iker_envs.perception.rigid import matrix_of, pose_of
-from iker_envs.perception.sight import Sight, prepare
+from iker_envs.perception.shots import shot_of
+from iker_envs.perception.sight import Sight, furniture_boxes, prepare, region_of
 from iker_envs.perception.starts import cold_starts, warm_starts
 from iker_envs.perception.support import levels
 from iker_envs.perception.trust import Finding, TrustLimits, doubt, stranger
@@ -60,8 +62,16 @@ class RgbdEstimator:
 
     def estimate(self, view: View, models: Scene) -> dict[str, Estimate]:
         """See `Estimator`; EstimateRefused says what cannot be trusted, and why."""
-        if not models.movable:
-            return {}
+        try:
+            return self._estimated(view, models) if models.movable else {}
+        except EstimateRefused as refusal:
+            boxes = [box for group in furniture_boxes(models).values() for box in group]
+            shots = [shot_of(name, image) for name, image in view.cameras.items()]
+            if mixed := mixup(shots, boxes, region_of(models)):
+                raise EstimateRefused(f"{mixed}; {refusal}", refusal.estimates) from None
+            raise
+
+    def _estimated(self, view: View, models: Scene) -> dict[str, Estimate]:
         sight = prepare(view, models, self._empty, self._segmenter)
         findings = compare(sight, self._searched(sight), self._last)
         cameras = [shot.name for shot in sight.shots]
