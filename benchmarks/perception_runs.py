@@ -31,16 +31,21 @@ ARRANGEMENTS = 10
 
 @dataclass
 class Count:
-    """Of the runs of one task and source, by seed: strict success of the first try, and of the whole run."""
+    """Of runs, by task and seed: strict success of the first try, and of the whole run."""
 
-    strict: dict[int, bool] = field(default_factory=dict)
-    done: dict[int, bool] = field(default_factory=dict)
+    strict: dict[tuple[str, int], bool] = field(default_factory=dict)
+    done: dict[tuple[str, int], bool] = field(default_factory=dict)
 
-    def add(self, seed: int, result: RunResult) -> None:
+    def add(self, task: str, seed: int, result: RunResult) -> None:
         """Take in one run."""
         first = result.stages[0].outcome if result.stages else None
-        self.strict[seed] = bool(first and first.success_strict)
-        self.done[seed] = bool(result.success)
+        self.strict[task, seed] = bool(first and first.success_strict)
+        self.done[task, seed] = bool(result.success)
+
+    def of(self, task: str) -> Count:
+        """The runs of one task."""
+        strict, done = ({key: v for key, v in c.items() if key[0] == task} for c in (self.strict, self.done))
+        return Count(strict, done)
 
 
 def measure(task: str, source: str, seed: int, learner: str, settings: Sequence[str]) -> RunResult:
@@ -80,30 +85,21 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=list(range(10)))
     parser.add_argument("--learner", default="waypoint", choices=["ppo", "waypoint"])
     options, settings = parser.parse_known_args()
-    counts = {(task, source): Count() for task in options.tasks for source in options.sources}
+    counts = {source: Count() for source in options.sources}
     for seed in options.seeds:  # so that a benchmark that is stopped has counted all tasks alike
-        for task, source in counts:
-            result = measure(task, source, seed, options.learner, settings)
-            counts[task, source].add(seed, result)
-            print(f"{task} seed {seed} {source}: {said(result)}", flush=True)
+        for task in options.tasks:
+            for source, count in counts.items():
+                result = measure(task, source, seed, options.learner, settings)
+                count.add(task, seed, result)
+                print(f"{task} seed {seed} {source}: {said(result)}", flush=True)
     print("\n| task | " + " | ".join(f"{s}: strict | done" for s in options.sources) + " |")
     print("|---|" + "---|---|" * len(options.sources))
     for task in options.tasks:
-        print(row(task, [counts[task, source] for source in options.sources]))
-    print(row("all", [_all(counts, source) for source in options.sources]))
-    for task in options.tasks:
-        strict = [counts[task, source].strict for source in options.sources]
-        if odd := [str(seed) for seed in options.seeds if len({right[seed] for right in strict}) > 1]:
-            print(f"{task}: only one source succeeded with seed {', '.join(odd)}")
-
-
-def _all(counts: dict[tuple[str, str], Count], source: str) -> Count:
-    whole = Count()
-    for (task, other), count in counts.items():
-        if other == source:
-            whole.strict |= {(task, seed): right for seed, right in count.strict.items()}
-            whole.done |= {(task, seed): right for seed, right in count.done.items()}
-    return whole
+        print(row(task, [count.of(task) for count in counts.values()]))
+    print(row("all", list(counts.values())))
+    for key in next(iter(counts.values())).strict:
+        if len({count.strict[key] for count in counts.values()}) > 1:
+            print(f"only one source succeeded strictly at once: {key[0]}, seed {key[1]}")
 
 
 if __name__ == "__main__":

@@ -48,6 +48,18 @@ REFUSED: dict[str, tuple[Callable[[], View], Callable[[], Scene], dict[str, np.n
     ),
     "grease on a lens": (lambda: every(seen(pair()), soiled, "front_left"), pair, {}, "front_left sees .* clean"),
     "depths 3 % too long": (lambda: every(seen(pair()), scaled(1.03)), pair, {}, "sees the table .* calibrate"),
+    "depths in millimetres": (
+        lambda: every(seen(pair()), scaled(1000.0)),
+        pair,
+        {},
+        "depths .* 9.. times .* in which unit",
+    ),
+    "a camera's depths in decimetres": (
+        lambda: every(seen(pair()), scaled(10.0), "back_left"),
+        pair,
+        {},
+        "depths of camera back_left are .* times as long",
+    ),
     "a finger far enough for a depth": (
         lambda: every(seen(pair()), finger(0.5, 0.12), "front_left"),
         pair,

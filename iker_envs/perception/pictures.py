@@ -21,6 +21,8 @@ _BRIGHT = 0.985  # all three colours above: the pixel is burnt out
 _BURNT_SHARE = 0.35
 _FREE_SHARE = 0.6  # of the pixels that should show the table or something on it
 _AT_THE_LENS = 0.25  # of the table's depth: nothing on it is so near to the camera
+_OTHER_UNIT = 2.0  # times too long or too short: no calibration explains that
+_ONE_FACTOR = 0.1  # spread of the factor, its share: objects change some pixels' by less than a half
 _LOW = 30  # percentile of heights: objects stand above the table, nothing is below
 _OFF_M = 0.012  # height of the table; calibration, noise and depth scale explain about 5 mm
 _TILTED_M = 0.020  # the same in a quarter of the picture
@@ -74,6 +76,8 @@ def _table_problem(shot: Shot, empty: np.ndarray, region: Region) -> str:
     shows_region = (known > 0) & region.holds(ground + np.array([0, 0, 1e-3 + region.low[2]]))
     if shows_region.sum() < _FEWEST:
         return f"camera {shot.name} does not look at the table; turn it, and calibrate it again"
+    if wrong_unit := _unit_problem(shot, known, shows_region & (shot.depth > 0)):
+        return wrong_unit
     world = shot.T[:3, 3] + (shot.rays() * shot.depth[..., None]) @ shot.T[:3, :3].T
     is_near = shot.depth < _AT_THE_LENS * known  # a finger, far enough from the lens to have a depth
     free = shows_region & (shot.depth > 0) & ~is_near & (world[..., 2] < region.high[2])
@@ -85,6 +89,19 @@ def _table_problem(shot: Shot, empty: np.ndarray, region: Region) -> str:
         )
     is_table = free & (np.abs(ground[..., 2]) < 1e-3)
     return _place_problem(shot, is_table, world[..., 2])
+
+
+def _unit_problem(shot: Shot, known: np.ndarray, shows_region: np.ndarray) -> str:
+    """Are all depths too long or too short by one factor?"""
+    if shows_region.sum() < _FEWEST:
+        return ""
+    low, middle, high = np.percentile(shot.depth[shows_region] / known[shows_region], (25, 50, 75))
+    if 1 / _OTHER_UNIT < middle < _OTHER_UNIT or high - low > _ONE_FACTOR * middle:
+        return ""
+    return (
+        f"the depths of camera {shot.name} are {middle:.3g} times as long as the way to the table; check in which unit "
+        "it gives them (its depth scale)"
+    )
 
 
 def _place_problem(shot: Shot, is_table: np.ndarray, height_m: np.ndarray) -> str:
