@@ -132,6 +132,12 @@ def on_a_slab() -> Scene:
     return scene_of(shoe("left_shoe", "left", LEFT + np.array([0, 0, 0.03, 0, 0, 0, 0])), slab)
 
 
+def on_one_like_it() -> Scene:
+    """A book exactly on another one of its kind."""
+    below = replace(BOOK, name="other")
+    return scene_of(SceneObject(BOOK, COVER + np.array([0, 0, 0.026, 0, 0, 0, 0])), SceneObject(below, COVER))
+
+
 def under_a_rack() -> Scene:
     """A small shoe of which the heel alone sticks out under a rack."""
     rack = SceneObject(ObjectModel("rack", "rack", np.array([0.28, 0.64, 0.10])), upright_pose([0.60, 0, 0.05]), False)

@@ -22,6 +22,7 @@ from perception_faults import (
     moved_on,
     no_depth,
     on_a_slab,
+    on_one_like_it,
     scaled,
     soiled,
     stale,
@@ -52,7 +53,7 @@ REFUSED: dict[str, tuple[Callable[[], View], Callable[[], Scene], dict[str, np.n
         lambda: every(seen(pair()), scaled(1000.0)),
         pair,
         {},
-        "depths .* 9.. times .* in which unit",
+        "depths .* (9..|1000) times .* in which unit",
     ),
     "a camera's depths in decimetres": (
         lambda: every(seen(pair()), scaled(10.0), "back_left"),
@@ -129,6 +130,12 @@ REFUSED: dict[str, tuple[Callable[[], View], Callable[[], Scene], dict[str, np.n
     ),
     "a shoe too black for depths": (lambda: blind_to(pair(), "left_shoe", seen(pair())), pair, {}, "left_shoe"),
     "a shoe on something unknown": (lambda: seen(on_a_slab()), lambda: without(on_a_slab(), "slab"), {}, "unknown"),
+    "a book on one like it": (
+        lambda: seen(on_one_like_it()),
+        lambda: without(on_one_like_it(), "other"),
+        {},
+        "book has nothing under it that is known",
+    ),
     "a shoe mostly under the rack": (lambda: seen(under_a_rack()), under_a_rack, {}, "left_shoe is (hidden|seen by)"),
 }
 

@@ -98,8 +98,9 @@ def _unit_problem(shot: Shot, known: np.ndarray, shows_region: np.ndarray) -> st
     low, middle, high = np.percentile(shot.depth[shows_region] / known[shows_region], (25, 50, 75))
     if 1 / _OTHER_UNIT < middle < _OTHER_UNIT or high - low > _ONE_FACTOR * middle:
         return ""
+    factor = float(f"{middle:.3g}")
     return (
-        f"the depths of camera {shot.name} are {middle:.3g} times as long as the way to the table; check in which unit "
+        f"the depths of camera {shot.name} are {factor:g} times as long as the way to the table; check in which unit "
         "it gives them (its depth scale)"
     )
 
