@@ -1,6 +1,7 @@
 """Mishaps that nobody wrote down before they came: a wrong scene is never trusted, and refusals say what to do."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -148,6 +149,17 @@ def test_what_cannot_be_known_is_refused(case):
     with pytest.raises(EstimateRefused, match=words) as refused:
         estimator.estimate(view(), models())
     assert "\n" not in str(refused.value)
+
+
+def test_a_camera_that_repeats_its_picture_is_named_at_the_next_look():
+    before, now = seen(pair()), seen(pair(), seed=1)
+    estimator = RgbdEstimator()
+    estimator.estimate(before, pair())
+    estimator.estimate(before, pair())  # a view without noise, or the same one again
+    repeated = {**now.cameras, "back_left": before.cameras["back_left"]}
+    with pytest.raises(EstimateRefused, match="camera back_left gives the same picture as at the last look"):
+        estimator.estimate(replace(now, cameras=repeated), pair())
+    assert set(estimator.estimate(seen(pair(), seed=2), pair())) == {"left_shoe", "right_shoe"}
 
 
 RIGHT_OR_REFUSED: dict[str, tuple[Callable[[], View], Callable[[], Scene], dict[str, np.ndarray]]] = {

@@ -27,6 +27,7 @@ _LOW = 30  # percentile of heights: objects stand above the table, nothing is be
 _OFF_M = 0.012  # height of the table; calibration, noise and depth scale explain about 5 mm
 _TILTED_M = 0.020  # the same in a quarter of the picture
 _FEWEST = 300  # pixels of the table, in a thinned picture
+_NEW_SHARE = 0.5  # of the pixels: so many depths differ from those before, by noise alone
 _MOMENT_S = 0.5  # pictures of one look are taken within this time
 
 
@@ -43,6 +44,22 @@ def picture_problem(view: View, shots: Sequence[Shot], empty: Mapping[str, np.nd
     if twice := _same_picture(shots):
         return twice
     return next((p for s in shots if (p := _problem(s, empty[s.name], region))), "")
+
+
+def frozen_camera(shots: Sequence[Shot], before: Mapping[str, np.ndarray]) -> str:
+    """One sentence about cameras that repeat their depths (H, W) of the look before while others give new ones.
+
+    Where no camera gives new ones, it is a simulated view without noise, or the same view again.
+    """
+    changed = {
+        s.name: float((s.depth != before[s.name]).mean())
+        for s in shots
+        if s.depth.any() and s.name in before and before[s.name].shape == s.depth.shape
+    }
+    frozen = [name for name, share in changed.items() if share == 0]
+    if not frozen or max(changed.values()) < _NEW_SHARE:
+        return ""
+    return f"camera {' and '.join(frozen)} gives the same picture as at the last look; plug it in anew"
 
 
 def _same_picture(shots: Sequence[Shot]) -> str:
