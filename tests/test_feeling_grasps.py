@@ -64,3 +64,19 @@ def test_where_a_finger_meets_the_object_the_hand_comes_again_beside_it():
 def test_a_hand_that_is_stopped_does_not_press_on(width_m):
     held, going, _ = grasped(width_m, [0.0, 0.01])
     assert not held.any() and going.max() < GENTLE_N
+
+
+@pytest.mark.parametrize("width_m", [0.012, 0.03, 0.06])
+def test_a_thin_object_is_held_as_firmly_as_a_thick_one(width_m):
+    model = ObjectModel("box", "box", np.array([0.14, width_m, 0.2]), 0.8, friction=0.3)
+    scene = Scene((SceneObject(model, upright_pose([0.45, 0.0, 0.1])),), default_cameras(), WORKSPACE_M)
+    sim = make_sim("threads", scene, 1, num_threads=1)
+    try:
+        tcp = np.array([[0.45, 0.0, 0.17, *HOME_GRIPPER_QUATERNION]])
+        opening = np.full(1, MAX_OPENING_M)
+        sim.reset(np.arange(1), WorldReset(behind(tcp, RETREAT_M), opening, None, opening))
+        picked = pick_up(sim, SUBSTEPS, tcp, np.full(1, width_m), np.zeros(1, dtype=int))
+        lifted_m = picked.state.object_pose[0, 0, 2] - 0.1
+        assert picked.held.all() and lifted_m > RETREAT_M - 0.02
+    finally:
+        sim.close()

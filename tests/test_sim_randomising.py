@@ -71,7 +71,7 @@ class Effect:
 
 
 EFFECTS = {
-    "friction": Effect(2.0, pushed, lambda nominal, changed: 1.7 < changed / nominal < 2.4),
+    "friction": Effect(2.0, pushed, lambda nominal, changed: 1.7 < changed / nominal < 2.3),
     "mass": Effect(0.5, pushed, lambda nominal, changed: 0.4 < changed / nominal < 0.6),
     "com_offset": Effect(
         [-0.02, 0, 0], tipped, lambda nominal, changed: abs(nominal - 0.155) < 0.003 and changed < 0.14, rack=True

@@ -143,16 +143,22 @@ class MujocoSim(MujocoWorlds):
         self._warnings = warnings
 
     def step(self, gripper_pose: np.ndarray, opening_m: np.ndarray, num_substeps: int) -> None:
-        """Hold the commanded poses (N, 7) and openings (N,) for `num_substeps` of `substep_s`."""
+        """Lead all hands to the commanded poses (N, 7) and openings (N,), see `Sim.step`."""
         engine = self._open()
         check_command(self, gripper_pose, opening_m, num_substeps)
+        told = self._ctrl.copy()
+        wanted = told.copy()
         angles = self._qpos[:, self._places.gripper_qpos[3:]]
         turn = hinge_angles(gripper_pose[:, 3:]) - angles
-        self._ctrl[:, :3] = gripper_pose[:, :3]
-        self._ctrl[:, 3:6] = angles + turn - 2 * np.pi * np.round(turn / (2 * np.pi))  # the short way round
-        self._ctrl[:, 6:8] = (opening_m / 2)[:, None]
+        wanted[:, :3] = gripper_pose[:, :3]
+        wanted[:, 3:6] = angles + turn - 2 * np.pi * np.round(turn / (2 * np.pi))  # the short way round
+        wanted[:, 6:8] = (opening_m / 2)[:, None]
         self._models.refresh()
-        engine.step(nstep=num_substeps, stage=_POSITIONS)
+        if num_substeps > 1:
+            share = np.arange(1, num_substeps)[:, None] / num_substeps
+            engine.rollout(num_substeps - 1, told[:, None, :] + share * (wanted - told)[:, None, :], record=())
+        self._ctrl[:] = wanted
+        engine.step(nstep=1, stage=_POSITIONS)  # unlike a rollout it shows forces
 
     def reset(self, worlds: np.ndarray, to: WorldReset) -> None:
         """Put worlds (M,) into the given rows at rest; the others do not notice."""

@@ -90,8 +90,8 @@ def pick_up(sim: Sim, substeps: int, tcp: np.ndarray, width_m: np.ndarray, objec
     opening = np.full(sim.num_worlds, MAX_OPENING_M)
     pose = _come_to(sim, substeps, tcp, opening)
     sim.step(pose, opening, substeps)
-    squeeze_m = 2 * GRIP_FORCE_N / FINGER_STIFFNESS
-    for closing in np.linspace(opening, np.maximum(width_m - squeeze_m, 0.0), _CLOSE_TICKS + 1)[1:]:
+    squeeze_m = 2 * GRIP_FORCE_N / FINGER_STIFFNESS  # below closed for what is thin, so that it is held as firmly
+    for closing in np.linspace(opening, width_m - squeeze_m, _CLOSE_TICKS + 1)[1:]:
         opening = closing
         sim.step(pose, opening, substeps)
     for _ in range(_GRIP_TICKS):
