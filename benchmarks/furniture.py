@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -82,7 +82,7 @@ class _Place:
 
     def _pose(self, x: float, y: float, z: float, turn_rad: float) -> np.ndarray:
         c, s = np.cos(self.yaw_rad), np.sin(self.yaw_rad)
-        return upright_pose([self.x + c * x - s * y, self.y + s * x + c * y, z], self.yaw_rad + turn_rad)
+        return upright_pose(np.array([self.x + c * x - s * y, self.y + s * x + c * y, z]), self.yaw_rad + turn_rad)
 
     def piece(self, name, size, x=0.0, y=0.0, bottom=0.0, *, turn_rad=0.0, shape="box") -> SceneObject:
         model = ObjectModel(name, shape, np.array(size, dtype=float), rgba=_WOOD)
@@ -172,13 +172,13 @@ def _tables(place: _Place, rng: np.random.Generator) -> tuple[SceneObject, ...]:
     """A small table, solid or on legs, with something that sticks out over its edge or covers most of it."""
     size = rng.uniform([0.16, 0.20, 0.05], [0.30, 0.40, 0.15])
     model = _THINGS[rng.integers(3)]
-    at = rng.uniform(-0.5, 0.5, 2) * size[:2]
+    x, y = rng.uniform(-0.5, 0.5, 2) * size[:2]
     lying = model is _BOOK and bool(rng.random() < 0.7)
     table = place.piece("table", size, shape=("box", "rack")[rng.integers(2)])
-    return table, place.thing(model, *at, size[2], rng.uniform(-np.pi, np.pi), lying=lying)
+    return table, place.thing(model, x, y, size[2], rng.uniform(-np.pi, np.pi), lying=lying)
 
 
-_DRAWN = {
+_DRAWN: dict[str, Callable[[_Place, np.random.Generator], tuple[SceneObject, ...]]] = {
     "corner": partial(_beside, is_corner=True),
     "tee": partial(_beside, is_corner=False),
     "rack": _rack,
