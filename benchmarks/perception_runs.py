@@ -6,7 +6,7 @@
 A run of seed s begins in arrangement s of its task, with either source the same. Strict is the first try: 3 cm, 15
 degrees, nothing else moved, as the simulator knows it. Done is the whole run, its retries included. Intervals are
 Wilson's, 95 %; under the table stand the runs that only one of two sources succeeded in. Settings of `iker run` may
-follow.
+follow, after an option with a single value.
 """
 
 from __future__ import annotations
