@@ -92,12 +92,15 @@ items:
 ```
 
 - `success` joins the conditions of [new-task.md](new-task.md). They have to hold for every arrangement that the words
-  allow and for no other: where the words are vague, so are the tolerances.
+  allow and for no other: where the words are vague, so are the tolerances. That everything rests on something and
+  nothing is in something else (`all_rest()`) is asked of every item; that others stay where they are (`unmoved`) is
+  not. `apart`, `clear_of` and `beside` forbid touching: use them where the words do.
 - `expects` is `goal` (the default), `done` (the conditions hold from the start) or `impossible`. An item that expects
   `impossible` has no `success`: right is that nothing was moved, and an answer that proposes a goal is wrong.
 - A place in `solutions` and `wrongs` says what changes against the start: `on` (an object or `table`), `at_m` [x, y] in
   the robot's base frame, `yaw_deg`, `roll_deg`, `pitch_deg`, `up_m` above the surface, `grasp: false` for a push.
-  Objects are moved in the order in which they are written. The first solution becomes the stages, with a program for
+  Objects are moved in the order in which they are written; where one is moved twice (two change places), a solution
+  is a list: `[{red: {...}}, {blue: {...}}, {red: {...}}]`. The first solution becomes the stages, with a program for
   each contract that sets the object to its place, for the `annotated` backend.
 - `objects` of an item changes the scene's objects, `without` leaves some out.
 - A file is refused in one sentence where the conditions do not hold for a solution, or do hold for a wrong or for a

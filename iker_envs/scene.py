@@ -10,6 +10,7 @@ otherwise. Poses are (x, y, z, qw, qx, qy, qz); metres, radians, kilograms, seco
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import ClassVar
@@ -292,7 +293,9 @@ def turned_poses(position_m: np.ndarray, roll_pitch_yaw_rad: np.ndarray) -> np.n
 
 def position_and_angles(pose: np.ndarray) -> tuple[float, ...]:
     """x, y, z, roll, pitch, yaw in metres and radians of a pose (7,): the inverse of `turned_pose`."""
-    angles_rad = Rotation.from_quat(np.roll(pose[3:], -1)).as_euler("xyz")
+    with warnings.catch_warnings():  # at a pitch of 90 degrees roll and yaw are one turn; any split of it will do
+        warnings.filterwarnings("ignore", "Gimbal lock")
+        angles_rad = Rotation.from_quat(np.roll(pose[3:], -1)).as_euler("xyz")
     return tuple(float(value) for value in (*pose[:3], *angles_rad))
 
 

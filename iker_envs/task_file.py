@@ -91,6 +91,8 @@ def joined(success: Any) -> str:
         raise ValueError(
             f"success is a text such as 'on(left_shoe, rack)' or a list of such texts, not {shown(success)}"
         )
+    if torn := [text for text in texts if text.count("(") != text.count(")")]:
+        raise ValueError(f"the success text {shown(torn[0])} lacks a bracket; in a [list], quote what has commas")
     return texts[0] if len(texts) == 1 else " and ".join(f"({text})" for text in texts)
 
 

@@ -87,7 +87,7 @@ def test_an_answer_for_its_contract_is_at_hand(name):
     assert item.task.configuration(0).instruction == item.instruction
     for contract in CONTRACTS:
         programs = AnnotatedVLM.of_task(item.task, item.configuration, contract).programs
-        assert len(programs) == len(item.solutions[0])
+        assert len(programs) >= len(item.solutions[0]), "one of them may be moved twice"
 
 
 def test_no_two_ends_of_a_solution_are_the_same():
@@ -143,6 +143,12 @@ def test_an_item_from_outside_is_found(tmp_path, monkeypatch):
         ("{on: tray, at_m: [0.6, 0.0]}", "{at_m: [0.45, 1.3]}", "solution 1 puts mug out of the workspace"),
         ("success: on(mug", "success: not on(mug", "the untouched start is judged fulfilled"),
         ("solutions: [{mug: {on: tray, at_m: [0.6, 0.0]}}]", "expects: done", "the untouched start is not judged"),
+        ("success: on(mug, tray)", "success: [on(mug, tray)]", r"'on\(mug' lacks a bracket; in a \[list\], quote"),
+        ("success: on(mug, tray)", "success: [on(mug], upright(mug)]", "mine.yaml"),
+        ("success: on(mug, tray)", "success: on(mug, tray) and on(mug, table)", "solution 1 is not judged fulfilled"),
+        ("success: on(mug, tray)", "success: not between(mug, tray, tray)", "about three objects, not 'tray' twice"),
+        ("success: on(mug, tray)", "success: near(mug, tray, within_m=2)", "between 0 and 0.5; 2 cm are 0.02"),
+        ("on: tray, at_m: [0.6, 0.0]", "on: tray, at_m: [0.6, 0.0], up_m: 0.05", "mug is not on tray"),
         ("success: on(mug, tray)", "success: over(mug, tray)", "there is no condition 'over'"),
         ("instruction: Put the mug on the tray", "instruction: ' '", "instruction is what is asked"),
         ("on: tray, at_m: [0.6, 0.0]", "on: tray, at_m: [0.6, 0.0], grasp: push", "grasp of mug is true"),

@@ -88,6 +88,11 @@ HOLDS = [
         left=(0.65, -0.09, 0.25), left_turn={"yaw": 90})),
     ("unmoved(box)", START),
     ("moved(left_shoe)", scene()),
+    ("beside(left_shoe, right_shoe, may_touch=True)", scene(left=(0.65, 0.01, 0.10))),
+    ("all_rest()", scene()),
+    ("all_rest()", scene(left=(0.65, 0.05, 0.11), box=(0.35, 0.25, 0.008))),  # estimates a centimetre too high
+    ("all_rest()", scene(left=(0.65, -0.09, 0.19))),  # one on the other
+    ("all_rest()", scene(box=(0.65, 0.25, 0.10), left=(0.57, 0.05, 0.10))),
     ("on(left_shoe, rack) and on(right_shoe, rack) and not on(box, rack)", scene()),
     ("on(box, rack) or on(left_shoe, rack)", scene()),
 ]  # fmt: skip
@@ -134,6 +139,16 @@ FAILS = [
     ("unmoved(box)", scene(), "has moved by"),
     ("unmoved(box)", scene(box=(0.65, 0.0, 0.10), box_turn={"yaw": 40}), "turned by 40 degrees"),
     ("moved(box)", START, "has moved by 0 cm, wanted at least 3 cm"),
+    ("beside(left_shoe, right_shoe)", scene(left=(0.65, 0.01, 0.10)), "touch"),  # without a gap
+    ("beside(left_shoe, right_shoe, may_touch=True)", scene(left=(0.65, -0.03, 0.10)), "touch"),  # in one another
+    ("clear_of(left_shoe, right_shoe)", scene(left=(0.65, 0.01, 0.10)), "left_shoe and right_shoe touch"),
+    ("apart(left_shoe)", scene(left=(0.65, 0.0105, 0.10)), "left_shoe and right_shoe touch"),
+    ("all_rest()", scene(left=(0.65, 0.05, 0.12)), "left_shoe rests on nothing (it is 12 cm above the table)"),
+    ("all_rest()", scene(box=(0.35, 0.25, 0.02)), "box rests on nothing"),
+    ("all_rest()", scene(left=(0.375, 0.05, 0.10)), "left_shoe rests on nothing"),  # in the air before the rack
+    ("all_rest()", scene(left=(0.65, -0.06, 0.10)), "inside right_shoe"),
+    ("all_rest()", scene(box=(0.65, 0.25, 0.03)), "inside rack"),  # in its board
+    ("all_rest()", scene(box=(0.35, 0.25, -0.05)), "box is 5 cm below the table"),
     ("on(left_shoe, rack) and on(box, rack)", scene(), "box is not on rack"),
     ("on(box, rack) or on(left_shoe, table)", scene(), "and left_shoe is not on the table"),
     ("not on(left_shoe, rack)", scene(), "left_shoe rests on rack, which is not wanted"),
@@ -218,6 +233,12 @@ def test_every_condition_is_tried_both_ways():
         ("on(a=box, b='box')", "about two objects"),
         ("left_of(box, rack, by_m=0.1, by_m=0.2)", "by_m twice"),
         ("beside(left_shoe, right_shoe, gap_m=0.1, distance_m=0.2)", "not both"),
+        ("not between(left_shoe, box, box)", "about three objects, not 'box' twice"),
+        ("between(left_shoe, right_shoe, left_shoe)", "about three objects, not 'left_shoe' twice"),
+        ("at(left_shoe, rack, left_m=0.05, tolerance_m=2)", "in metres it is between 0 and 0.5; 2 cm are 0.02"),
+        ("near(left_shoe, rack, within_m=1)", "between 0 and 0.5; 1 cm are 0.01"),
+        ("facing(left_shoe, handel, left)", "did you mean 'handle'"),
+        ("all_rest(left_shoe)", "too many positional arguments"),
     ],
 )
 def test_what_cannot_be_read_is_told_in_one_sentence(text, told):

@@ -311,6 +311,6 @@ def test_right_answers_are_carried_out_by_a_policy_and_judged_there(items, tmp_p
     run = json.loads((tmp_path / "executed" / "hard_only_left_0_sample0_poses" / "run.json").read_text())
     assert run["success"] == moved.executed and run["stages"][0]["object"] == "left_shoe"
     assert (run["criterion"], run["instruction"]) == (
-        "on(left_shoe, rack) and unmoved(right_shoe)",
+        "(on(left_shoe, rack) and unmoved(right_shoe)) and (all_rest())",
         items["only_left"].instruction,
     )

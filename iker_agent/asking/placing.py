@@ -188,7 +188,7 @@ class Placement:
         bottom = lowest_m(boxes)
         support = support_height(self.others, pose[:2], bottom + _INTO_SUPPORT_M)
         gap = bottom - support
-        if gap > MAX_SUPPORT_GAP_M:
+        if gap > MAX_SUPPORT_GAP_M and not (self.grasp and self._bridges(pose, boxes, bottom)):
             if sunk := self._sunk(pose, boxes, bottom):
                 return sunk
             hint = "nothing there would hold it" if self.grasp else "a push keeps it on its surface"
@@ -205,6 +205,17 @@ class Placement:
                 "step", f"a push keeps {name} on its surface and cannot {way} {100 * abs(change):.0f} cm: {now}"
             )
         return None
+
+    def _bridges(self, pose: np.ndarray, boxes: list[OrientedBox], bottom: float) -> bool:
+        """Would it lie across things on opposite sides of its middle, though there is nothing under that?"""
+        corners = np.concatenate([box.corners() for box in boxes])[:, :2]
+        low, high = corners.min(axis=0), corners.max(axis=0)
+        places = [np.array([x, y]) for x in np.linspace(low[0], high[0], 7) for y in np.linspace(low[1], high[1], 7)]
+        tops = [support_height(self.others, place, bottom + _INTO_SUPPORT_M) for place in places]
+        held = [p - pose[:2] for p, top in zip(places, tops, strict=True) if bottom - top <= MAX_SUPPORT_GAP_M]
+        angles = np.linspace(0.0, 2 * np.pi, 16, endpoint=False)
+        ways = np.stack([np.cos(angles), np.sin(angles)])
+        return bool(held) and bool(((np.array(held) @ ways).max(axis=0) > 0).all())
 
     def _sunk(self, pose: np.ndarray, boxes: list[OrientedBox], bottom: float) -> Fault | None:
         """Is it in what it should stand on, rather than above what is below that?"""

@@ -229,6 +229,17 @@ def bench_vlm(
     raise typer.Exit(DONE if measure(options.config(), asked, out) else NOT_DONE)
 
 
+@bench_app.command("dummies")
+def dummies(
+    tier: Annotated[str, typer.Option(help="Of the instructions: natural or hard.")] = "hard",
+    out: Out = None,
+) -> None:
+    """What does the benchmark give to who does not look: always the same answer, or random ones?"""
+    from iker_agent.commands.bench import bench_dummies
+
+    bench_dummies(tier, out)
+
+
 @bench_app.command("leaderboard")
 def leaderboard(
     folder: Annotated[Path, typer.Argument(parser=named_path, metavar="FOLDER", help="Holds results.json files.")],

@@ -21,6 +21,8 @@ from iker_agent.commands.terminal import make_console, notes, show_table
 from iker_agent.config import RunConfig
 from iker_agent.experiments.bench_rows import PRECISE, TIERS, BenchRow, RowFile
 from iker_agent.experiments.bench_tables import Summary, asked_under, by_skill, costs, results, summarise
+from iker_agent.experiments.dummies import scores_of
+from iker_agent.experiments.dummies import table as dummies_table
 from iker_agent.experiments.items import Item, load_items
 from iker_agent.experiments.vlm_bench import Bench, BenchPlan, precise_items
 from iker_agent.learning.evaluate import wilson
@@ -57,6 +59,33 @@ def bench_vlm(config: RunConfig, asked: Asked, out: Path | None) -> bool:
     vlm = make_vlm(config, plan.items[0].task)  # wrong settings leave no folder behind
     with _folder(out, plan) as folder, notes(make_console(stderr=True)):
         return _asked(plan, folder, told(vlm))
+
+
+def bench_dummies(tier: str, out: Path | None) -> None:
+    """Ask models that do not look about a tier's items, and print and write the table of their scores."""
+    if tier not in TIERS[1:]:
+        raise ValueError(f"tier {tier!r} has no dummies; known: {', '.join(TIERS[1:])}")
+    items = load_items(tier)
+    console = make_console()
+    with _continued(out) as folder:
+        scores = list(scores_of(items, folder.path, lambda name, row: console.print(f"{name}: {_progress_of(row)}")))
+        console.print(escape(str(folder.text("dummies.md", dummies_table(scores)))))
+    console.print(dummies_table(scores), soft_wrap=True)
+
+
+@contextmanager
+def _continued(out: Path | None) -> Iterator[Folder]:
+    """A fresh folder, or one that dummies were asked in before."""
+    if out is not None and out.is_dir():
+        with locked(out):
+            yield Folder(out)
+        return
+    with claimed_folder(out, "bench_dummies") as folder:
+        yield folder
+
+
+def _progress_of(row: BenchRow) -> str:
+    return escape(f"{row.item} {'right' if row.right else f'wrong: {row.reason}'}")
 
 
 def chosen_items(asked: Asked) -> tuple[Item, ...]:

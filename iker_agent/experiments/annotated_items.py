@@ -22,6 +22,8 @@ class AnnotatedItem:
         self.item = item
         self.contract = contract
         self._programs = AnnotatedVLM.of_task(item.task, item.configuration, contract)
+        moved = [stage.goal.object for stage in item.task.configuration(item.configuration).stages]
+        self._programs.in_turn = len(set(moved)) < len(moved)
 
     def complete(self, request: Request) -> Reply:
         """The next program, done, or that it is impossible."""

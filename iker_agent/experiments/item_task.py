@@ -23,10 +23,12 @@ from iker_envs.judging.bodies import TABLE, Body, body_of, support_under
 from iker_envs.planning.collision import object_boxes
 from iker_envs.scene import ObjectModel, Scene, position_and_angles, turned_pose
 from iker_envs.task import Configuration, GoalSpec, Placement, StageSpec, Task, load_task
-from iker_envs.task_file import configurations_of
+from iker_envs.task_file import configurations_of, joined
 
 WORKSPACE_M = ((0.20, -0.45, 0.015), (0.75, 0.45, 0.45))
 _PLACE_KEYS = ("on", "at_m", "yaw_deg", "roll_deg", "pitch_deg", "up_m", "grasp")
+_SOUND = "all_rest()"  # no instruction has things held up in the air or one in another
+Places = Mapping[str, Any] | list[Mapping[str, Any]]  # a list where an object is moved more than once
 _OF_TASK = ("workspace_m", "approach_axis", "approach_cone_deg")
 
 
@@ -44,7 +46,8 @@ def item_task(name: str, entry: Mapping[str, Any], data: Mapping[str, Any], libr
     change = {key: entry[key] for key in ("objects", "instruction", "success") if key in entry}
     known = [f.name for f in fields(Configuration)]
     (content,) = configurations_of({"objects": objects, "stages": []}, [change], known)
-    content.setdefault("success", _nothing_moved(content["objects"]))
+    asked = content.get("success") or _nothing_moved(content["objects"])
+    content["success"] = joined([asked, _SOUND]) if "success" in entry else asked
     configuration = Configuration.from_dict(content)
     used = sorted({p.model for p in configuration.objects.values()})
     if missing := [model for model in used if model not in library]:
@@ -77,21 +80,28 @@ def _nothing_moved(objects: Mapping[str, Any]) -> str:
     return " and ".join(f"unmoved({name})" for name, fields_ in objects.items() if fields_.get("movable", True))
 
 
-def end_poses(task: Task, places: Mapping[str, Any]) -> dict[str, np.ndarray]:
-    """Poses (7,) of the objects that are placed, one after the other; ValueError for a place that makes no sense."""
-    if not isinstance(places, Mapping):
-        raise ValueError(f"a solution or wrong is a mapping from objects to places, not {shown(places)}")
+def end_poses(task: Task, places: Places) -> dict[str, np.ndarray]:
+    """Poses (7,) of the objects that are placed, where each ends; ValueError for a place that makes no sense."""
+    return {name: pose for name, pose, _ in _moves(task, places)}
+
+
+def _moves(task: Task, places: Places) -> list[tuple[str, np.ndarray, Mapping[str, Any]]]:
+    """Object, pose (7,) and place of every move, one after the other."""
+    parts = places if isinstance(places, list) else [places]
+    if not parts or not all(isinstance(part, Mapping) for part in parts):
+        told = "a mapping from objects to places, or a list of such mappings"
+        raise ValueError(f"a solution or wrong is {told}, not {shown(places)}")
     scene = task.sample(None, 0)
-    ends: dict[str, np.ndarray] = {}
-    for name, place in places.items():
+    moves = []
+    for name, place in (pair for part in parts for pair in part.items()):
         if name not in scene.movable:
             raise ValueError(f"{shown(name)} is placed; what can be moved is: {listed(scene.movable)}")
         if not isinstance(place, Mapping):
             raise ValueError(f"the place of {name} is a mapping with {', '.join(_PLACE_KEYS)}, not {shown(place)}")
         check_fields(f"the place of {name}", place, _PLACE_KEYS)
-        ends[name] = _pose(scene, name, task.configuration(0).objects[name], place)
-        scene = scene.with_poses({name: ends[name]})
-    return ends
+        moves.append((name, _pose(scene, name, task.configuration(0).objects[name], place), place))
+        scene = scene.with_poses({name: moves[-1][1]})
+    return moves
 
 
 def _pose(scene: Scene, name: str, start: Placement, place: Mapping[str, Any]) -> np.ndarray:
@@ -120,18 +130,19 @@ def _pose(scene: Scene, name: str, start: Placement, place: Mapping[str, Any]) -
     return pose
 
 
-def _stages(task: Task, places: Mapping[str, Any]) -> tuple[StageSpec, ...]:
-    """A stage for every object that a solution moves, with a program for both contracts."""
+def _stages(task: Task, places: Places) -> tuple[StageSpec, ...]:
+    """A stage for every move of a solution, with a program for both contracts."""
     scene = task.sample(None, 0)
-    ends = end_poses(task, places)
-    stay = sorted((o for o in scene.objects if o.name not in ends), key=lambda o: o.movable)
-    if ends and not stay:
+    moves = _moves(task, places)
+    moved = {name for name, *_ in moves}
+    stay = sorted((o for o in scene.objects if o.name not in moved), key=lambda o: o.movable)
+    if moves and not stay:
         raise ValueError("one object stays where it is: goals are told relative to it; there may be furniture")
     stages = []
-    for name, pose in ends.items():
+    for name, pose, place in moves:
         x, y, z, *angles = position_and_angles(pose_compose(pose_inverse(stay[0].pose), pose))
         roll, pitch, yaw = np.rad2deg(angles)
-        grasp = bool(places[name].get("grasp", True))
+        grasp = bool(place.get("grasp", True))
         goal = GoalSpec(name, stay[0].name, np.array([x, y, z]), float(yaw), grasp, float(roll), float(pitch))
         programs = {
             "keypoints": _keypoint_program(scene, name, pose, grasp),

@@ -6,14 +6,14 @@ Body, Body          ->  gap, overlap, the surface under one that belongs to the 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 from scipy.spatial import ConvexHull
 
 from iker_envs.geometry import quaternion_rotate, rotation_matrix
-from iker_envs.planning.collision import OrientedBox, deepest_overlap, object_boxes
+from iker_envs.planning.collision import OrientedBox, deepest_overlap, object_boxes, overlap_depth
 from iker_envs.scene import Scene
 
 TABLE = ("table", "floor")  # words for the plane z = 0
@@ -26,7 +26,8 @@ DIRECTIONS = {
     "up": (0.0, 0.0, 1.0),
     "down": (0.0, 0.0, -1.0),
 }
-# Sides of bodies by their name: an axis of the body frame. A book's two covers look alike, so `cover` is either.
+# Sides of bodies by their name: an axis of the body frame. A book's two covers look alike, so `cover` is either. The
+# handle of a mug is on its front, the label of a folder on its spine.
 SIDES = {
     "front": (1.0, 0.0, 0.0),
     "back": (-1.0, 0.0, 0.0),
@@ -34,6 +35,8 @@ SIDES = {
     "heel": (-1.0, 0.0, 0.0),
     "fore_edge": (1.0, 0.0, 0.0),
     "spine": (-1.0, 0.0, 0.0),
+    "label": (-1.0, 0.0, 0.0),
+    "handle": (1.0, 0.0, 0.0),
     "left": (0.0, 1.0, 0.0),
     "right": (0.0, -1.0, 0.0),
     "cover": (0.0, 1.0, 0.0),
@@ -129,6 +132,17 @@ def support_under(a: Body, b: Body, tolerance_m: float) -> float | None:
         if top <= a.lowest_m + tolerance_m and _within(a.pose[None, :2], _outline(corners)).all():
             tops.append(top)
     return max(tops, default=None)
+
+
+def held_up(a: Body, b: Body, within_m: float) -> bool:
+    """Would `a` run into `b` if it sank by so much: is there something of `b` under it?"""
+    for box in a.boxes:
+        sunk = replace(box, centre=box.centre - [0.0, 0.0, within_m])
+        for other in b.boxes:
+            deep = overlap_depth(sunk, other)
+            if deep > 0 and deep - overlap_depth(box, other) > within_m / 2:
+                return True
+    return False
 
 
 def overhang(a: Body, b: Body) -> float:

@@ -33,7 +33,8 @@ from iker_envs.judging.directions import too_far
 from iker_envs.scene import Scene
 
 CONTACT_M = 0.015  # estimated poses are some millimetres off: so far apart still rests on each other
-TOUCH_M = 0.002  # boxes stand around shapes: so deep is no contact yet
+TOUCH_M = 0.001  # so near is in touch: what was pushed together is not a hair apart
+INSIDE_M = 0.01  # a target may be so deep in something else (asking/placing.py); the rest is physics' to settle
 NEAR_M = 0.03  # tolerance of places, that of the strict measure
 ANGLE_DEG = 15.0  # tolerance of directions, that of the strict measure
 
@@ -147,8 +148,9 @@ def beside(
     own_side: str = "",
     tolerance_m: float = NEAR_M,
     max_gap_m: float = 0.10,
+    may_touch: bool = False,
 ) -> Finding:
-    """`a` stands beside `b` on the same level, not touching it.
+    """`a` stands beside `b` on the same level, not touching it unless it `may_touch`.
 
     With `gap_m` so far between them, with `distance_m` so far between their centres, else at most `max_gap_m` apart.
     `side` is left, right, forward or robot as the robot sees it, `own_side` a side of `b` itself.
@@ -158,7 +160,7 @@ def beside(
     if abs(body.lowest_m - base.lowest_m) > 2 * CONTACT_M:
         word = "higher" if body.lowest_m > base.lowest_m else "lower"
         return Finding(False, f"{a} stands {cm(abs(body.lowest_m - base.lowest_m))} {word} than {b}, wanted as high")
-    if contact_gap(body, base) < -TOUCH_M:
+    if contact_gap(body, base) < (-INSIDE_M if may_touch else TOUCH_M):
         return Finding(False, f"{a} and {b} touch")
     offset = body.pose[:3] - base.pose[:3]
     sides = [(np.array(DIRECTIONS[side]), side)] if side else []
@@ -232,7 +234,7 @@ def upright(moment: Moment, a: str, *, tolerance_deg: float = ANGLE_DEG) -> Find
 def facing(
     moment: Moment, a: str, face: str, direction: str, *, tolerance_deg: float = 20.0, left_deg: float = 0.0
 ) -> Finding:
-    """A side of `a` (front, back, toe, heel, spine, fore_edge, cover, left, right, top, bottom) points in a direction.
+    """A side of `a` (front, toe, fore_edge, handle, back, heel, spine, label, cover, left, top ...) points somewhere.
 
     The direction is forward, robot, left, right, up or down, turned to the left by `left_deg` seen from above.
     """
@@ -252,7 +254,7 @@ def clear_of(moment: Moment, a: str, b: str, *, gap_m: float = 0.0) -> Finding:
     gap = distance(moment.body(a), moment.body(b))
     if gap_m > 0:
         return Finding(gap >= gap_m, f"{a} is {cm(max(gap, 0.0))} away from {b}, wanted at least {cm(gap_m)}")
-    return Finding(gap >= -TOUCH_M, f"{a} is free of {b}" if gap >= -TOUCH_M else f"{a} and {b} touch")
+    return Finding(gap >= TOUCH_M, f"{a} is free of {b}" if gap >= TOUCH_M else f"{a} and {b} touch")
 
 
 def touching(moment: Moment, a: str, b: str, *, tolerance_m: float = 0.005) -> Finding:

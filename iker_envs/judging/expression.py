@@ -26,6 +26,9 @@ MAX_CHARACTERS = 4000
 MAX_DEPTH = 40
 MAX_M = 2.0  # no length of a table-top scene is more, but many in centimetres are
 MAX_DEG = 180.0
+MAX_LOOSE_M = 0.5  # and no tolerance is half of that scene
+_LOOSE = ("tolerance_m", "within_m", "aside_m", "max_gap_m")
+_OBJECTS = ("a", "b", "c")
 _SIGNED = ("by_m", "forward_m", "left_m", "left_deg")  # all other numbers are sizes and tolerances
 
 
@@ -114,8 +117,10 @@ def _check_call(node: ast.Call, objects: set[str]) -> None:
         raise ValueError("at() needs forward_m or left_m, in metres")
     if {"gap_m", "distance_m"} <= set(bound.arguments):
         raise ValueError(f"{name}() takes gap_m (between the outlines) or distance_m (between the centres), not both")
-    if "b" in bound.arguments and _text(bound.arguments["a"]) == _text(bound.arguments["b"]):
-        raise ValueError(f"{name}() is about two objects, not {_short(_text(bound.arguments['a']))!r} twice")
+    about = [_text(bound.arguments[key]) for key in _OBJECTS if key in bound.arguments]
+    if twice := [word for word in about if about.count(word) > 1]:
+        number = {2: "two", 3: "three"}[len(about)]
+        raise ValueError(f"{name}() is about {number} objects, not {_short(twice[0])!r} twice")
     for key, value in bound.arguments.items():
         parameter = signature.parameters[key]
         if key in WORDS:
@@ -141,6 +146,7 @@ def _check_number(key: str, condition: str, node: ast.expr, annotation: str) -> 
             raise ValueError(f"{what} is True or False, not {_short(ast.unparse(node))!r}")
         return
     unit, most = ("metres", MAX_M) if key.endswith("_m") else ("degrees", MAX_DEG)
+    most = MAX_LOOSE_M if key in _LOOSE else most
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
         raise ValueError(f"{what} is a number in {unit}, not {_short(ast.unparse(node))!r}")
     least = -most if key in _SIGNED else 0.0

@@ -1,4 +1,5 @@
-"""Conditions about more than two things: what lies between, what keeps apart from all others, how much room is left.
+"""Conditions about more than two things: what lies between, what keeps apart from all others, how much room is left,
+and whether everything stands as things can stand.
 
 Moment, object names, numbers  ->  condition  ->  Finding;  CONDITIONS: these and those of conditions.py, by name
 """
@@ -9,10 +10,11 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from iker_envs.judging.bodies import Body, distance, level_gap, outline_contains
+from iker_envs.judging.bodies import Body, distance, held_up, level_gap, outline_contains
 from iker_envs.judging.conditions import CONDITIONS as _OF_TWO
-from iker_envs.judging.conditions import CONTACT_M, TOUCH_M, Condition, Finding, Moment, inside, on
+from iker_envs.judging.conditions import CONTACT_M, INSIDE_M, TOUCH_M, Condition, Finding, Moment, inside, on
 from iker_envs.judging.directions import centimetres as cm
+from iker_envs.planning.collision import deepest_overlap
 
 _CELL_M = 0.0025  # room is looked for on a grid so fine
 _CUT_CELLS = 2  # of a free rectangle the grid may cut so many off, at its two edges
@@ -42,7 +44,7 @@ def apart(moment: Moment, a: str, *, gap_m: float = 0.0) -> Finding:
     gap = gaps[nearest]
     if gap_m > 0:
         return Finding(gap >= gap_m, f"{a} is {cm(max(gap, 0.0))} away from {nearest}, wanted at least {cm(gap_m)}")
-    return Finding(gap >= -TOUCH_M, f"{a} touches nothing" if gap >= -TOUCH_M else f"{a} and {nearest} touch")
+    return Finding(gap >= TOUCH_M, f"{a} touches nothing" if gap >= TOUCH_M else f"{a} and {nearest} touch")
 
 
 def room(moment: Moment, a: str, *, deep_m: float, wide_m: float) -> Finding:
@@ -83,6 +85,28 @@ def lies_in(moment: Moment, a: str, b: str, *, tolerance_m: float = 0.01) -> Fin
     return Finding(held, f"{a} lies in {b}" if held else f"{a} is above {b} but rests on nothing in it")
 
 
+def all_rest(moment: Moment) -> Finding:
+    """Everything that can be moved rests on something, and is in nothing else."""
+    bodies = {obj.name: moment.body(obj.name) for obj in moment.now.objects}
+    for name in moment.now.movable:
+        body = bodies[name]
+        others = {other: bodies[other] for other in bodies if other != name}
+        if body.lowest_m < -CONTACT_M:
+            return Finding(False, f"{name} is {cm(body.lowest_m)} below the table")
+        solid = {other: it.boxes for other, it in others.items() if not _is_mesh(moment, name, other)}
+        depth, whom = deepest_overlap(body.boxes, solid)
+        if depth > INSIDE_M:
+            return Finding(False, f"{name} is {cm(depth)} inside {whom}")
+        if body.lowest_m > CONTACT_M and not any(held_up(body, other, CONTACT_M) for other in others.values()):
+            return Finding(False, f"{name} rests on nothing (it is {cm(body.lowest_m)} above the table)")
+    return Finding(True, "everything rests on something")
+
+
+def _is_mesh(moment: Moment, *names: str) -> bool:
+    """Is one of these a mesh? The boxes around its parts are larger than it, and hollows may be full of them."""
+    return any(moment.now.object(name).model.shape == "mesh" for name in names)
+
+
 def _held(moment: Moment, a: str, b: str) -> bool:
     """Does `a` rest on `b`, or on a movable thing that does?"""
     if on(moment, a, b).holds:
@@ -107,4 +131,4 @@ def _widest_m(free: np.ndarray, deep: int) -> float:
     return best * _CELL_M
 
 
-CONDITIONS: Mapping[str, Condition] = {**_OF_TWO, **{c.__name__: c for c in (between, apart, room, lies_in)}}
+CONDITIONS: Mapping[str, Condition] = {**_OF_TWO, **{c.__name__: c for c in (between, apart, room, lies_in, all_rest)}}

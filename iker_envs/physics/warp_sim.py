@@ -226,7 +226,7 @@ class WarpSim(MujocoWorlds):
     def step(self, gripper_pose: np.ndarray, opening_m: np.ndarray, num_substeps: int) -> None:
         """Lead all hands to the commanded poses (N, 7) and openings (N,), see `Sim.step`."""
         self._open()
-        check_command(self, gripper_pose, opening_m, num_substeps)
+        check_command(self.num_worlds, gripper_pose, opening_m, num_substeps)
         self._drive(self._put(gripper_pose), self._put(opening_m), num_substeps)
 
     def _drive(self, gripper_pose: torch.Tensor, opening_m: torch.Tensor, num_substeps: int) -> None:

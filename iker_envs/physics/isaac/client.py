@@ -230,7 +230,7 @@ class IsaacSim:
     def step(self, gripper_pose: np.ndarray, opening_m: np.ndarray, num_substeps: int) -> None:
         """Lead all hands to the commanded poses (N, 7) and openings (N,), see `Sim.step`."""
         worker = self._open()
-        check_command(self, gripper_pose, opening_m, num_substeps)
+        check_command(self.num_worlds, gripper_pose, opening_m, num_substeps)
         angles = self._joint[:, 3:6, 0]
         turn = hinge_angles(gripper_pose[:, 3:]) - angles
         worker.arrays["target_before"][:] = self._target
