@@ -71,11 +71,13 @@ def gripper_boxes(tcp_pose: np.ndarray, opening_m: float) -> list[OrientedBox]:
     return _boxes(poses, np.array([HAND_HALF_SIZE_M, FINGER_HALF_SIZE_M, FINGER_HALF_SIZE_M]))
 
 
-def _overlap_depths(boxes: Sequence[OrientedBox], others: Sequence[OrientedBox]) -> np.ndarray:
-    """Penetrations (A, B) in metres of every box into every other along the least separated axis, negative when apart.
+def overlap_depth(a: OrientedBox, b: OrientedBox) -> float:
+    """Penetration in metres along the least separated axis; negative when apart (separating axis theorem)."""
+    return float(_overlap_depths([a], [b])[0, 0])
 
-    All axes of all pairs at once (separating axis theorem).
-    """
+
+def _overlap_depths(boxes: Sequence[OrientedBox], others: Sequence[OrientedBox]) -> np.ndarray:
+    """Penetrations (A, B) of every box into every other, all axes of all pairs at once."""
     one, other = (
         tuple(np.array([getattr(box, name) for box in group]) for name in ("centre", "axes", "half"))
         for group in (boxes, others)
