@@ -35,6 +35,7 @@ TASKS = ("shoe_place", "shoe_push", "book_push", "book_reorient", "shoe_rack", "
 ARRANGEMENTS = ("start", "end", "random")  # and "touching"
 WRONG_M = 0.02
 WRONG_DEG = 10.0
+_FAST_SIZE = (320, 240)
 _DRAWS = 200
 _CONTACT_M = 0.0005
 _INSIDE_M = 0.002  # so deep in furniture, an object is not there
@@ -170,9 +171,9 @@ def look(estimator: RgbdEstimator, view: View, scene: Scene) -> tuple[dict[str, 
         return refusal.estimates, str(refusal), time.process_time() - began_s
 
 
-def measure(tally: Tally, scene: Scene, cameras: Sequence[str], seed: int) -> str:
-    """One scene, cold and warm; what is worth saying of it."""
-    exact = still_view(scene, cameras=stationary_cameras())
+def measure(tally: Tally, scene: Scene, cameras: Sequence[str], seed: int, *, fast: bool = False) -> str:
+    """One scene, cold and warm, `fast`: small and cold; what is worth saying of it."""
+    exact = still_view(scene, cameras=stationary_cameras(), size=_FAST_SIZE if fast else None)
     kept = {name: image for name, image in exact.cameras.items() if not cameras or name in cameras}
     sensor = NoisyCameras(SensorNoise(), seed)
     for name in scene.movable:
@@ -184,7 +185,7 @@ def measure(tally: Tally, scene: Scene, cameras: Sequence[str], seed: int) -> st
     tally.refused += bool(why)
     tally.cold_s.append(seconds)
     words = [_count(tally, scene, name, found.get(name), is_trusted=not why) for name in scene.movable]
-    if not why:
+    if not why and not fast:
         view = View(sensor.pictures(kept), next(iter(kept)))
         tally.warm_s.append(look(estimator, view, scene)[2])
     return f"{seconds:.1f} s  {', '.join(words)}{'  refused: ' + why if why else ''}"
@@ -239,6 +240,9 @@ def main() -> None:
     parser.add_argument("--tasks", default=",".join(TASKS), help="names, with commas")
     parser.add_argument("--arrangements", default=",".join(ARRANGEMENTS), help="start, end, random, with commas")
     parser.add_argument("--touching", action="store_true", help="objects thrown about and pushed together; no other")
+    parser.add_argument(
+        "--fast", action="store_true", help="small pictures, as poses are estimated from; no warm looks"
+    )
     parser.add_argument("--cameras", default="", help="names, with commas; all if empty")
     parser.add_argument("--scenes", type=int, default=18)
     parser.add_argument("--seed", type=int, default=0)
@@ -252,7 +256,7 @@ def main() -> None:
     for number, (task, arrangement, configuration) in enumerate(plan):
         scene = arranged(load_task(task), arrangement, configuration, np.random.default_rng([asked.seed, number]))
         tally = Tally()
-        words = measure(tally, scene, kept, asked.seed * 10_000 + number)
+        words = measure(tally, scene, kept, asked.seed * 10_000 + number, fast=asked.fast)
         for total in (every, tallies.setdefault(task, Tally())):
             _add(total, tally)
         print(f"{task} {configuration} {arrangement}: {words}", flush=True)

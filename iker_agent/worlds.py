@@ -37,6 +37,8 @@ def make_world(config: RunConfig, task: Task, operator: Operator | None = None) 
     options: dict[str, Any] = {"render_mode": "rgb_array"}
     if config.prompt.size != PromptSettings.size:
         options["view_size"] = config.prompt.size_px
+    if config.perception.source == "truth" and not config.prompt.side:
+        options["view_cameras"] = "query"  # nobody looks at the other picture, and it takes its time
     ids = {name: id_ for id_, name in iker_envs.TASKS.items()}
     if config.task in ids and not config.disturb:  # a disturbance brings a task of its own
         env = gym.make(ids[config.task], **options)

@@ -10,6 +10,7 @@ more than the formulas do. The arrays of a tuple broadcast against each other an
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import array_api_compat
@@ -37,6 +38,30 @@ def columns(v: Array) -> Components:
 def stacked(parts: Components) -> Array:
     """Vectors (..., D) from D components, all (...)."""
     return namespace(*parts).stack(parts, axis=-1)
+
+
+def beside(parts: Components) -> Array:
+    """As `stacked`, of components (N,) of one type; in memory they stay apart, as the next tick takes them."""
+    return np.array(parts).T if type(parts[0]) is np.ndarray else stacked(parts)
+
+
+def corrected(chosen: Array, correct: Callable[..., Components], *given: Components) -> Components:
+    """`given[0]`, all (N,), with what `correct(*given)` makes of the chosen rows (N,) bool.
+
+    The rest is not computed on the host; on an accelerator that costs less than to wait for how many are chosen.
+    """
+    if type(chosen) is not np.ndarray:
+        return tuple(
+            namespace(chosen).where(chosen, new, old) for new, old in zip(correct(*given), given[0], strict=True)
+        )
+    rows = np.flatnonzero(chosen)
+    if not len(rows):
+        return given[0]
+    new = correct(*(tuple(c[rows] for c in components) for components in given))
+    result = tuple(c.copy() for c in given[0])
+    for values, changed in zip(result, new, strict=True):
+        values[rows] = changed
+    return result
 
 
 def clipped(values: Array, low: Any, high: Any) -> Array:

@@ -50,6 +50,7 @@ class StageEnv(Snapshot, gym.Env):
         stage_index: which stage of the task, counted from 0; the earlier ones are done when an episode begins.
         randomisation: a Randomisation, its dictionary, "on", "off", "all", or None for the default ranges.
         view_size: width and height in pixels of the pictures that `view` takes; None for each camera's own.
+        view_cameras: those that `view` takes them with: "all" (default) or "query", the one shown to a model.
         render_mode: None, "rgb_array" (ray-cast side camera) or "human" (a window; needs a display).
         observation: "keypoints" (38 numbers) or "pose" (21).
         episode_s: time limit in seconds; None for the task's own (6 s without a task).
@@ -77,12 +78,17 @@ class StageEnv(Snapshot, gym.Env):
         stage_index: int = 0,
         render_mode: str | None = None,
         view_size: Sequence[int] | None = None,
+        view_cameras: str = "all",
         **config: Any,
     ) -> None:
-        size = {} if view_size is None else {"view_size": view_size}
-        given = {"stage_index": stage_index, "render_mode": render_mode, **size, **config}
+        views = {"view_size": view_size, "view_cameras": view_cameras}
+        changed = {name: value for name, value in views.items() if value not in (None, "all")}
+        given = {"stage_index": stage_index, "render_mode": render_mode, **changed, **config}
         Snapshot.__init__(self, task, scene, goal, randomisation, **given)
         self._view_size = check_view_size(view_size)
+        if view_cameras not in ("all", "query"):
+            raise ValueError(f"view_cameras is 'all' or 'query', not {view_cameras!r}")
+        self._view_cameras = view_cameras
         if render_mode is not None and render_mode not in self.metadata["render_modes"]:
             known = ", ".join(map(repr, (None, "rgb_array", "human")))
             raise ValueError(f"render_mode {render_mode!r} is unknown; known: {known}")
@@ -216,10 +222,11 @@ class StageEnv(Snapshot, gym.Env):
         self._show()
 
     def view(self) -> View:
-        """What every camera sees, the hand out of sight. Never call it in mid-episode on hardware."""
+        """What the cameras see, the hand out of sight. Never call it in mid-episode on hardware."""
         scene = self.scene
         width, height = self._view_size or (0, 0)
-        taken = [replace(c, width=width or c.width, height=height or c.height) for c in scene.cameras]
+        named = [c for c in scene.cameras if self._view_cameras == "all" or c.name == scene.query_camera]
+        taken = [replace(c, width=width or c.width, height=height or c.height) for c in named]
         cameras = {camera.name: self._image(scene, camera, gripper=False) for camera in taken}
         return View(cameras, scene.query_camera, {o.name: o.pose for o in scene.objects if o.movable})
 

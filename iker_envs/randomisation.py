@@ -187,15 +187,19 @@ class Randomisation(Contract):
 
         The same numbers as `draw` gives in this order, from one call of every generator.
         """
-        sizes = [counts[n] * QUANTITIES[n].size if n in self.ranges else 0 for n in counts]
-        unit = np.array([rng.random(sum(sizes)) for rng in rngs]).reshape(len(rngs), sum(sizes))
+        sizes = {n: count * QUANTITIES[n].size if n in self.ranges else 0 for n, count in counts.items()}
+        size = sum(sizes.values())
+        unit = np.array([rng.random(size) for rng in rngs]).reshape(len(rngs), size)
         drawn = {}
-        for name, part in zip(counts, np.split(unit, np.cumsum(sizes)[:-1], axis=1), strict=True):
+        first = 0
+        for name, count in counts.items():
             quantity = QUANTITIES[name]
-            shape = (len(rngs), counts[name], quantity.size)
+            shape = (len(rngs), count, quantity.size)
             if name in self.ranges:
-                low, high = self.ranges[name]
-                drawn[name] = low + (high - low) * part.reshape(shape)
+                low, high = self.ranges[name].tolist()
+                end = first + sizes[name]
+                drawn[name] = low + (high - low) * unit[:, first:end].reshape(shape)
+                first = end
             else:
                 drawn[name] = np.full(shape, quantity.nominal)
         return drawn

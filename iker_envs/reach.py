@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from iker_envs.components import Array, body_axis, columns, difference, dot, namespace, norm
+from iker_envs.components import Array, Components, body_axis, columns, difference, dot, namespace, norm
 
 SHOULDER_HEIGHT_M = 0.267  # DH d1 (UFACTORY xArm7 kinematic parameters)
 TOOL_LENGTH_M = 0.269  # wrist centre to tool centre: DH d7 0.097 + gripper 0.172
@@ -19,8 +19,12 @@ MIN_RADIUS_M = 0.25  # tool-down, nearer to the base than this folds the elbow t
 
 def reach_margin(tcp_pose: Array) -> Array:
     """Metres left (...) before the pose (..., 7) goes out of reach; negative when it is."""
-    xp = namespace(tcp_pose)
-    pose = columns(tcp_pose)
+    return margin(columns(tcp_pose))
+
+
+def margin(pose: Components) -> Array:
+    """As `reach_margin`, of poses by component."""
+    xp = namespace(*pose)
     position = pose[:3]
     approach = body_axis(pose[3:], 2)
     wrist = difference(position, tuple(TOOL_LENGTH_M * a for a in approach))

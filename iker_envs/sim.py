@@ -125,7 +125,11 @@ class Sim(Protocol):
         ...
 
     def step(self, gripper_pose: Array, opening_m: Array, num_substeps: int) -> None:
-        """Drive all hands towards the commanded poses (N, 7) and openings (N,) for `num_substeps` of `substep_s`."""
+        """Lead all hands to the commanded poses (N, 7) and openings (N,), in `num_substeps` of `substep_s`.
+
+        What the joints are told goes in a line from the command before to this one, as the arm's set points do
+        (`real_env/stream.py`); after a reset, from where the hand was put.
+        """
         ...
 
     def reset(self, worlds: Array, to: WorldReset) -> None:

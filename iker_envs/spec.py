@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -22,10 +23,12 @@ from iker_envs.components import (
     Array,
     Components,
     aligned,
+    beside,
     body_axis,
     clipped,
     columns,
     conjugate,
+    corrected,
     cross,
     difference,
     dot,
@@ -37,12 +40,13 @@ from iker_envs.components import (
     to_rotvec,
 )
 from iker_envs.geometry import IDENTITY_QUATERNION, pose_apply
-from iker_envs.reach import reach_margin
+from iker_envs.reach import margin
 from iker_envs.scene import HOME_GRIPPER_QUATERNION, Goal, Scene
 
 NUM_KEYPOINTS = 4
 POSITION_BOUND_M = 2.0
 _MAX_BELOW_TABLE_M = 0.05  # a target further under the table, which is z = 0, is a mistake and no error of an estimate
+_CONE_MARGIN = 1e-6  # of a cosine: an approach axis that is further inside of the cone has surely not left it
 _TINY = 1e-12  # keeps a division by a length of zero finite
 
 Rows = tuple[tuple[str, int, str, str], ...]  # name, width, unit, meaning
@@ -232,26 +236,30 @@ def decode_action(spec: Spec, action: Array, commanded_pose: Array, measured_pos
     rotation = multiply(from_rotvec(_shorten(away, spec.rotation_leash_rad)), measured[3:])
     rotation = _into_cone(spec, rotation)
     length = norm(rotation)
-    pose = stacked((*position, *(c / length for c in rotation)))
-    return _within_reach(pose, commanded_pose)
+    pose = (*position, *(c / length for c in rotation))
+    return beside(corrected(~(margin(pose) >= 0), _within_reach, pose, commanded))
 
 
-def _within_reach(pose: Array, commanded_pose: Array) -> Array:
-    """As much of a step between poses (N, 7) as the arm can follow, see `decode_action`."""
-    xp = namespace(pose)
-    moved = xp.concat([pose[:, :3], commanded_pose[:, 3:]], axis=-1)
-    share = norm(columns(commanded_pose)[:2]) / (norm(columns(pose)[:2]) + _TINY)
-    level = xp.concat([pose[:, :2] * share[:, None], commanded_pose[:, 2:]], axis=-1)
-    level_turned = xp.concat([level[:, :3], pose[:, 3:]], axis=-1)
-    around = xp.concat([level[:, :2], pose[:, 2:3], commanded_pose[:, 3:]], axis=-1)
-    around_turned = xp.concat([level[:, :2], pose[:, 2:]], axis=-1)
-    choices = (level, level_turned, around, around_turned, moved, pose)  # the last one that can be followed is taken
-    margins = reach_margin(xp.stack([commanded_pose, *choices]))
-    result = commanded_pose
-    for k, choice in enumerate(choices, start=1):
-        follows = (margins[k, :] >= 0) | (margins[k, :] > margins[0, :])
-        result = xp.where(follows[:, None], choice, result)
-    return result
+def _within_reach(pose: Components, commanded: Components) -> Components:
+    """As much of steps between poses (N,) as the arm can follow, see `decode_action`."""
+    xp = namespace(*pose)
+    share = norm(commanded[:2]) / (norm(pose[:2]) + _TINY)
+    level = tuple(c * share for c in pose[:2])
+    choices = (  # the last one that can be followed is taken
+        commanded,
+        (*level, *commanded[2:]),
+        (*level, commanded[2], *pose[3:]),
+        (*level, pose[2], *commanded[3:]),
+        (*level, *pose[2:]),
+        (*pose[:3], *commanded[3:]),
+        pose,
+    )
+    grid = xp.stack([beside(choice) for choice in choices])  # (choices, N, 7)
+    margins = margin(columns(grid))
+    follows = (margins >= 0) | (margins > margins[0, :])
+    number = xp.arange(len(choices), device=margins.device)[:, None]
+    taken = xp.max(xp.where(follows, number, 0), axis=0)
+    return columns(xp.take_along_axis(grid, taken[None, :, None], axis=0)[0, ...])
 
 
 def _rows(spec: Spec, observation: Array) -> dict[str, Array]:
@@ -292,14 +300,18 @@ def _shorten(v: Components, limit: float) -> Components:
 
 def _into_cone(spec: Spec, rotation: Components) -> Components:
     """Turn the approach axis back onto the cone about `spec.approach_axis` if it has left it."""
-    xp = namespace(*rotation)
-    approach = body_axis(rotation, 2)
-    axis = cross(approach, spec.approach_axis)
-    sine = norm(axis)
-    excess = xp.atan2(sine, dot(approach, spec.approach_axis)) - spec.approach_cone_rad
-    excess = xp.where(excess > 0, excess, 0.0)
-    back = from_rotvec(tuple(c / (sine + _TINY) * excess for c in axis))
-    return multiply(back, rotation)
+    inside = math.cos(spec.approach_cone_rad) + _CONE_MARGIN
+
+    def back(rotation: Components) -> Components:
+        xp = namespace(*rotation)
+        approach = body_axis(rotation, 2)
+        axis = cross(approach, spec.approach_axis)
+        sine = norm(axis)
+        excess = xp.atan2(sine, dot(approach, spec.approach_axis)) - spec.approach_cone_rad
+        excess = xp.where(excess > 0, excess, 0.0)
+        return multiply(from_rotvec(tuple(c / (sine + _TINY) * excess for c in axis)), rotation)
+
+    return corrected(~(dot(body_axis(rotation, 2), spec.approach_axis) > inside), back, rotation)
 
 
 def check_target(goal: Goal, scene: Scene) -> None:

@@ -84,7 +84,7 @@ class Arm:
         except TimeoutError:
             raise RobotFault(Kind.LINK, f"{self._address()}: no connection within {_CONNECT_S:g} s") from None
         except Exception as error:  # the SDK raises plain Exception
-            raise RobotFault(Kind.LINK, f"{self._address()}: {error}") from None
+            raise RobotFault(Kind.LINK, f"{self._address()}: {error}") from error
         finally:
             socket.setdefaulttimeout(before)  # the SDK sets it for the whole process
         if not self._api.connected:

@@ -45,7 +45,7 @@ _INERTIA_PER_KG = 0.004  # m2, about that of a 20 cm rod
 _FINGER_MASS_KG = 0.05
 _FINGER_DAMPING = 28.0
 _FINGER_ARMATURE = 0.2
-_FINGER_FORCE_N = 30.0  # xArm gripper
+FINGER_FORCE_N = 30.0  # xArm gripper
 _COLLISION = {"contype": 1, "conaffinity": 2, "group": 1}  # the arm meets everything but itself
 _WHITE = (0.9, 0.9, 0.92, 1.0)
 _DARK = (0.16, 0.16, 0.18, 1.0)
@@ -175,4 +175,4 @@ def _add_finger(spec: mujoco.MjSpec, hand, name: str, side: float) -> None:
         condim=4,
         **_COLLISION,
     )
-    _add_servo(spec, name, FINGER_STIFFNESS, _FINGER_FORCE_N)
+    _add_servo(spec, name, FINGER_STIFFNESS, FINGER_FORCE_N)

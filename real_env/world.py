@@ -105,6 +105,7 @@ class RealWorld(gym.Env):
         self._recorder = Recorder()
         self._fault: RobotFault | None = None
         self._hand = np.zeros(7)
+        self._is_cut_off = False  # from the truth
         with contextlib.ExitStack() as opened:  # what fails leaves nothing open
             if real == LAB:
                 lab, self.config = start_lab(task, clock, seed)
@@ -136,14 +137,16 @@ class RealWorld(gym.Env):
     def scene(self) -> Scene:
         """The scene with its objects where they are now: the laboratory's truth, else the latest estimate."""
         if self._poses.has_truth:
+            self._is_cut_off = True
             with contextlib.suppress(RobotFault):  # a laboratory that is gone says nothing any more
                 self._found = self._poses.truth(self._template)
+                self._is_cut_off = False
         return standing(self._template, self._found or {})
 
     @property
     def has_truth(self) -> bool:
-        """Is `scene` the truth? Only in an emulated laboratory that is asked for it."""
-        return self._poses.has_truth
+        """Is `scene` the truth? Only in an emulated laboratory that is asked for it, and answers."""
+        return self._poses.has_truth and not self._is_cut_off
 
     @property
     def goal(self) -> Goal:

@@ -2,7 +2,9 @@
 
 import ipaddress
 import json
+import os
 import socket
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -21,12 +23,35 @@ settings.register_profile("iker", deadline=None, derandomize=True, max_examples=
 settings.load_profile("iker")
 
 
+_NOBODY = 65534  # by convention the user without rights
+_LABORATORY = "laboratory"
+_FIRST = "gw0"  # xdist's name of its first process
+
+
 class OneLaboratory(LoadScopeScheduling):
-    """Tests of a file share a process; all that may start a laboratory share one, as its clock is the wall's."""
+    """Tests of a file share a process; all that may start a laboratory, whose clock is the wall's, share the first."""
 
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.split("::", 1)[0]
-        return "laboratory" if file.rpartition("/")[2].startswith(("test_lab_", "test_real_")) else file
+        name = file.rpartition("/")[2]
+        return _LABORATORY if name.startswith(("test_lab_", "test_real_", "test_calibrating_live")) else file
+
+    def _assign_work_unit(self, node: Any) -> None:
+        if _LABORATORY in self.workqueue:
+            self.workqueue.move_to_end(_LABORATORY, last=node.gateway.id != _FIRST)
+        super()._assign_work_unit(node)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Processes without a laboratory give way to the one with it."""
+    if getattr(config, "workerinput", {}).get("workerid", _FIRST) != _FIRST and hasattr(os, "nice"):
+        os.nice(10)
+
+
+def pytest_xdist_auto_num_workers() -> int | None:
+    """One more than there are cores: the tests of a laboratory mostly wait for it."""
+    told = "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ  # which xdist reads itself
+    return None if told else (os.cpu_count() or 1) + 1
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> OneLaboratory:
@@ -91,6 +116,24 @@ def rng() -> np.random.Generator:
     return np.random.default_rng(20240)
 
 
+@pytest.fixture
+def unreadable() -> Iterator[Callable[[str, str], Path]]:
+    """Name, text -> a file that may not be read; tests that root runs go on as a user without its rights."""
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o755)
+
+        def make(name: str, text: str) -> Path:
+            path = Path(folder, name)
+            path.write_text(text, encoding="utf-8")
+            path.chmod(0)
+            if os.geteuid() == 0:
+                os.seteuid(_NOBODY)
+            return path
+
+        yield make
+        os.seteuid(os.getuid())
+
+
 @pytest.fixture(scope="session")
 def rack_scene() -> Scene:
     """A box on a rack, a left and a right shoe on the table before it (reference scene of the shoe tasks)."""
@@ -133,16 +176,23 @@ def program_inputs(blank_view) -> Callable[[Scene], dict[str, dict[str, Any]]]:
     return inputs
 
 
-@pytest.fixture(scope="module")
-def warm_programs() -> Iterator[None]:
-    """Programs run in the real child, forked from one interpreter: for files that run hundreds of them."""
+@pytest.fixture(scope="session")
+def warm_child() -> Iterator[WarmChild]:
+    """Where programs run that do not need an interpreter of their own."""
+    child = WarmChild()
+    yield child
+    child.close()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def warm_programs(request: pytest.FixtureRequest, warm_child: WarmChild) -> Iterator[None]:
+    """Programs run in the real child, forked from one interpreter, except where the tests are about programs."""
     from iker_agent.program import runner
 
-    warm = WarmChild(Path(runner.__file__).with_name("child.py"))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(runner, "_run_child", lambda job, timeout_s: runner._Ending(*warm.run(job), expired=False))
+        if not request.path.name.startswith("test_program"):
+            patch.setattr(runner, "_run_child", warm_child.run)
         yield
-    warm.close()
 
 
 @pytest.fixture(scope="session")

@@ -71,6 +71,27 @@ def exchanged(view: View, one: str, other: str) -> View:
     return replace(view, cameras={n: swapped.get(n, i) for n, i in view.cameras.items()})
 
 
+def moved_on(view: View, *names: str) -> View:
+    """Cables exchanged in a ring: each of these cameras' pictures under the next one's name and place."""
+    ring = dict(zip(names, (*names[1:], names[0]), strict=True))
+    taken = {
+        place: replace(view.cameras[one], T_world_cam=view.cameras[place].T_world_cam, K=view.cameras[place].K)
+        for one, place in ring.items()
+    }
+    return replace(view, cameras={n: taken.get(n, i) for n, i in view.cameras.items()})
+
+
+def entered_twice(view: View, one: str, other: str) -> View:
+    """One serial number under two names."""
+    same = replace(view.cameras[one], T_world_cam=view.cameras[other].T_world_cam)
+    return replace(view, cameras={n: same if n == other else i for n, i in view.cameras.items()})
+
+
+def upside_down(image: Image) -> Image:
+    """A camera that hangs from the ceiling, its driver not told."""
+    return replace(image, rgb=image.rgb[::-1, ::-1], depth_m=image.depth_m[::-1, ::-1])
+
+
 def stale(before: Scene, now: Scene, *names: str) -> View:
     """Some cameras still give the pictures of before, under today's stamps."""
     old, new = seen(before), seen(now)
@@ -109,6 +130,12 @@ def on_a_slab() -> Scene:
     """A shoe on something 3 cm thick."""
     slab = block("slab", (0.36, 0.20, 0.03), upright_pose([LEFT[0], LEFT[1], 0.015], 0.2))
     return scene_of(shoe("left_shoe", "left", LEFT + np.array([0, 0, 0.03, 0, 0, 0, 0])), slab)
+
+
+def on_one_like_it() -> Scene:
+    """A book exactly on another one of its kind."""
+    below = replace(BOOK, name="other")
+    return scene_of(SceneObject(BOOK, COVER + np.array([0, 0, 0.026, 0, 0, 0, 0])), SceneObject(below, COVER))
 
 
 def under_a_rack() -> Scene:

@@ -93,17 +93,23 @@ def started(sim: Sim, **places) -> Sim:
 
 
 def wait(sim: Sim, seconds: float, hand=AWAY, opening: float = 0.0) -> WorldState:
-    """Drive all hands towards one pose for a while."""
+    """Tell all hands one pose at once, and let them go on towards it for a while."""
     commanded = np.tile(hand, (sim.num_worlds, 1))
-    sim.step(commanded, np.full(sim.num_worlds, opening), round(seconds / sim.substep_s))
+    openings = np.full(sim.num_worlds, opening)
+    sim.step(commanded, openings, 1)
+    if more := round(seconds / sim.substep_s) - 1:
+        sim.step(commanded, openings, more)
     return sim.state()
 
 
 def pushing_force(sim: Sim) -> np.ndarray:
-    """Mean contact force (N, 3) on hands that push their box steadily along +x, at 3 cm/s, beginning at ACROSS."""
+    """Mean contact force (N, 3) on hands that push their box steadily along +x, at 3 cm/s, beginning at ACROSS.
+
+    A box sticks and slips, so that the mean is one over many slips.
+    """
     hand = np.tile(ACROSS, (sim.num_worlds, 1))
     forces = []
-    for substep in range(400):
+    for substep in range(800):
         hand[:, 0] += 0.03 * sim.substep_s
         sim.step(hand, np.zeros(sim.num_worlds), 1)
         if substep >= 200:

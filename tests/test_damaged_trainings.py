@@ -279,7 +279,7 @@ def small_disk(tmp_path):
     disk = tmp_path / "disk"
     disk.mkdir()
     if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(disk)], capture_output=True).returncode:
-        pytest.skip("no file system can be mounted here")
+        pytest.skip("a small disk is mounted for this test: run it as root")
     yield disk
     subprocess.run(["umount", str(disk)], check=True)
 

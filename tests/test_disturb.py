@@ -14,16 +14,7 @@ from iker_agent.disturb import MOMENTS, disturbances, load_disturbance
 from iker_agent.loop import run_task
 from iker_agent.records.report import write_report
 from iker_agent.records.run_folder import Folder
-
-
-class Quiet:
-    """A display that says nothing."""
-
-    def stage(self, number, text): ...
-    def learning(self, row): ...
-    def outcome(self, record): ...
-    def note(self, text): ...
-
+from tests.quiet_display import Quiet
 
 STORIES = {
     "snatch": (

@@ -220,11 +220,8 @@ def test_what_is_no_file_is_told(tmp_path):
         assert len(str(caught.value)) < 800
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_a_file_without_permission_is_told(tmp_path):
-    path = tmp_path / "secret.yaml"
-    path.write_text("a: 1")
-    path.chmod(0)
+def test_a_file_without_permission_is_told(unreadable):
+    path = unreadable("secret.yaml", "a: 1")
     with pytest.raises(ValueError, match=r"secret\.yaml' cannot be read: Permission denied"):
         read_document(path)
 

@@ -151,7 +151,7 @@ def test_an_id_has_no_step_limit_of_gymnasiums(env_id):
 
 @every_id
 def test_what_the_cameras_see(make, env_id):
-    env = make(env_id)
+    env = make(env_id, view_size=(320, 240))
     env.reset(seed=0)
     scene = env.unwrapped.scene
     view = env.unwrapped.view()
@@ -160,9 +160,19 @@ def test_what_the_cameras_see(make, env_id):
     assert {float(k) for k in range(len(scene.objects))} <= set(seen), "an object cannot be seen"
     assert view.image.segmentation.dtype.kind == "i" and view.image.stamp_s == 0.0
     env.step(np.zeros(6))
-    assert env.unwrapped.view().image.stamp_s == pytest.approx(0.1)
-    before = [np.array(p) for p in env.unwrapped.view().true_poses.values()]
+    later = env.unwrapped.view()
+    assert later.image.stamp_s == pytest.approx(0.1)
+    before = [np.array(p) for p in later.true_poses.values()]
     assert identical(before, list(env.unwrapped.view().true_poses.values()))
+
+
+def test_a_view_may_be_of_the_query_camera_alone(make):
+    env = make("IKER-ShoePush-v0", view_cameras="query", view_size=(64, 48))
+    env.reset(seed=0)
+    view = env.unwrapped.view()
+    assert list(view.cameras) == [view.query] and view.image.rgb.shape == (48, 64, 3)
+    with pytest.raises(ValueError, match="view_cameras is 'all' or 'query', not 'side'"):
+        make("IKER-ShoePush-v0", view_cameras="side")
 
 
 def test_pictures_of_the_motion(make):

@@ -7,6 +7,8 @@ import html
 import json
 import re
 import shutil
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -20,15 +22,7 @@ from iker_agent.records.run_folder import Folder
 from iker_agent.vlm.errors import VLMUnavailable
 from iker_agent.vlm.types import Reply
 from iker_envs.spec import Spec
-
-
-class Quiet:
-    """A display that says nothing."""
-
-    def stage(self, number, text): ...
-    def learning(self, row): ...
-    def outcome(self, record): ...
-    def note(self, text): ...
+from tests.quiet_display import Quiet
 
 
 class Steady:
@@ -132,11 +126,16 @@ def run(folder: Path, settings, backend, learner) -> None:
 
 
 @pytest.fixture(scope="module")
-def failed_grasp(tmp_path_factory) -> Path:
-    """The folder of a run whose hand lifts nothing, since it looks 2 cm beside things."""
-    folder = tmp_path_factory.mktemp("grasp")
-    run(folder, *STORIES["grasp"][:3])
-    return folder
+def failed(tmp_path_factory) -> Callable[[str], Path]:
+    """Failure -> the folder of a run that ends so, made once."""
+
+    @cache
+    def folder_of(failure: str) -> Path:
+        folder = tmp_path_factory.mktemp(failure)
+        run(folder, *STORIES[failure][:3])
+        return folder
+
+    return folder_of
 
 
 def words(folder: Path) -> str:
@@ -147,12 +146,12 @@ def words(folder: Path) -> str:
 
 
 @pytest.mark.parametrize("failure", STORIES)
-def test_what_failed_comes_first(tmp_path, failure):
-    settings, backend, learner, badge, headline, consequence = STORIES[failure]
-    run(tmp_path, settings, backend, learner)
-    record = json.loads((tmp_path / "run.json").read_text())
+def test_what_failed_comes_first(failed, failure):
+    badge, headline, consequence = STORIES[failure][3:]
+    folder = failed(failure)
+    record = json.loads((folder / "run.json").read_text())
     assert record["stages"][0]["failed"] == failure and not record["success"]
-    told = words(tmp_path)
+    told = words(folder)
     section = told[told.index("Stage 1: ") :]
     begin = re.match(r"Stage 1: (no goal|(push|grasp and place) \w+) ", section)
     assert section[begin.end() :].startswith(f"{badge} {headline}"), section[:200]
@@ -167,9 +166,9 @@ def test_what_failed_comes_first(tmp_path, failure):
         assert "Not done Broken off by an error: RuntimeError: the arm does not answer." in told
 
 
-def test_a_ready_policy_does_not_outshine_a_failed_grasp(tmp_path, failed_grasp):
+def test_a_ready_policy_does_not_outshine_a_failed_grasp(tmp_path, failed):
     """The row that this kind began with: "Nothing had to be learned here: 99 %" beside a hand that lifted nothing."""
-    shutil.copytree(failed_grasp, tmp_path, dirs_exist_ok=True)
+    shutil.copytree(failed("grasp"), tmp_path, dirs_exist_ok=True)
     header = (tmp_path / "stage_01" / "metrics.csv").read_text().splitlines()[0]
     values = {"steps": "0", "eval_strict": "0.99"}
     row = ",".join(values.get(name, "nan") for name in header.split(","))
@@ -183,8 +182,8 @@ def test_a_ready_policy_does_not_outshine_a_failed_grasp(tmp_path, failed_grasp)
     )
 
 
-def test_a_record_of_an_earlier_version_is_judged_by_its_outcome(tmp_path, failed_grasp):
-    shutil.copytree(failed_grasp, tmp_path, dirs_exist_ok=True)
+def test_a_record_of_an_earlier_version_is_judged_by_its_outcome(tmp_path, failed):
+    shutil.copytree(failed("grasp"), tmp_path, dirs_exist_ok=True)
     record = json.loads((tmp_path / "run.json").read_text())
     del record["stages"][0]["failed"]
     (tmp_path / "run.json").write_text(json.dumps(record))

@@ -133,7 +133,8 @@ def test_videos_hold_pictures_drawn_or_not_in_order(tmp_path):
     assert sorted(drawn) == ["0", "1", "2", "3", "4"], "a frame that is repeated is drawn once"
 
 
-def test_videos_that_are_given_up_leave_those_that_are_done_and_nothing_half_written(tmp_path):
+def test_videos_that_are_given_up_leave_those_that_are_done_and_nothing_half_written(tmp_path, monkeypatch):
+    monkeypatch.setattr("iker_agent.records.film._GIVE_UP_S", 1.0)
     films = Films()
     begun = tmp_path / "begun"
     films.add(Folder(tmp_path / "done"), colours(2), 5)

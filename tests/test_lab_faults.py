@@ -1,5 +1,6 @@
 """What can go wrong in a laboratory, ordered over its control socket, as the vendor's genuine SDK reports it."""
 
+import asyncio
 import json
 import math
 import os
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 
 from real_env.lab.client import LabError, LabOrders, LabProcess
+from real_env.lab.control import Control
 from real_env.lab.laboratory import LabSettings
 from tests.lab_hosts import connected, make_ready, wait_for
 
@@ -236,6 +238,21 @@ def test_nonsense_does_not_end_the_lab(lab, line):
         answer = stranger.recv(1000)
     assert answer == b"" or not json.loads(answer)["ok"]
     assert math.isfinite(lab.order("truth")["time_s"])
+
+
+def test_an_answer_that_json_cannot_hold_is_told_in_one():
+    async def ask():
+        control = Control({"odd": lambda: math.nan}, "t")
+        await control.start("127.0.0.1")
+        reader, writer = await asyncio.open_connection("127.0.0.1", control.port)
+        writer.write(b'{"token": "t", "do": "odd"}\n')
+        told = json.loads(await reader.readline())
+        writer.close()
+        await control.close()
+        return told
+
+    told = asyncio.run(ask())
+    assert not told["ok"] and "not JSON compliant" in told["error"]
 
 
 # -- life of the process ---------------------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ from iker_agent.config import make_config
 from iker_agent.loop import run_task
 from iker_agent.records.run_folder import Folder
 from iker_agent.vlm.types import Reply
+from tests.quiet_display import Quiet
 
 REPLIES = json.loads((Path(__file__).parent / "data/live_replies.json").read_text(encoding="utf-8"))
 PAIR_ON_THE_RACK = (
@@ -28,7 +29,7 @@ RUNS = {
         "instruction": "Please tidy up: I want my shoes neatly on the rack, and the box may stay there too.",
         "success": PAIR_ON_THE_RACK,
     },
-    "too_wide": {"seed": 24, "disturb": "too_wide"},
+    "too_wide": {"seed": 23, "disturb": "too_wide"},
     "new_instruction": {"seed": 24, "disturb": "new_instruction"},
     "gap": {"seed": 26, "disturb": "gap"},
 }
@@ -42,15 +43,6 @@ class Told:
 
     def complete(self, request):
         return Reply(self.texts.pop(0), backend="recorded")
-
-
-class Quiet:
-    """A display that says nothing."""
-
-    def stage(self, number, text): ...
-    def learning(self, row): ...
-    def outcome(self, record): ...
-    def note(self, text): ...
 
 
 SLOW = ("natural_rack", "new_instruction")

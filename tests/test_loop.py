@@ -16,6 +16,7 @@ import pytest
 from iker_agent.cli import main
 from iker_agent.config import make_config
 from iker_agent.loop import run_task
+from iker_agent.program.runner import run_program
 from iker_agent.records.report import write_report
 from iker_agent.records.run_folder import Folder
 from iker_agent.vlm.types import Reply
@@ -90,7 +91,8 @@ def test_done_at_once_is_not_success_while_the_task_is_not_done(tmp_path):
         ("import os\ndef get_interaction_data(k):\n    return os.getcwd()\n", "import of os is not allowed"),
     ],
 )
-def test_a_bad_program_ends_in_one_sentence_and_a_readable_folder(tmp_path, program, words):
+def test_a_bad_program_ends_in_one_sentence_and_a_readable_folder(tmp_path, monkeypatch, program, words):
+    monkeypatch.setitem(run_program.__kwdefaults__, "cpu_s", 1)  # one program never ends
     result, vlm, display = run(tmp_path, program)
     assert not result.success and not result.done
     assert words in result.reason and "\n" not in result.reason
@@ -124,7 +126,7 @@ def test_a_miss_is_tried_again_until_the_budget_ends(tmp_path, monkeypatch):
     assert "no retries left after stage 2" in result.reason
 
 
-@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_the_shoe_rack_is_done_by_annotated_programs(tmp_path, seed):
     config = make_config(("run.video=false",), learner="waypoint", seed=seed)
     result = run_task(config, Folder(tmp_path), Quiet())

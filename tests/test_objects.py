@@ -86,7 +86,7 @@ def test_a_size_that_is_not_the_mesh_s_is_refused(tmp_path):
 
 
 def test_a_hollow_mesh_is_cut_into_convex_parts(tmp_path):
-    pytest.importorskip("coacd")
+    pytest.importorskip("coacd", reason="the extra mesh is missing: pip install 'iker[mesh]'")
     tube = trimesh.creation.annulus(r_min=0.04, r_max=0.05, height=0.08, sections=24)
     model = _library(tmp_path, tube)["thing"]
     shares = parts(model).mass_share

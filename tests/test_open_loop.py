@@ -13,13 +13,7 @@ from iker_agent.worlds import make_world
 from iker_envs.geometry import pose_compose
 from iker_envs.pictures.still import still_view
 from iker_envs.task import load_task
-
-
-class Silent:
-    def stage(self, number, text): ...
-    def learning(self, row): ...
-    def outcome(self, record): ...
-    def note(self, text): ...
+from tests.quiet_display import Quiet
 
 
 class Watched:
@@ -52,7 +46,7 @@ def run(tmp_path, snatch, *settings):
     base = ["run.video=false", "run.act_above=0", *settings]
     plan = make_plan(make_config(base, task="shoe_rack", learner="waypoint"))
     world = Watched(make_world(plan.config, plan.task), snatch)
-    result = carry_out(plan, Folder(tmp_path / "run"), Silent(), world=world)
+    result = carry_out(plan, Folder(tmp_path / "run"), Quiet(), world=world)
     return result, world, json.loads((tmp_path / "run" / "run.json").read_text())
 
 

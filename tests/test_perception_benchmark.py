@@ -6,14 +6,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from iker_agent.records.record import RunResult, StageRecord
 from iker_envs.planning.collision import deepest_overlap, object_boxes, scene_boxes
-from iker_envs.scene import ObjectModel, SceneObject, upright_pose
+from iker_envs.scene import ObjectModel, Outcome, SceneObject, upright_pose
 from iker_envs.task import load_task
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 
 import furniture
 import perception
+import perception_runs
 
 
 @pytest.mark.parametrize("number", [3, 8, 23])
@@ -49,3 +51,19 @@ def test_drawn_furniture_stands_on_the_table_or_on_other_furniture(kind):
         bottom = float(obj.pose[2] - obj.model.size_m[2] / 2)
         assert abs(bottom) < 1e-9 or round(bottom, 9) in tops, obj.name
     assert len(scene.movable) == 1
+
+
+def test_runs_count_as_strict_by_their_first_try_and_as_done_by_their_end():
+    def run(*strict: bool, success: bool) -> RunResult:
+        outcomes = [Outcome(True, right, 0.01, 0.0, 0.0, 0.0) for right in strict]
+        return RunResult(success, stages=[StageRecord(k, outcome=each) for k, each in enumerate(outcomes, 1)])
+
+    count = perception_runs.Count()
+    count.add("shoe_push", 0, run(True, success=True))
+    count.add("shoe_push", 1, run(False, True, success=True))
+    count.add("book_push", 0, run(success=False))
+    assert perception_runs.row("shoe_push", [count.of("shoe_push")]) == (
+        "| shoe_push | 1/2 (9-91 %) | 2/2 (34-100 %) |"
+    )
+    assert perception_runs.share(count.strict).startswith("1/3")
+    assert perception_runs.share(count.done).startswith("2/3")

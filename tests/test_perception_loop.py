@@ -20,17 +20,9 @@ from iker_envs.perception import Estimate, EstimateRefused
 from iker_envs.perception.rgbd import RgbdEstimator
 from iker_envs.pictures.depth_world import DepthCameraWorld
 from iker_envs.pictures.sensor_noise import NoisyCameras
+from tests.quiet_display import Quiet
 
 WHY = "left_shoe is seen by camera front only, 8 % of it; take away what hides it, or let a second camera see it"
-
-
-class Quiet:
-    """A display that says nothing."""
-
-    def stage(self, number, text): ...
-    def learning(self, row): ...
-    def outcome(self, record): ...
-    def note(self, text): ...
 
 
 class Table:

@@ -1,6 +1,7 @@
 """Mishaps that nobody wrote down before they came: a wrong scene is never trusted, and refusals say what to do."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,17 +14,21 @@ from perception_faults import (
     book,
     coloured,
     cup,
+    entered_twice,
     every,
     exchanged,
     finger,
     grey,
     hand_on,
+    moved_on,
     no_depth,
     on_a_slab,
+    on_one_like_it,
     scaled,
     soiled,
     stale,
     under_a_rack,
+    upside_down,
 )
 from rgbd_scenes import LEFT, RIGHT, pair, seen, with_objects, without
 
@@ -45,6 +50,18 @@ REFUSED: dict[str, tuple[Callable[[], View], Callable[[], Scene], dict[str, np.n
     ),
     "grease on a lens": (lambda: every(seen(pair()), soiled, "front_left"), pair, {}, "front_left sees .* clean"),
     "depths 3 % too long": (lambda: every(seen(pair()), scaled(1.03)), pair, {}, "sees the table .* calibrate"),
+    "depths in millimetres": (
+        lambda: every(seen(pair()), scaled(1000.0)),
+        pair,
+        {},
+        "depths .* (9..|1000) times .* in which unit",
+    ),
+    "a camera's depths in decimetres": (
+        lambda: every(seen(pair()), scaled(10.0), "back_left"),
+        pair,
+        {},
+        "depths of camera back_left are .* times as long",
+    ),
     "a finger far enough for a depth": (
         lambda: every(seen(pair()), finger(0.5, 0.12), "front_left"),
         pair,
@@ -55,7 +72,43 @@ REFUSED: dict[str, tuple[Callable[[], View], Callable[[], Scene], dict[str, np.n
         lambda: exchanged(seen(pair()), "front_left", "front_right"),
         pair,
         {},
-        "left_shoe was not found",
+        "cameras front_left and front_right seem exchanged.*; exchange their cables",
+    ),
+    "the cables of the back exchanged since the last look": (
+        lambda: exchanged(seen(pair()), "back_left", "back_right"),
+        pair,
+        AS_BEFORE,
+        "cameras back_left and back_right seem exchanged",
+    ),
+    "a stationary camera's cable in the place of the query camera's": (
+        lambda: exchanged(seen(pair()), "front", "back_left"),
+        pair,
+        {},
+        "cameras (front and back_left|back_left and front) seem exchanged",
+    ),
+    "three cables in a ring": (
+        lambda: moved_on(seen(pair()), "front_left", "back_left", "back_right"),
+        pair,
+        {},
+        "cameras back_left, back_right and front_left seem exchanged",
+    ),
+    "a serial entered twice": (
+        lambda: entered_twice(seen(pair()), "front_left", "back_right"),
+        pair,
+        {},
+        "cameras back_right and front_left give the same picture",
+    ),
+    "a camera upside down": (
+        lambda: every(seen(pair()), upside_down, "back_left"),
+        pair,
+        {},
+        "picture of camera back_left seems upside down; turn it",
+    ),
+    "all cameras upside down": (
+        lambda: every(seen(pair()), upside_down),
+        pair,
+        {},
+        "all cameras seem upside down; turn them",
     ),
     "a camera that stands still in time": (lambda: stale(pair(), PUSHED, "back_left"), pair, {}, "back_left|unknown"),
     "a hand over half of a shoe": (
@@ -78,6 +131,12 @@ REFUSED: dict[str, tuple[Callable[[], View], Callable[[], Scene], dict[str, np.n
     ),
     "a shoe too black for depths": (lambda: blind_to(pair(), "left_shoe", seen(pair())), pair, {}, "left_shoe"),
     "a shoe on something unknown": (lambda: seen(on_a_slab()), lambda: without(on_a_slab(), "slab"), {}, "unknown"),
+    "a book on one like it": (
+        lambda: seen(on_one_like_it()),
+        lambda: without(on_one_like_it(), "other"),
+        {},
+        "book has nothing under it that is known",
+    ),
     "a shoe mostly under the rack": (lambda: seen(under_a_rack()), under_a_rack, {}, "left_shoe is (hidden|seen by)"),
 }
 
@@ -90,6 +149,17 @@ def test_what_cannot_be_known_is_refused(case):
     with pytest.raises(EstimateRefused, match=words) as refused:
         estimator.estimate(view(), models())
     assert "\n" not in str(refused.value)
+
+
+def test_a_camera_that_repeats_its_picture_is_named_at_the_next_look():
+    before, now = seen(pair()), seen(pair(), seed=1)
+    estimator = RgbdEstimator()
+    estimator.estimate(before, pair())
+    estimator.estimate(before, pair())  # a view without noise, or the same one again
+    repeated = {**now.cameras, "back_left": before.cameras["back_left"]}
+    with pytest.raises(EstimateRefused, match="camera back_left gives the same picture as at the last look"):
+        estimator.estimate(replace(now, cameras=repeated), pair())
+    assert set(estimator.estimate(seen(pair(), seed=2), pair())) == {"left_shoe", "right_shoe"}
 
 
 RIGHT_OR_REFUSED: dict[str, tuple[Callable[[], View], Callable[[], Scene], dict[str, np.ndarray]]] = {

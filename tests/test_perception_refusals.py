@@ -68,8 +68,8 @@ PICTURES: dict[str, tuple[Callable[[View], View], str]] = {
     "one camera down": (lambda v: every(v, no_depth, "back_right"), "back_right gives no depth.*plugged in"),
     "camera bumped upwards": (lambda v: every(v, raised, "front_right"), "front_right sees the table .* calibrate"),
     "camera bumped aside": (lambda v: every(v, aside, "front_right"), "front_right|unknown"),
-    "pictures mirrored": (lambda v: every(v, flipped), "."),
-    "one picture mirrored": (lambda v: every(v, flipped, "back_left"), "."),
+    "pictures mirrored": (lambda v: every(v, flipped), "all cameras seem mirrored left to right; turn that off"),
+    "one picture mirrored": (lambda v: every(v, flipped, "back_left"), "camera back_left seems mirrored left to right"),
     "one picture taken later": (lambda v: every(v, late, "back_left"), "taken 2.0 s apart"),
     "no picture": (lambda v: replace(v, cameras={}), "no picture"),
 }

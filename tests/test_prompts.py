@@ -29,6 +29,7 @@ from iker_envs.events import Event, EventKind
 from iker_envs.pictures.still import still_view
 from iker_envs.scene import Image, Outcome, View
 from iker_envs.task import load_task
+from tests.quiet_display import Quiet
 
 MARKED = np.zeros((4, 4, 3), np.uint8)
 FAILED = Outcome(False, False, 0.1, 0.0, 0.0, 0.0, reason="the keypoints are 10.0 cm off")
@@ -347,13 +348,6 @@ def test_a_task_without_programs_for_the_contract_is_told():
     bare = replace(task.configuration(0), stages=(replace(stage, programs={"keypoints": "x"}),))
     with pytest.raises(ValueError, match="stage 1 of shoe_push has no annotated program for the poses contract"):
         AnnotatedVLM.of_task(replace(task, configurations=(bare,)), 0, "poses")
-
-
-class Quiet:
-    def stage(self, number, text): ...
-    def learning(self, row): ...
-    def outcome(self, record): ...
-    def note(self, text): ...
 
 
 def test_the_pose_contract_goes_through_the_whole_loop(tmp_path):

@@ -5,11 +5,14 @@ import signal
 import subprocess
 import sys
 import time
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
 
+from iker_agent.records.record import whereabouts
 from iker_envs.world import WorldFault
+from real_env.faults import Kind, RobotFault
 from real_env.lab.client import LabProcess
 from tests.real_cells import CLOCK, NUDGE, STILL, lab_config, mend, num_set_points
 
@@ -219,6 +222,16 @@ def test_a_view_without_cameras_is_refused_before_anything_moves(world):
     with pytest.raises(ValueError, match="no cameras"):
         world.view()
     assert not world.robot.stream.running and num_set_points(world) == num_sent
+
+
+def test_where_the_laboratory_does_not_answer_the_scene_is_an_estimate(world, monkeypatch):
+    before = world.scene
+    assert world.has_truth
+    with monkeypatch.context() as patch:
+        patch.setattr(world._poses, "truth", Mock(side_effect=RobotFault(Kind.PERCEPTION, "it is gone")))
+        assert whereabouts(world).judged_by == "estimate"
+        assert all(np.array_equal(world.scene.object(o.name).pose, o.pose) for o in before.objects)
+    assert whereabouts(world).judged_by == "truth"
 
 
 def test_after_finish_a_step_is_refused_and_nothing_moves(world, lab):

@@ -81,7 +81,7 @@ def test_what_they_are():
 
 
 @every_reply
-def test_a_recorded_answer_is_read_and_run_as_the_model_meant_it(reply, program_inputs, blank_view, warm_programs):
+def test_a_recorded_answer_is_read_and_run_as_the_model_meant_it(reply, program_inputs, blank_view):
     task = load_task(reply["task"])
     scene = scene_of(*place(reply), reply["seed"])
     code, warnings = extract_program(reply["reply"], reply["contract"])

@@ -74,9 +74,16 @@ def box(path: Path) -> np.ndarray:
     return np.array(json.loads((path / "outcome.json").read_text())["objects"]["shoe_box"]["position_m"])
 
 
-def test_a_push_over_the_edge_is_not_carried_out_and_the_refusal_tells_where_to(tmp_path):
+@pytest.fixture(scope="module")
+def over_the_edge(tmp_path_factory):
+    """The folder of a run whose first goal is refused, its model, result, display and stage."""
+    folder = tmp_path_factory.mktemp("over_the_edge")
     vlm = Reader(*OVER_THE_END)
-    result, display, stage = run(tmp_path, vlm)
+    return folder, vlm, *run(folder, vlm)
+
+
+def test_a_push_over_the_edge_is_not_carried_out_and_the_refusal_tells_where_to(over_the_edge):
+    folder, vlm, result, display, stage = over_the_edge
     assert len(stage["refusals"]) == 1 and stage["answers"] == 2
     told = stage["refusals"][0]
     assert re.search(r"in simulation, in \d+ of \d+ copies, shoe_box .*rack", told), told
@@ -84,7 +91,7 @@ def test_a_push_over_the_edge_is_not_carried_out_and_the_refusal_tells_where_to(
     assert result.stages[0].ok, result.stages[0].problem  # the recommended place is one that can be reached
     assert stage["forecast"]["num_success"] / stage["forecast"]["num_copies"] > 0.5
     assert stage["forecast"]["sentence"] in display.notes
-    assert np.linalg.norm(box(tmp_path)[:2] - vlm.place) < 0.04
+    assert np.linalg.norm(box(folder)[:2] - vlm.place) < 0.04
 
 
 def test_a_goal_that_is_insisted_on_moves_nothing(tmp_path):
@@ -122,10 +129,10 @@ def test_a_missed_grasp_is_tried_again_in_the_same_stage(tmp_path):
     assert (tmp_path / "stage_01" / "look_2" / "view.png").exists()
 
 
-def test_a_run_with_refused_goals_replays(tmp_path):
-    run(tmp_path / "run", Reader(*OVER_THE_END))
-    assert (tmp_path / "run" / "stage_01" / "refused_1.safetensors").exists()
-    comparison = replay_run(tmp_path / "run", tmp_path / "again")
+def test_a_run_with_refused_goals_replays(tmp_path, over_the_edge):
+    folder = over_the_edge[0]
+    assert (folder / "stage_01" / "refused_1.safetensors").exists()
+    comparison = replay_run(folder, tmp_path / "again")
     assert comparison.exact and not comparison.trained
 
 

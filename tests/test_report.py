@@ -6,6 +6,7 @@ import json
 import re
 from pathlib import Path
 
+import imageio.v2 as imageio
 import numpy as np
 import pytest
 from PIL import Image
@@ -347,12 +348,14 @@ def test_large_pictures_are_made_smaller(tmp_path: Path) -> None:
     assert "data:image/jpeg;base64," in page
 
 
-def test_a_video_brings_its_first_frame_as_poster(tmp_path: Path) -> None:
-    imageio = pytest.importorskip("imageio.v2")
+def test_a_video_brings_its_first_frame_as_poster(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     _run(tmp_path, [_record(1)])
     stage = _stage(tmp_path, 1)
     imageio.mimwrite(stage / "rollout.mp4", [np.full((32, 48, 3), 120, np.uint8)] * 4, fps=4, macro_block_size=2)
     assert 'poster="data:image/jpeg;base64,' in _page(tmp_path)
+    (stage / "rollout.mp4").write_bytes(b"no video")
+    page = _page(tmp_path)
+    assert "<video" in page and "poster=" not in page and "shown without its first picture" in caplog.text
 
 
 def test_the_program_is_shown_letter_by_letter(tmp_path: Path) -> None:

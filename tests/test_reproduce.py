@@ -177,6 +177,22 @@ def test_a_record_without_an_answer_leaves_the_cell_empty():
     assert "missing" in written(ReproduceSettings(config=config), "shoe_push", 1, "keypoints", "sim").run()
     unit = chain_unit(replaying(), "VoxPoser", "sim", "VLM", 1)
     assert "missing" in unit.run()
+    cells = [c for c in table_of("fig5", replaying()).cells if c.row == "VoxPoser, VLM, simulation"]
+    assert len(cells) == 3
+    for cell in cells:  # known beforehand: nothing is run
+        assert not cell.units
+        assert "no model was asked to write value maps" in cell.empty
+
+
+def test_what_two_tables_have_in_common_is_measured_once():
+    settings = ReproduceSettings(worlds=("sim", "lab"))
+    of_tables = [
+        {unit.key: unit.conditions for cell in table_of(name, settings).cells for unit in cell.units}
+        for name in ("table1", "table2")
+    ]
+    shared = of_tables[0].keys() & of_tables[1].keys()
+    assert len(shared) == 4 * 10 * 2  # tasks, configurations, worlds
+    assert all(of_tables[0][key] == of_tables[1][key] for key in shared)
 
 
 @pytest.mark.parametrize("method", ["IKER", "VoxPoser"])

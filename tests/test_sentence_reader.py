@@ -15,15 +15,7 @@ from iker_agent.config import make_config
 from iker_agent.loop import run_task
 from iker_agent.records.run_folder import Folder
 from iker_agent.vlm.types import Message, Part, Request
-
-
-class Quiet:
-    """A display that says nothing."""
-
-    def stage(self, number, text): ...
-    def learning(self, row): ...
-    def outcome(self, record): ...
-    def note(self, text): ...
+from tests.quiet_display import Quiet
 
 
 class TextOnly:

@@ -62,7 +62,7 @@ def test_objects_are_apart_stages_can_begin_and_only_the_last_one_brings_success
 
 
 @every_configuration
-def test_annotated_programs_reproduce_their_goals_and_are_idempotent(name, index, program_inputs, warm_programs):
+def test_annotated_programs_reproduce_their_goals_and_are_idempotent(name, index, program_inputs):
     task = TASKS[name]
     stages = _stage_scenes(task, index, task.sample(np.random.default_rng(7), index))
     for (scene, goal), stage in zip(stages, task.configuration(index).stages, strict=True):
@@ -79,5 +79,5 @@ def test_annotated_programs_reproduce_their_goals_and_are_idempotent(name, index
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", TASKS)
-def test_a_check_finds_no_fault_and_a_simple_policy_solves_every_stage(name, warm_programs):
+def test_a_check_finds_no_fault_and_a_simple_policy_solves_every_stage(name):
     assert check_task(name) == []

@@ -208,6 +208,19 @@ def test_the_hand_goes_where_it_is_told(make):
     assert state.opening_m[0] == pytest.approx(0.06, abs=0.001)
 
 
+def test_joints_are_led_to_a_command_in_a_line(make):
+    sim = started(make(scene_of()))
+    start = sim.state().gripper_pose
+    goal = start + np.array([0.02, -0.01, 0.03, 0, 0, 0, 0])
+    sim.step(goal, np.full(2, 0.02), 10)
+    at_once = sim.state()
+    started(sim)
+    for k in range(1, 11):
+        sim.step(start + k / 10 * (goal - start), np.full(2, 0.002 * k), 1)
+    np.testing.assert_allclose(sim.state().gripper_pose, at_once.gripper_pose, atol=1e-5)
+    np.testing.assert_allclose(sim.state().opening_m, at_once.opening_m, atol=1e-5)
+
+
 def test_time_passes_in_substeps(make):
     sim = started(make(scene_of()), pose=upright_pose([0.45, 0.0, 0.5]))
     for substeps in (5, 15):

@@ -19,18 +19,10 @@ from iker_agent.records.report import write_report
 from iker_agent.records.run_folder import Folder
 from iker_agent.worlds import make_world
 from iker_envs.world import Fault, WorldFault
+from tests.quiet_display import Quiet
 
 COLLISION = Fault("collision", "the arm stopped because it felt a collision (C31)", True, "")
 BUTTON = Fault("emergency_stop", "the emergency stop is pressed (C1)", False, "release the button, then reset")
-
-
-class Quiet:
-    """A display that says nothing."""
-
-    def stage(self, number, text): ...
-    def learning(self, row): ...
-    def outcome(self, record): ...
-    def note(self, text): ...
 
 
 class Stopped:

@@ -36,12 +36,12 @@ def solved(task: str, scale: float, episodes: int) -> tuple[float, float]:
 
 @pytest.mark.parametrize("task", TASKS)
 def test_doing_nothing_does_not_succeed(task):
-    assert solved(task, 0.0, 48)[0] == 0.0
+    assert solved(task, 0.0, 24)[0] == 0.0
 
 
 @pytest.mark.parametrize("task", TASKS)
 def test_doing_anything_hardly_succeeds(task):
-    assert solved(task, 1.0, 48)[0] <= 0.03
+    assert solved(task, 1.0, 24)[0] == 0.0
 
 
 @pytest.mark.slow

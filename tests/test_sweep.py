@@ -261,7 +261,7 @@ def heard_by(processes: list[int]) -> set[str]:
 
 @pytest.mark.slow
 def test_a_sweep_on_ray_that_is_killed_in_the_middle_loses_nothing_that_had_finished(tmp_path):
-    pytest.importorskip("ray", reason="ray is of the extra [cluster]")
+    pytest.importorskip("ray", reason="a sweep on a cluster needs ray: pip install 'iker[cluster]'")
     file = tmp_path / "four.yaml"
     learn = json.dumps({**TINY, "num_envs": 16, "horizon": 8, "max_steps": 640, "checkpoint_every_s": 1})
     file.write_text(f"tasks: [shoe_push, book_push]\nseeds: [0, 1]\nlearn: {learn}\ncopies: 2\nconfigurations: '0'\n")

@@ -139,21 +139,6 @@ def test_kill_loses_at_most_one_interval_and_resume_goes_on(tmp_path):
     assert [(r.seconds, r.reward) for r in rows[: len(seen)]] == [(r.seconds, r.reward) for r in seen]
 
 
-def test_two_processes_train_one_policy(tmp_path):
-    """gloo on loopback: the steps of both count, parameters stay equal (a run checks it at its end), one writes."""
-    out = tmp_path / "run"
-    torchrun = (sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--rdzv-backend=c10d")
-    arguments = ("--rdzv-endpoint=127.0.0.1:0", "--local-addr=127.0.0.1", *COMMAND[1:], *TINY_ARGUMENTS)
-    limit = f"learn.max_steps={3 * 2 * UPDATE}"
-    environment = {**os.environ, "GLOO_SOCKET_IFNAME": "lo", "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(
-        [*torchrun, *arguments, limit, "--out", str(out)], capture_output=True, text=True, env=environment
-    )
-    assert done.returncode == 0, done.stderr
-    assert [r.steps for r in read_metrics(out / "metrics.csv")] == [2 * UPDATE, 4 * UPDATE, 6 * UPDATE]
-    assert done.stdout.count("policy:") == 1 and len(list(Path(out).glob("events*"))) == 1
-
-
 def test_damaged_and_foreign_checkpoints_are_refused(tmp_path):
     path = tmp_path / "checkpoint.pt"
     write_checkpoint(path, {"x": torch.zeros(1000)})

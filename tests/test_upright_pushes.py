@@ -114,7 +114,7 @@ def test_a_thin_book_is_pushed_along_its_shelf_and_stays_upright(to_y):
     scene, goal = on_the_shelf(0.02, to_y, -0.20)
     policy = WaypointLearner().learn(scene, goal).policy
     forecast = foresee(scene, goal, policy, ForecastSettings(max_copies=8), of_policy=SequentialTest(0.5, 8))
-    assert forecast.num_success >= 5
+    assert forecast.num_success >= 7
 
 
 CANNOT = {

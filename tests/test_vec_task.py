@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -17,8 +20,15 @@ from iker_agent.learning.training_folder import TrainSettings
 from iker_agent.learning.training_worlds import make_worlds
 from iker_envs.vec_task import VecTask, make
 
-N = 4
-ENV = {"task": "shoe_push", "numEnvs": N, "episodeLength": 5, "numThreads": 1, **{"free": "near", "startBank": 2}}
+NUM_WORLDS = 4
+ENV = {
+    "task": "shoe_push",
+    "numEnvs": NUM_WORLDS,
+    "episodeLength": 5,
+    "numThreads": 1,
+    "free": "near",
+    "startBank": 2,
+}
 CFG = {"env": ENV, "task": {"randomize": True}}
 
 
@@ -71,8 +81,8 @@ def test_the_calls_that_rl_games_makes_train_a_policy(made):
         torch.stack(losses).mean().backward()
         optimiser.step()
     assert not torch.equal(before, actor.weight) and actor.weight.isfinite().all()
-    assert ended >= timed_out >= N, "12 ticks hold two episodes of 5"
-    assert task.total_train_env_frames == frames - 4 * N
+    assert ended >= timed_out >= NUM_WORLDS, "12 ticks hold two episodes of 5"
+    assert task.total_train_env_frames == frames - 4 * NUM_WORLDS
 
 
 def test_what_goes_out_are_tensors_of_the_interfaces_kinds_and_new_ones_each_time(made):
@@ -80,19 +90,19 @@ def test_what_goes_out_are_tensors_of_the_interfaces_kinds_and_new_ones_each_tim
     first = task.reset()["obs"]
     kept = first.clone()
     obs, reward, done, extras = task.step(task.zero_actions())
-    assert (obs["obs"].shape, obs["obs"].dtype) == ((N, task.num_obs), torch.float32)
-    assert (reward.shape, reward.dtype) == ((N,), torch.float32)
-    assert (done.shape, done.dtype) == ((N,), torch.int64)
-    assert (extras["time_outs"].shape, extras["time_outs"].dtype) == ((N,), torch.bool)
+    assert (obs["obs"].shape, obs["obs"].dtype) == ((NUM_WORLDS, task.num_obs), torch.float32)
+    assert (reward.shape, reward.dtype) == ((NUM_WORLDS,), torch.float32)
+    assert (done.shape, done.dtype) == ((NUM_WORLDS,), torch.int64)
+    assert (extras["time_outs"].shape, extras["time_outs"].dtype) == ((NUM_WORLDS,), torch.bool)
     assert torch.equal(first, kept), "what was given away is not written into"
-    assert task.get_state().shape == (N, task.num_states) and task.render() is None
+    assert task.get_state().shape == (NUM_WORLDS, task.num_states) and task.render() is None
     assert task.max_episode_length == 5 and task.dt == pytest.approx(0.1)
 
 
 def test_the_worlds_are_those_of_the_vector_environment_to_the_last_bit(made):
     task = made(seed=7)
     env = make_worlds(
-        N, task="shoe_push", start_bank=2, grasp_bank=0, num_threads=1, max_episode_steps=5, randomisation="on"
+        NUM_WORLDS, task="shoe_push", start_bank=2, grasp_bank=0, num_threads=1, max_episode_steps=5, randomisation="on"
     )
     try:
         observation, _ = env.reset(seed=7)
@@ -121,7 +131,9 @@ def test_an_engine_on_a_device_gives_its_own_tensors_and_computes_where_it_is_to
         and task.env.worlds.arrays.xp.__name__ != "numpy"
     )
     sim = "warp:device=cpu,nconmax=64"
-    env = make_worlds(N, task="shoe_push", start_bank=2, grasp_bank=0, max_episode_steps=5, randomisation="on", sim=sim)
+    env = make_worlds(
+        NUM_WORLDS, task="shoe_push", start_bank=2, grasp_bank=0, max_episode_steps=5, randomisation="on", sim=sim
+    )
     try:
         observation, _ = env.reset(seed=7)
         np.testing.assert_allclose(task.reset()["obs"], observation, atol=1e-5)
@@ -146,8 +158,8 @@ def test_a_world_that_ended_shows_its_next_episode_and_its_last_observation_apar
     task = made()
     for tick in range(5):
         obs, _, done, extras = task.step(actions_of(task, tick))
-    assert done.tolist() == [1] * N and task.reset_buf.tolist() == [1] * N
-    assert task.progress_buf.tolist() == [0] * N
+    assert done.tolist() == [1] * NUM_WORLDS and task.reset_buf.tolist() == [1] * NUM_WORLDS
+    assert task.progress_buf.tolist() == [0] * NUM_WORLDS
     assert not torch.isclose(obs["obs"], extras["final_obs"]).all(dim=1).any()
     assert set(extras["episode"]) == {"success", "success_strict", "goal_error_m"}
     assert all(value.ndim == 0 for value in extras["episode"].values())
@@ -159,12 +171,12 @@ def test_without_autoreset_a_world_waits_until_it_is_told(made):
     task = made(autoreset=False)
     for tick in range(5):
         obs, _, done, extras = task.step(actions_of(task, tick))
-    assert done.all() and "final_obs" not in extras and task.progress_buf.tolist() == [5] * N
+    assert done.all() and "final_obs" not in extras and task.progress_buf.tolist() == [5] * NUM_WORLDS
     with pytest.raises(ValueError, match="reset"):
         task.step(task.zero_actions())
     begun, ended = task.reset_done()
     assert ended.tolist() == [0, 1, 2, 3] and not torch.isclose(begun["obs"], obs["obs"]).all(dim=1).any()
-    assert task.progress_buf.tolist() == [0] * N
+    assert task.progress_buf.tolist() == [0] * NUM_WORLDS
     task.step(task.zero_actions())
 
 
@@ -174,10 +186,10 @@ def test_reset_idx_begins_the_named_worlds_and_the_others_do_not_notice(made, id
     task.step(actions_of(task, 0))
     before, buffer = task.obs_buf, task.obs_buf.clone()
     task.reset_idx(torch.tensor(ids, dtype=torch.long))
-    others = [world for world in range(N) if world not in ids]
+    others = [world for world in range(NUM_WORLDS) if world not in ids]
     assert torch.equal(task.obs_buf[others], buffer[others]) and torch.equal(before, buffer)
     assert not torch.isclose(task.obs_buf[ids], buffer[ids]).all(dim=1).any()
-    assert task.progress_buf.tolist() == [0 if world in ids else 1 for world in range(N)]
+    assert task.progress_buf.tolist() == [0 if world in ids else 1 for world in range(NUM_WORLDS)]
 
 
 def test_reset_idx_refuses_worlds_that_there_are_not(made):
@@ -242,6 +254,12 @@ LEARN = PPOConfig(num_envs=24, horizon=6, epochs=3, mini_batches=4, discount=0.9
 SETTINGS = TrainSettings("book_push", observation="pose", randomisation={"friction": [0.5, 1.5]}, seed=5, learn=LEARN)
 
 
+def written(folder: Path, settings: TrainSettings) -> dict[str, Any]:
+    """What a script reads from the files of a training."""
+    write_cfg(folder, settings)
+    return load_cfg(folder)
+
+
 def test_the_files_hold_our_numbers_and_make_our_worlds(tmp_path):
     paths = write_cfg(tmp_path, SETTINGS)
     assert [str(path.relative_to(tmp_path)) for path in paths] == [
@@ -298,15 +316,14 @@ def test_what_is_said_on_the_command_line_holds_in_all_files(tmp_path):
     ],
 )
 def test_the_files_name_the_engine_and_its_device(tmp_path, engine, device, pipeline):
-    write_cfg(tmp_path, TrainSettings("book_push", learn=PPOConfig(sim=engine)))
-    cfg = load_cfg(tmp_path)
+    cfg = written(tmp_path, TrainSettings("book_push", learn=PPOConfig(sim=engine)))
     assert cfg["task"]["physics_engine"] == engine and cfg["pipeline"] == pipeline
     assert {cfg["sim_device"], cfg["rl_device"], cfg["train"]["params"]["config"]["device"]} == {device}
 
 
 def test_randomisation_off_is_off_in_the_files(tmp_path):
-    write_cfg(tmp_path, TrainSettings("shoe_push", randomisation="off", learn=LEARN))
-    assert load_cfg(tmp_path)["task"]["task"] == {"randomize": False, "randomization_params": {}}
+    cfg = written(tmp_path, TrainSettings("shoe_push", randomisation="off", learn=LEARN))
+    assert cfg["task"]["task"] == {"randomize": False, "randomization_params": {}}
 
 
 @pytest.mark.parametrize(

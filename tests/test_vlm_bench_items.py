@@ -116,7 +116,7 @@ class Scripted:
 
 
 @pytest.fixture(autouse=True)
-def quick(monkeypatch, blank_view, warm_programs):
+def quick(monkeypatch, blank_view):
     monkeypatch.setattr(stills, "still_view", lambda scene, cameras, size: blank_view(scene))
 
 
@@ -239,7 +239,7 @@ def test_no_constant_answer_does_for_hard(kind, tmp_path):
 # ------------------------------------------------------------------------------- stopped, and continued
 
 
-def test_a_benchmark_that_was_stopped_asks_only_for_what_is_missing(items, tmp_path):
+def test_a_benchmark_that_was_stopped_asks_only_for_what_is_missing(items, tmp_path, caplog):
     chosen = [items["only_left"], items["apart"], items["into_the_cup"]]
     plan = plan_of(*chosen)
     folder = Folder(tmp_path)
@@ -249,6 +249,7 @@ def test_a_benchmark_that_was_stopped_asks_only_for_what_is_missing(items, tmp_p
     path.write_text(path.read_text() + '{"task": "cut in the mid', encoding="utf-8")
     file = RowFile(folder)
     assert [row.item for row in file.rows] == ["only_left"]
+    assert f"line 2 of {path} is left out, and asked for again" in caplog.text
     vlm = Scripted(DONE, NEVER)
     again = list(Bench(plan, folder, file, vlm).rows())
     assert [row.item for row in again] == ["apart", "into_the_cup"] and all(row.right for row in again)

@@ -18,16 +18,7 @@ from iker_agent.worlds import make_world, pose_estimator
 from iker_envs.perception import Estimate
 from iker_envs.physics.transfer import SceneNotAtRest
 from iker_envs.scene import upright_pose
-
-
-class Quiet:
-    """A display that says nothing."""
-
-    def stage(self, number, text): ...
-    def learning(self, row): ...
-    def outcome(self, record): ...
-    def note(self, text): ...
-
+from tests.quiet_display import Quiet
 
 OFFSET = np.array([0.001, 0.002, 0, 0, 0, 0, 0])  # of what a world without truth thinks of its objects
 
@@ -153,3 +144,12 @@ def test_a_plan_takes_the_task_of_its_disturbance():
 def test_a_configuration_that_does_not_exist_is_refused_whatever_the_instruction(instruction):
     with pytest.raises(ValueError, match="configuration 99 does not exist; shoe_push has 0 to 9"):
         make_plan(make_config(task="shoe_push", configuration=99, instruction=instruction))
+
+
+@pytest.mark.parametrize(("views", "cameras"), [("query", ["front"]), ("query+side", ["front", "side"])])
+def test_a_simulation_draws_the_pictures_that_are_asked_for(views, cameras):
+    config = make_config((f"prompt.views={views}",), task="shoe_push")
+    world = make_world(config, make_plan(config).task)
+    world.reset(seed=0, options={"look": True})
+    assert list(world.view().cameras) == cameras
+    world.close()

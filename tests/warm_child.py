@@ -1,15 +1,18 @@
 """Programs run in processes that are forked from one warm interpreter: the real child, without an interpreter's start.
 
-A test that runs hundreds of programs and is not about the start of their processes patches `runner._run_child` with
-`WarmChild.run`; language, facades, limits, lock-down and reader stay what they are. Started as a file it is the server.
+`WarmChild.run` takes the place of `runner._run_child` in all tests that are not about the start of these processes;
+language, facades, limits, lock-down and reader stay what they are. Started as a file it is the server.
 """
 
 import importlib
 import json
 import os
 import runpy
+import select
+import signal
 import subprocess
 import sys
+import time
 import types
 from pathlib import Path
 from typing import Any
@@ -18,24 +21,32 @@ _LENGTH_BYTES = 8
 
 
 class WarmChild:
-    """The client: `run` takes the place of starting a new interpreter for a program."""
+    """The client; its server starts with the first program."""
 
-    def __init__(self, child: Path) -> None:
-        import numpy as np
+    def __init__(self) -> None:
+        self._server: subprocess.Popen[bytes] | None = None
 
-        command = [sys.executable, "-B", "-S", "-s", "-P", __file__, str(child), str(Path(np.__file__).parents[1])]
-        self._server = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    def run(self, job: dict[str, Any], timeout_s: float) -> Any:
+        """How a program's process ended, as `runner._run_child` tells it."""
+        from iker_agent.program import runner
 
-    def run(self, job: dict[str, Any]) -> tuple[bytes, int]:
-        """The output and the exit code (negative: signal) of a program's process."""
-        _send(self._server.stdin.fileno(), json.dumps(job).encode())
+        if self._server is None:
+            child = Path(runner.__file__).with_name("child.py")
+            command = [sys.executable, "-B", "-S", "-s", "-P", __file__, str(child), job["numpy_folder"]]
+            pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+            self._server = subprocess.Popen(command, **pipes, cwd="/", env=runner._environment())
+        request = {"job": job, "timeout_s": timeout_s, "most_bytes": runner._MAX_ANSWER_BYTES + 1}
+        _send(self._server.stdin.fileno(), json.dumps(request).encode())
         output = _receive(self._server.stdout.fileno())
-        return output, int(_receive(self._server.stdout.fileno()))
+        ending = json.loads(_receive(self._server.stdout.fileno()))
+        return runner._Ending(output, ending["returncode"], ending["expired"])
 
     def close(self) -> None:
-        self._server.stdin.close()
-        self._server.wait()
-        self._server.stdout.close()
+        """End the server."""
+        if self._server is not None:
+            self._server.stdin.close()
+            self._server.wait()
+            self._server.stdout.close()
 
 
 def _send(descriptor: int, message: bytes) -> None:
@@ -58,13 +69,14 @@ def _read(descriptor: int, length: int) -> bytes:
 
 
 def serve(child: Path, numpy_folder: str) -> None:
-    """Answer jobs until the client goes: each runs `main` of the child's file in a process of its own."""
+    """Answer requests until the client goes: each job runs `main` of the child's file in a process of its own."""
     sys.path.append(numpy_folder)
     sys.modules["sandbox"] = types.ModuleType("sandbox")
     sys.modules["sandbox"].__path__ = [str(child.parent)]
     importlib.import_module("sandbox.execution")  # numpy with it: what a fresh interpreter spends its time on
     main = runpy.run_path(str(child))["main"]
-    while job := _receive(0):
+    while message := _receive(0):
+        request = json.loads(message)
         given, give = os.pipe()
         tell, told = os.pipe()
         process = os.fork()
@@ -77,11 +89,24 @@ def serve(child: Path, numpy_folder: str) -> None:
         os.close(given)
         os.close(told)
         with os.fdopen(give, "wb") as stream:
-            stream.write(job)
-        with os.fdopen(tell, "rb") as stream:
-            output = stream.read()
+            stream.write(json.dumps(request["job"]).encode("ascii"))
+        output, expired = _answer(tell, request["most_bytes"], time.monotonic() + request["timeout_s"])
+        os.kill(process, signal.SIGKILL)
+        returncode = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
+        os.close(tell)
         _send(1, output)
-        _send(1, str(os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])).encode())
+        _send(1, json.dumps({"returncode": returncode, "expired": expired}).encode())
+
+
+def _answer(descriptor: int, most_bytes: int, deadline_s: float) -> tuple[bytes, bool]:
+    """What comes until the stream ends or there is too much of it, and whether it was the deadline that ended it."""
+    output = b""
+    while select.select([descriptor], [], [], max(0.0, deadline_s - time.monotonic()))[0]:
+        part = os.read(descriptor, most_bytes - len(output))
+        output += part
+        if not part or len(output) == most_bytes:
+            return output, False
+    return output, True
 
 
 if __name__ == "__main__":

@@ -73,7 +73,8 @@ def _verb(table: str) -> Callable[..., None]:
 
     reproduce.__doc__ = (
         f"{_TABLES[table]}\n\nEvery unit of work that is done is kept in the folder: stopped and started again, the "
-        f"same command goes on. Without --out the folder is runs/reproduce_{table}."
+        "same command goes on. Tables that share a folder share what they have in common; without --out it is "
+        "runs/reproduce."
     )
     return reproduce
 

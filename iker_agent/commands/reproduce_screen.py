@@ -31,7 +31,7 @@ def reproduce(name: str, settings: ReproduceSettings, out: Path | None) -> bool:
     for line in told(make_vlm(replace(settings.config, task="shoe_push"), load_task("shoe_push"))):
         console.print(escape(line))
     table = table_of(name, settings)
-    folder = Folder(out or Path("runs") / f"reproduce_{name}")
+    folder = Folder(out or Path("runs") / "reproduce")
     problem = ""
     with notes(make_console(stderr=True)):
         try:

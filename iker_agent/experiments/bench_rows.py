@@ -9,6 +9,7 @@ A benchmark that was killed is started again with the same folder: rows that are
 from __future__ import annotations
 
 import json
+import logging
 import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
@@ -18,6 +19,7 @@ from iker_agent.records.run_folder import Folder
 from iker_agent.vlm.errors import VLMError
 from iker_agent.vlm.types import VLM, Reply, Request
 
+_LOG = logging.getLogger(__name__)  # `iker bench vlm` shows it
 ROWS = "rows.jsonl"
 PRECISE = "precise"
 TIERS = (PRECISE, "natural", "hard")
@@ -95,18 +97,19 @@ class BenchRow:
 class RowFile:
     """The rows of a folder: those of an earlier start, unless not to `keep`, then what is appended.
 
-    A line that was cut is left out, and so is asked for again.
+    A line that was cut is left out, with a warning, and so is asked for again.
     """
 
     def __init__(self, folder: Folder, *, keep: bool = True) -> None:
         self._path = folder.path / ROWS
         self.rows: list[BenchRow] = []
         if keep and self._path.is_file():
-            for line in self._path.read_text(encoding="utf-8", errors="replace").splitlines():
+            lines = self._path.read_text(encoding="utf-8", errors="replace").splitlines()
+            for number, line in enumerate(lines, start=1):
                 try:
                     self.rows.append(BenchRow.from_dict(json.loads(line)))
-                except ValueError:
-                    continue  # cut where the machine stopped
+                except ValueError as error:  # such as a line that was cut where the machine stopped
+                    _LOG.warning("line %d of %s is left out, and asked for again: %s", number, self._path, error)
         folder.text(ROWS, "".join(map(_line, self.rows)))
         self.known = {row.key for row in self.rows}
 

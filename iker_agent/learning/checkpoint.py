@@ -37,7 +37,7 @@ def read_checkpoint(path: Path, parts: Collection[str] = ()) -> dict[str, Any]:
         state = None if damaged else torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged file provokes whatever it likes in zipfile's, torch's and pickle's readers
         reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise Unusable(f"{str(path)!r} is not a readable checkpoint ({reason})") from None
+        raise Unusable(f"{str(path)!r} is not a readable checkpoint ({reason})") from error
     if damaged:
         raise Unusable(f"{str(path)!r} is not a readable checkpoint ({damaged} was changed since it was written)")
     if not isinstance(state, dict) or state.get("format") != FORMAT:

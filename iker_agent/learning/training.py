@@ -225,7 +225,7 @@ class Training:
                 read(state[part])
             except Exception as error:  # a damaged part provokes whatever it likes in torch's readers and ours
                 reason = (str(error).splitlines() or [type(error).__name__])[0]
-                raise ValueError(f"its part {part!r} does not fit ({reason.rstrip(':')})") from None
+                raise ValueError(f"its part {part!r} does not fit ({reason.rstrip(':')})") from error
         if distributed.rank():
             torch.manual_seed(seed_for(self.seed, distributed.rank(), self.progress.steps))
 

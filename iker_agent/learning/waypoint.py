@@ -19,7 +19,7 @@ import numpy as np
 from iker_agent.learning.learner import Learned, Report
 from iker_agent.learning.policy import Policy, save_policy
 from iker_agent.learning.stored import stored_fields
-from iker_agent.learning.waypoint_carry import carry
+from iker_agent.learning.waypoint_carry import REACH_LEFT_M, carry
 from iker_agent.learning.waypoint_parameters import WaypointParameters, waypoint_parameters
 from iker_agent.learning.waypoint_push import push
 from iker_agent.learning.waypoint_room import no_room
@@ -29,7 +29,6 @@ from iker_envs.reach import reach_margin
 from iker_envs.scene import Goal, Grasp, Scene
 from iker_envs.spec import ObservedKeypoints, Spec, spec_of, unpack_keypoints
 
-_REACH_LEFT_M = 0.006  # that a carrying hand keeps
 # How far a step that would leave the arm's reach is drawn in and lowered, in metres, the smallest change first.
 _RETREATS_M = sorted(product((0.0, 0.01, 0.02, 0.04), (0.0, 0.01, 0.02)), key=sum)
 _TINY = 1e-9
@@ -87,7 +86,7 @@ class WaypointPolicy:
         for draw_m, lower_m in _RETREATS_M:
             shift = np.concatenate([draw_m * inward, np.full((len(action), 1), -lower_m)], axis=-1)
             margin = reach_margin(np.concatenate([gripper_pose[:, :3] + position + shift, turned], axis=-1))
-            better = (best_margin < _REACH_LEFT_M) & (margin > best_margin)
+            better = (best_margin < REACH_LEFT_M) & (margin > best_margin)
             best = np.where(better[:, None], position + shift, best)
             best_margin = np.where(better, margin, best_margin)
         limited = np.clip(best / self.spec.position_step_m, -1.0, 1.0)

@@ -54,6 +54,9 @@ _MUCH_LEFT_M = 0.03  # so far to go: time is short
 _BESIDE_M = 0.01  # fingers so far inside a face still count as outside it
 _STAY_M = 1.0  # bonus of the face where the fingers are: more than any face can have to go
 _FINISH_M = 3.0  # the same once they are down at pushing height: more than that and the 1 of a push away from the robot
+# From the tool centre to the side of two closed fingers, and what a pose may be off: past a corner that is nearer, a
+# stiff hand takes the object along.
+_CLEAR_M = 2 * FINGER_HALF_SIZE_M[1] + 0.003
 _PASS_M = 0.02  # between the fingers and the corners that they go around
 _CLOSE = 0.3  # share of that distance: fingers nearer to a face than this first move straight off it
 _SAMPLES = 17  # of a straight way, to see whether it crosses the rectangle
@@ -204,9 +207,7 @@ def next_contact(
     return Contact(contact + shift[:, None] * tangent, normal, slant / norm(slant)[:, None], to_go, face)
 
 
-def way_around(
-    seen: ObservedKeypoints, shape: Outline, point: np.ndarray, clear_m: float = FINGER_HALF_SIZE_M[1]
-) -> np.ndarray:
+def way_around(seen: ObservedKeypoints, shape: Outline, point: np.ndarray, clear_m: float = _CLEAR_M) -> np.ndarray:
     """The next place (N, 2) on a way from the fingers to a point (N, 2) that keeps off the object's rectangle.
 
     `clear_m` is the least distance from the rectangle: that of the fingers, or of the hand beside a tall object.
@@ -256,8 +257,8 @@ def turn_to(wanted: np.ndarray, now: np.ndarray) -> np.ndarray:
     return rotvec_from_quaternion(quaternion_multiply(wanted, quaternion_conjugate(now)))
 
 
-def shortened(vectors: np.ndarray, longest: float) -> np.ndarray:
-    """Vectors (N, 3) no longer than `longest`."""
+def shortened(vectors: np.ndarray, longest: float | np.ndarray) -> np.ndarray:
+    """Vectors (N, 3) no longer than `longest`, one for all or (N,)."""
     return vectors * np.minimum(1.0, longest / np.maximum(norm(vectors), longest))[:, None]
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import io
+import logging
 from contextlib import closing
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import imageio.v2 as imageio
 import numpy as np
 from PIL import Image
 
+_LOG = logging.getLogger(__name__)
 _MAX_IMAGE_BYTES = 1_000_000  # larger pictures are embedded as smaller JPEG
 _SHRUNK_PX = 1280
 _JPEG_QUALITY = 85
@@ -36,7 +38,8 @@ def poster_uri(video: Path) -> str:
     try:
         with closing(imageio.get_reader(video)) as reader:
             return _data_uri(_jpeg(Image.fromarray(np.asarray(reader.get_data(0)))), "image/jpeg")
-    except Exception:  # a decoder raises whatever it likes over a broken file, and the page does without a poster
+    except Exception as error:  # a decoder raises whatever it likes over a broken file
+        _LOG.warning("%s is shown without its first picture: %s", video, error)
         return ""
 
 

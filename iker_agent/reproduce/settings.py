@@ -48,6 +48,11 @@ class ReproduceSettings:
         """Does somebody else than the annotation write programs?"""
         return self.config.vlm != "annotated"
 
+    @property
+    def replays_shipped(self) -> bool:
+        """Are the answers those of a record that the package ships?"""
+        return self.config.vlm == "replay" and _is_shipped(self.config.ask.cassette)
+
     def with_contract(self, contract: str) -> RunConfig:
         """The settings of a run under a contract; of a shipped record NAME, NAME_poses answers for poses."""
         config = replace(self.config, run=replace(self.config.run, contract=contract))

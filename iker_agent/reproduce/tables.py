@@ -11,7 +11,7 @@ from typing import Any
 
 from iker_agent.reproduce import paper
 from iker_agent.reproduce.cells import Cell, Unit
-from iker_agent.reproduce.chain import METHODS, chain_unit
+from iker_agent.reproduce.chain import METHODS, Method, chain_unit
 from iker_agent.reproduce.settings import ReproduceSettings, facts
 from iker_agent.reproduce.single import evaluation, per_configuration, written
 from iker_agent.reproduce.table import Table
@@ -19,6 +19,10 @@ from iker_agent.reproduce.table import Table
 _NO_LAB = "not asked for; add --world lab (it takes real time)"
 _NO_MODEL = (
     "nobody was asked; add --vlm openai --model NAME, or --vlm replay --cassette first_answers ask.match=instruction"
+)
+_NO_MAPS = (
+    "no model was asked to write value maps, and the shipped record has keypoint and pose programs only; add "
+    "--vlm openai --model NAME"
 )
 _STAGES = ("after stage 1", "after stage 2", "after stage 3")
 
@@ -56,9 +60,14 @@ def _annotated(settings: ReproduceSettings, task: str, contract: str, world: str
     if contract == "poses" and not policy:
         return Cell("", "", empty=_trained_by("that observes poses", "pose", "--observation pose"))
     what: dict[str, Any] = {"policy": policy, "observation": "pose" if policy else "keypoints", "world": world}
-    label = f"annotated {world} {contract}"
+    label = _label(world, contract)
     units = per_configuration(settings, lambda index: evaluation(settings, task, index, label, **what))
     return Cell("", "", units)
+
+
+def _label(world: str, contract: str) -> str:
+    """The name of units at annotated goals: Table I and II share those of the shipped policies, in one folder."""
+    return f"annotated {world} {contract}"
 
 
 def _model(settings: ReproduceSettings, task: str, contract: str, world: str) -> Cell:
@@ -105,7 +114,8 @@ def _randomised(settings: ReproduceSettings, task: str, kind: str, policy: str, 
     if kind == "without" and not policy:
         return Cell("", "", empty=_trained_by("trained without randomisation", "off", "--randomisation off"))
     what = {"policy": policy, "randomisation": ranges, "world": world}
-    label = f"randomisation {kind} {world} {ranges}"
+    shared = kind == "with" and ranges == "on"
+    label = _label(world, "keypoints") if shared else f"randomisation {kind} {world} {ranges}"
     return Cell("", "", per_configuration(settings, lambda index: evaluation(settings, task, index, label, **what)))
 
 
@@ -115,7 +125,7 @@ def _fig5(settings: ReproduceSettings) -> Table:
         for world in settings.worlds:
             for writer in ("annotated", "VLM"):
                 units: tuple[Unit, ...] = ()
-                empty = "" if writer == "annotated" or settings.asks_model else _NO_MODEL
+                empty = "" if writer == "annotated" else _unasked(settings, method)
                 if not empty:
                     units = per_configuration(settings, _chain(settings, method.name, world, writer))
                 figures = paper.FIG5.get(method.name, (None, None, None)) if writer == "VLM" else (None, None, None)
@@ -125,13 +135,21 @@ def _fig5(settings: ReproduceSettings) -> Table:
     told = " ".join(f"{method.name}: {method.text}." for method in METHODS)
     notes = (
         "Chains of three stages (shoe_rack) over ten configurations. A chain counts after stage k if in the end of the "
-        "run every condition of the task's success holds that is about the objects of the first k stages.",
+        "run every condition of the task's success holds that is about the objects of the first k stages. A record "
+        "of a model's answers has one answer a stage: what misses is not tried again there.",
         told,
         paper.FIG5_NOTE,
     )
     return _table(
         "fig5", "Fig. 5: chains of three stages", "method, programs, world", settings, cells, notes, ("shoe_rack",)
     )
+
+
+def _unasked(settings: ReproduceSettings, method: Method) -> str:
+    """Why no model's programs for a method's chains are there; empty if one is asked for them."""
+    if not settings.asks_model:
+        return _NO_MODEL
+    return _NO_MAPS if method.top.get("method") == "voxposer" and settings.replays_shipped else ""
 
 
 def _chain(settings: ReproduceSettings, method: str, world: str, writer: str):

@@ -63,7 +63,7 @@ def _read(path: str, stamp: tuple[int, ...]) -> Coloured:
         colours = np.array(loaded.visual.vertex_colors, dtype=float).reshape(-1, 4)[:, :3] / 255
     except Exception as error:  # whatever a broken file provokes in trimesh's reader
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise ValueError(f"the colours {path!r} cannot be read: {reason[:200]}") from None
+        raise ValueError(f"the colours {path!r} cannot be read: {reason[:200]}") from error
     if kind != "vertex" or len(colours) != len(vertices):
         raise ValueError(f"the vertices of {path!r} have no colours (red, green, blue)")
     if not 0 < len(faces) <= MAX_FACES or faces.min() < 0 or faces.max() >= len(vertices):

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -54,6 +55,13 @@ def _entries(folder: Path) -> dict[str, Any]:
     path = Path(folder) / OBJECTS_FILE
     if not os.path.exists(path):
         return {}
+    found = os.stat(path)
+    return dict(_read(path, (found.st_ino, found.st_size, found.st_mtime_ns)))
+
+
+@lru_cache(maxsize=32)
+def _read(path: Path, stamp: tuple[int, ...]) -> dict[str, Any]:
+    """The entries of a file as it was at its `stamp`: every task reads the package's own."""
     entries = read_document(path)
     if not isinstance(entries, Mapping) or not all(isinstance(e, Mapping) for e in entries.values()):
         raise ValueError(f"{str(path)!r} holds a mapping from model names to their fields")

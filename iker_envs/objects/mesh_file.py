@@ -112,7 +112,7 @@ def _parsed(path: str, content: bytes) -> Mesh:
         faces = np.array(loaded.faces, dtype=int).reshape(-1, 3)
     except Exception as error:  # whatever a broken file provokes in trimesh's readers
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise ValueError(f"cannot be read: {reason[:200]}") from None
+        raise ValueError(f"cannot be read: {reason[:200]}") from error
     if len(faces) == 0:
         raise ValueError("has no faces")
     _check_count(len(faces))

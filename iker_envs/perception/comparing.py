@@ -18,7 +18,7 @@ from iker_envs.perception.rivals import are_twins, best_turn, mirror_lead_m, usu
 from iker_envs.perception.scoring import agreement, look_difference
 from iker_envs.perception.sight import Sight
 from iker_envs.perception.starts import distance_between
-from iker_envs.perception.support import on_its_support
+from iker_envs.perception.support import hovers, on_its_support
 from iker_envs.perception.trust import Finding, Leads
 from iker_envs.planning.collision import object_boxes
 
@@ -42,7 +42,7 @@ def compare(sight: Sight, matrices: Mapping[str, np.ndarray], last: Mapping[str,
     _decide_pairs(sight, found, parts, leads)
     _decide_twins(sight, found, leads)
     parts = sight.parts(found)
-    _rest(sight, found)
+    hovering = _rest(sight, found)
     apart = {name: _furthest_camera(sight, name, found) for name in found}
     return {
         name: Finding(
@@ -53,6 +53,7 @@ def compare(sight: Sight, matrices: Mapping[str, np.ndarray], last: Mapping[str,
             leads[name],
             name in last and float(distance_between(model, found[name], last[name])) < _SAME_M,
             *apart[name],
+            hovers=name in hovering,
         )
         for name, model in sight.models.items()
     }
@@ -102,8 +103,9 @@ def _exchange_lead(sight: Sight, found: Mapping[str, np.ndarray], one: str, othe
     return (sum(d.mean for d in exchanged) - sum(d.mean for d in straight)) / error
 
 
-def _rest(sight: Sight, found: dict[str, np.ndarray]) -> None:
-    """Put every object onto what is under it, the lowest first, unless the pictures speak against it."""
+def _rest(sight: Sight, found: dict[str, np.ndarray]) -> set[str]:
+    """Put every object onto what is under it, the lowest first, unless the pictures speak against it; the names of
+    those that have nothing under them."""
     boxes = sight.furniture
     for name in sorted(found, key=lambda n: float(found[n][2, 3])):
         model = sight.scene.object(name).model
@@ -111,6 +113,9 @@ def _rest(sight: Sight, found: dict[str, np.ndarray]) -> None:
         scores = agreement(sight.models[name], poses, sight.shots).depth_score()
         found[name] = poses[int(scores[1] > scores[0] - _CONTACT_COUNTS)]
         boxes[name] = object_boxes(model, pose_of(found[name]))
+    models = {name: sight.scene.object(name).model for name in found}
+    others = {name: {n: b for n, b in boxes.items() if n != name} for name in found}
+    return {name for name, matrix in found.items() if hovers(matrix, models[name], others[name])}
 
 
 def _furthest_camera(sight: Sight, name: str, found: Mapping[str, np.ndarray]) -> tuple[float, str]:

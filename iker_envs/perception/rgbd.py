@@ -16,8 +16,11 @@ from iker_envs.perception.candidates import Candidates, choose, fit_candidates, 
 from iker_envs.perception.cloud import Cloud, Field
 from iker_envs.perception.comparing import compare
 from iker_envs.perception.estimator import Estimate, EstimateRefused, Segmenter
+from iker_envs.perception.mixups import mixup
+from iker_envs.perception.pictures import frozen_camera
 from iker_envs.perception.rigid import matrix_of, pose_of
-from iker_envs.perception.sight import Sight, prepare
+from iker_envs.perception.shots import shot_of
+from iker_envs.perception.sight import Sight, furniture_boxes, prepare, region_of
 from iker_envs.perception.starts import cold_starts, warm_starts
 from iker_envs.perception.support import levels
 from iker_envs.perception.trust import Finding, TrustLimits, doubt, stranger
@@ -49,6 +52,7 @@ class RgbdEstimator:
         self._segmenter = segmenter
         self._limits = TrustLimits() if limits is None else limits
         self._last: dict[str, np.ndarray] = {}
+        self._depths: dict[str, np.ndarray] = {}  # by camera, of the look before
 
     def forget(self) -> None:
         """Begin the next look without knowing where anything was."""
@@ -60,8 +64,20 @@ class RgbdEstimator:
 
     def estimate(self, view: View, models: Scene) -> dict[str, Estimate]:
         """See `Estimator`; EstimateRefused says what cannot be trusted, and why."""
-        if not models.movable:
-            return {}
+        shots = [shot_of(name, image) for name, image in view.cameras.items()]
+        frozen = frozen_camera(shots, self._depths)
+        self._depths = {shot.name: shot.depth for shot in shots}
+        if frozen:
+            raise EstimateRefused(frozen)
+        try:
+            return self._estimated(view, models) if models.movable else {}
+        except EstimateRefused as refusal:
+            boxes = [box for group in furniture_boxes(models).values() for box in group]
+            if mixed := mixup(shots, boxes, region_of(models)):
+                raise EstimateRefused(f"{mixed}; {refusal}", refusal.estimates) from None
+            raise
+
+    def _estimated(self, view: View, models: Scene) -> dict[str, Estimate]:
         sight = prepare(view, models, self._empty, self._segmenter)
         findings = compare(sight, self._searched(sight), self._last)
         cameras = [shot.name for shot in sight.shots]

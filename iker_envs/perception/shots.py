@@ -86,6 +86,7 @@ def shot_of(name: str, image: Image, width_px: int = WORKING_WIDTH_PX) -> Shot:
     n = max(1, round(image.depth_m.shape[1] / width_px))
     first = n // 2
     depth = np.asarray(image.depth_m[first::n, first::n], dtype=np.float32)
+    depth = np.where(np.isfinite(depth), depth, np.float32(0.0))  # some drivers say inf where there is none
     height, width = depth.shape
     K = np.array(image.K, dtype=float)
     K[:2, 2] -= first + 0.5 - n / 2  # the kept pixel is not the middle one of an even number

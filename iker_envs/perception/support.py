@@ -1,6 +1,6 @@
 """What an object stands on: heights that a search considers, and contact that an estimate makes exact.
 
-Scene (furniture)  ->  levels      matrix, model, other boxes  ->  on_its_support  ->  matrix
+Scene (furniture)  ->  levels      matrix, model, other boxes  ->  on_its_support  ->  matrix;  hovers
 """
 
 from __future__ import annotations
@@ -10,11 +10,12 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 
 from iker_envs.perception.rigid import pose_of, turned_about
-from iker_envs.planning.collision import OrientedBox, highest_m, lowest_m, object_boxes, support_height
+from iker_envs.planning.collision import OrientedBox, deepest_overlap, highest_m, lowest_m, object_boxes, support_height
 from iker_envs.scene import ObjectModel
 
 _NARROW_M = 0.04  # nothing stands on a top that is narrower
 _CONTACT_M = 0.010  # an estimate so near its support stands on it
+_HOVERS_M = 0.012  # with nothing so near below it, an object is held, or lies on something unknown
 _LEVEL_RAD = np.deg2rad(6.0)  # a side that is so nearly level is level
 _UNDER_M = 0.02  # how far into its support an estimate may reach
 
@@ -39,6 +40,14 @@ def on_its_support(matrix: np.ndarray, model: ObjectModel, others: Mapping[str, 
         return matrix
     level[2, 3] -= gap
     return level
+
+
+def hovers(matrix: np.ndarray, model: ObjectModel, others: Mapping[str, Sequence[OrientedBox]]) -> bool:
+    """Is there nothing under the object at the pose (4, 4), neither the table nor one of the others?"""
+    lowered = pose_of(matrix)
+    lowered[2] -= _HOVERS_M
+    boxes = object_boxes(model, lowered)
+    return lowest_m(boxes) > 0 and float(deepest_overlap(boxes, others)[0]) <= 0
 
 
 def _levelled(matrix: np.ndarray) -> np.ndarray:

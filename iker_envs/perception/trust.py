@@ -54,7 +54,7 @@ class Leads:
 @dataclass(frozen=True, eq=False)
 class Finding:
     """What was found of one object: pose (4, 4), its agreement with all shots, mean distance of the measured points,
-    mean difference of colours, leads, and whether the last pose is known and near."""
+    mean difference of colours, leads, whether the last pose is known and near, and whether nothing is under it."""
 
     matrix: np.ndarray
     agreement: Agreement
@@ -64,6 +64,7 @@ class Finding:
     is_warm: bool
     apart_m: float = 0.0  # how far from here a single camera, `apart_camera`, finds the object
     apart_camera: str = ""
+    hovers: bool = False  # nothing that is known is under it
 
 
 def doubt(name: str, found: Finding, shots: Sequence[str], limits: TrustLimits) -> str:
@@ -73,6 +74,7 @@ def doubt(name: str, found: Finding, shots: Sequence[str], limits: TrustLimits) 
         or _absence(name, found, limits)
         or _hiding(name, found, shots, limits)
         or _confusion(name, found, limits)
+        or _hovering(name, found)
     )
 
 
@@ -128,6 +130,15 @@ def _confusion(name: str, found: Finding, limits: TrustLimits) -> str:
         return f"{name} and {found.leads.twin_name} fit either way; nothing that is seen tells them apart"
     if found.leads.turn < limits.turn_lead and not found.is_warm:
         return f"{name} fits either way round; turn it so that the cameras see what tells front from back"
+    return ""
+
+
+def _hovering(name: str, found: Finding) -> str:
+    if found.hovers:
+        return (
+            f"{name} has nothing under it that is known; let go of it, or take away what it lies on or add that to the "
+            "scene"
+        )
     return ""
 
 

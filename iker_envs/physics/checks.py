@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from iker_envs.components import columns, norm
 from iker_envs.contract import check_whole
 from iker_envs.randomisation import QUANTITIES
 from iker_envs.scene import Scene
@@ -40,11 +41,12 @@ def check_making(
 
 def check_worlds(worlds: np.ndarray, num_worlds: int) -> None:
     """ValueError unless these are ascending indices (M,) of worlds."""
+    rows = np.asarray(worlds)
+    is_indices = rows.ndim == 1 and (not len(rows) or rows.dtype.kind in "iu")
     known = f"worlds are ascending indices from 0 to {num_worlds - 1}"
-    if np.ndim(worlds) != 1 or (len(worlds) and np.asarray(worlds).dtype.kind not in "iu"):
+    if not is_indices:
         raise ValueError(f"{known}, not {worlds!r}")
-    rows = np.asarray(worlds, dtype=int)
-    if np.any(rows < 0) or np.any(rows >= num_worlds) or np.any(np.diff(rows) <= 0):
+    if len(rows) and (rows[0] < 0 or rows[-1] >= num_worlds or (rows[1:] <= rows[:-1]).any()):
         raise ValueError(f"{known}, not {rows.tolist()}")
 
 
@@ -67,11 +69,11 @@ def check_reset(sim: Sim, worlds: np.ndarray, to: WorldReset) -> None:
         _check_poses("furniture_pose", to.furniture_pose, (count, len(sim.furniture), 7))
 
 
-def check_command(sim: Sim, gripper_pose: np.ndarray, opening_m: np.ndarray, num_substeps: int) -> None:
-    """ValueError unless all hands can be driven there."""
+def check_command(num_worlds: int, gripper_pose: np.ndarray, opening_m: np.ndarray, num_substeps: int) -> None:
+    """ValueError unless so many hands can be driven there."""
     check_whole("num_substeps", num_substeps, 1)
-    _check_poses("gripper_pose", gripper_pose, (sim.num_worlds, 7))
-    _check_numbers("opening_m", opening_m, (sim.num_worlds,))
+    _check_poses("gripper_pose", gripper_pose, (num_worlds, 7))
+    _check_numbers("opening_m", opening_m, (num_worlds,))
 
 
 def check_values(sim: Sim, what: str, worlds: np.ndarray, values: np.ndarray, num_variants: int) -> None:
@@ -90,7 +92,7 @@ def check_values(sim: Sim, what: str, worlds: np.ndarray, values: np.ndarray, nu
     size = (quantity.size,) if quantity.size > 1 else ()
     _check_numbers(what, values, (len(worlds), *of_world, *size))
     least, most = quantity.limits
-    if np.any(values < least) or np.any(values > most):
+    if values.size and (values.min() < least or values.max() > most):
         wrong = values[(values < least) | (values > most)].flat[0]
         meaning = "a factor" if quantity.operation == "scale" else "an offset"
         raise ValueError(f"{what} is {meaning} within [{least:g}, {most:g}], not {wrong:g}")
@@ -118,15 +120,15 @@ def check_shape(name: str, values: Any, shape: tuple[int, ...]) -> None:
 
 def _check_poses(name: str, values: np.ndarray, shape: tuple[int, ...]) -> None:
     _check_numbers(name, values, shape)
-    length = np.linalg.norm(values[..., 3:], axis=-1)
-    if np.any(np.abs(length - 1.0) > _UNIT):
-        wrong = values[np.abs(length - 1.0) > _UNIT][0, 3:]
-        raise ValueError(f"{name} ends in unit quaternions (w, x, y, z), not in {wrong.tolist()}")
+    length = norm(columns(values)[3:])
+    is_wrong = np.abs(length - 1.0) > _UNIT
+    if is_wrong.any():
+        raise ValueError(f"{name} ends in unit quaternions (w, x, y, z), not in {values[is_wrong][0, 3:].tolist()}")
 
 
 def _check_numbers(name: str, values: np.ndarray, shape: tuple[int, ...]) -> None:
     """ValueError unless this is an array of finite numbers of a shape."""
     if not isinstance(values, np.ndarray) or values.shape != shape:
         raise ValueError(f"{name} is an array {shape}, not {getattr(values, 'shape', None) or values!r}")
-    if values.dtype.kind not in "iuf" or not np.all(np.isfinite(values)):
+    if values.dtype.kind not in "iuf" or not np.isfinite(values).all():
         raise ValueError(f"{name} holds finite numbers, not nan, infinite ones or anything else")

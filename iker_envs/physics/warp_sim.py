@@ -224,9 +224,9 @@ class WarpSim(MujocoWorlds):
     # -- moving on -----------------------------------------------------------------------------------------------
 
     def step(self, gripper_pose: np.ndarray, opening_m: np.ndarray, num_substeps: int) -> None:
-        """Hold the commanded poses (N, 7) and openings (N,) for `num_substeps` of `substep_s`."""
+        """Lead all hands to the commanded poses (N, 7) and openings (N,), see `Sim.step`."""
         self._open()
-        check_command(self, gripper_pose, opening_m, num_substeps)
+        check_command(self.num_worlds, gripper_pose, opening_m, num_substeps)
         self._drive(self._put(gripper_pose), self._put(opening_m), num_substeps)
 
     def _drive(self, gripper_pose: torch.Tensor, opening_m: torch.Tensor, num_substeps: int) -> None:
@@ -237,10 +237,13 @@ class WarpSim(MujocoWorlds):
         finger = (opening_m / 2)[:, None]
         wanted = torch.cat([gripper_pose[:, :3], angles + turn, finger, finger], dim=-1)
         bad = ~torch.isfinite(wanted).all(dim=-1)  # clamped to a force limit, it would go unnoticed
-        self._ctrl[:, :8] = torch.where(bad[:, None], self._qpos[:, self._at["gripper"]], wanted)
+        wanted = torch.where(bad[:, None], self._qpos[:, self._at["gripper"]], wanted)
         self._unstable |= bad
         self._refresh()
-        self._replay("substep", self._substep, num_substeps)
+        before = self._ctrl[:, :8].clone()
+        for k in range(1, num_substeps + 1):
+            self._ctrl[:, :8] = torch.lerp(before, wanted, k / num_substeps)
+            self._replay("substep", self._substep)
         self._replay("place", self._heal_and_place)
 
     def reset(self, worlds: np.ndarray, to: WorldReset) -> None:

@@ -7,7 +7,7 @@ target.
 from __future__ import annotations
 
 import numpy as np
-from scipy.spatial import ConvexHull, Delaunay
+from scipy.spatial import ConvexHull
 
 from iker_envs.planning.collision import object_boxes
 from iker_envs.scene import Goal, Scene, SceneObject
@@ -40,10 +40,18 @@ def _outline(obj: SceneObject) -> np.ndarray:
 
 
 def _distance(a: np.ndarray, b: np.ndarray) -> float:
-    """Distance in metres between two convex polygons (Va, 2), (Vb, 2); 0 when they overlap."""
-    if (Delaunay(a).find_simplex(b) >= 0).any() or (Delaunay(b).find_simplex(a) >= 0).any():
+    """Distance in metres between two convex polygons (Va, 2), (Vb, 2), corners in order; 0 when they overlap."""
+    if not (_is_apart(a, b) or _is_apart(b, a)):
         return 0.0
     return min(_to_edges(a, b), _to_edges(b, a))
+
+
+def _is_apart(a: np.ndarray, b: np.ndarray) -> bool:
+    """Does the line through an edge of `a` keep `a` on one side and `b` on the other? (Separating axis theorem.)"""
+    edge = np.roll(a, -1, axis=0) - a
+    normals = np.stack([edge[:, 1], -edge[:, 0]], axis=-1)
+    of_a, of_b = a @ normals.T, b @ normals.T
+    return bool(((of_a.max(axis=0) < of_b.min(axis=0)) | (of_b.max(axis=0) < of_a.min(axis=0))).any())
 
 
 def _to_edges(points: np.ndarray, polygon: np.ndarray) -> float:

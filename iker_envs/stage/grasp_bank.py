@@ -15,6 +15,7 @@ from iker_envs.planning.hand import MAX_OPENING_M
 from iker_envs.randomisation import Randomisation
 from iker_envs.sim import Sim, WorldReset
 from iker_envs.stage.arrangements import Arrangement, Arrangements, weighted
+from iker_envs.stage.chosen import Chosen
 from iker_envs.stage.parameters import Physics
 from iker_envs.stage.subroutines import RETREAT_M, at_rest, behind, pick_up, with_grasp_error
 
@@ -155,8 +156,8 @@ class GraspBank:
 
     def _fill(self, worlds: np.ndarray, configuration: int | None, rngs: Sequence[np.random.Generator]) -> None:
         """Grasp in physics until each of the worlds (M,) has its states."""
-        others = len(worlds) < self._sim.num_worlds
-        before = self._sim.get_state() if others else None  # physics can only step all worlds together
+        together = len(worlds) < self._sim.num_worlds and not getattr(self._sim, "step_worlds", None)
+        before = self._sim.get_state() if together else None  # physics can only step all worlds together
         self._physics.draw(worlds, rngs)
         rounds = [self._grasp(worlds, configuration, rngs) for _ in range(max(1, self._size))]
         for w, states in zip(worlds, zip(*rounds, strict=True), strict=True):
@@ -188,27 +189,23 @@ class GraspBank:
     def _pick_up(
         self, worlds: np.ndarray, starts: list[Arrangement], tcp: np.ndarray, widths: np.ndarray, index: np.ndarray
     ) -> list[GraspedState]:
-        """Grasp at poses (M, 7) in the worlds (M,); in the other ones the hand grasps where it is."""
+        """Grasp at poses (M, 7) in the worlds (M,); in the other ones the hand stays where it is."""
         sim = self._sim
-        all_tcp = sim.state().gripper_pose.copy()
-        all_tcp[worlds] = tcp
-        all_widths = np.zeros(sim.num_worlds)
-        all_widths[worlds] = widths
-        all_index = np.zeros(sim.num_worlds, dtype=int)
-        all_index[worlds] = index
-        picked = pick_up(sim, self._substeps, all_tcp, all_widths, all_index)
-        still = at_rest(picked.state, besides=all_index)
+        hands = sim.state().gripper_pose
+        moved = Chosen(sim, worlds, hands, np.zeros(sim.num_worlds)) if len(worlds) < sim.num_worlds else sim
+        picked = pick_up(moved, self._substeps, tcp, widths, index)
+        still = at_rest(picked.state, besides=index)
         return [
             GraspedState(
                 start=start,
-                gripper_pose=picked.state.gripper_pose[w].copy(),
-                opening_m=picked.state.opening_m[w],
-                object_pose=picked.state.object_pose[w].copy(),
-                opening_command_m=picked.opening_command_m[w],
-                held=bool(picked.held[w]),
-                still=bool(still[w]),
+                gripper_pose=picked.state.gripper_pose[k].copy(),
+                opening_m=picked.state.opening_m[k],
+                object_pose=picked.state.object_pose[k].copy(),
+                opening_command_m=picked.opening_command_m[k],
+                held=bool(picked.held[k]),
+                still=bool(still[k]),
             )
-            for w, start in zip(worlds, starts, strict=True)
+            for k, start in enumerate(starts)
         ]
 
     def get_state(self) -> list[dict[int | None, WorldBank]]:

@@ -23,6 +23,7 @@ from iker_envs.geometry import (
 from iker_envs.planning.hand import FINGER_STIFFNESS, GRIP_FORCE_N, MAX_OPENING_M
 from iker_envs.randomisation import Randomisation
 from iker_envs.sim import Sim, WorldReset, WorldState
+from iker_envs.stage.chosen import Chosen, Motion
 
 RETREAT_M = 0.12  # how far the hand backs off along its approach axis, and from how far it approaches
 _APPROACH_TICKS = 4  # as far as nothing can be in the way,
@@ -81,7 +82,7 @@ def place_hand(sim: Sim, pose: np.ndarray, opening_m: float) -> WorldState:
     return sim.state()
 
 
-def pick_up(sim: Sim, substeps: int, tcp: np.ndarray, width_m: np.ndarray, object_index: np.ndarray) -> PickUp:
+def pick_up(sim: Motion, substeps: int, tcp: np.ndarray, width_m: np.ndarray, object_index: np.ndarray) -> PickUp:
     """From where the open hands are, approach poses (N, 7) in a line, close on widths (N,), withdraw as they came.
 
     `object_index` (N,) says which object each hand is after. Where a finger meets something on the way, the hand comes
@@ -90,8 +91,8 @@ def pick_up(sim: Sim, substeps: int, tcp: np.ndarray, width_m: np.ndarray, objec
     opening = np.full(sim.num_worlds, MAX_OPENING_M)
     pose = _come_to(sim, substeps, tcp, opening)
     sim.step(pose, opening, substeps)
-    squeeze_m = 2 * GRIP_FORCE_N / FINGER_STIFFNESS
-    for closing in np.linspace(opening, np.maximum(width_m - squeeze_m, 0.0), _CLOSE_TICKS + 1)[1:]:
+    squeeze_m = 2 * GRIP_FORCE_N / FINGER_STIFFNESS  # below closed for what is thin, so that it is held as firmly
+    for closing in np.linspace(opening, width_m - squeeze_m, _CLOSE_TICKS + 1)[1:]:
         opening = closing
         sim.step(pose, opening, substeps)
     for _ in range(_GRIP_TICKS):
@@ -104,7 +105,7 @@ def pick_up(sim: Sim, substeps: int, tcp: np.ndarray, width_m: np.ndarray, objec
     return PickUp(state, opening, (moved_m < _HELD_M) & ~state.unstable)
 
 
-def _come_to(sim: Sim, substeps: int, tcp: np.ndarray, opening_m: np.ndarray) -> np.ndarray:
+def _come_to(sim: Motion, substeps: int, tcp: np.ndarray, opening_m: np.ndarray) -> np.ndarray:
     """Come from behind to poses (N, 7); where a finger meets something, go back and come again beside it.
 
     Returns where the hands are told to stay (N, 7). The arm feels by its torques which finger it was
@@ -116,18 +117,18 @@ def _come_to(sim: Sim, substeps: int, tcp: np.ndarray, opening_m: np.ndarray) ->
     for shift_m in _SHIFTS_M:
         if not met.any():
             break
-        beside = pose_compose(tcp, np.tile([0.0, shift_m, 0, 1, 0, 0, 0], (len(tcp), 1)))
-        for free in (behind(pose, RETREAT_M / 2), behind(beside, RETREAT_M / 2)):
-            pose = np.where(met[:, None], free, pose)
-            sim.step(pose, opening_m, substeps)
-        again, met_again = _approach(sim, substeps, pose, np.where(met[:, None], beside, pose), opening_m)
-        pose = np.where(met[:, None], again, pose)
-        met &= met_again
+        rows = np.flatnonzero(met)
+        again = Chosen(sim, rows, pose, opening_m)  # what one world meets makes no other one wait
+        beside = pose_compose(tcp[rows], np.tile([0.0, shift_m, 0, 1, 0, 0, 0], (len(rows), 1)))
+        free = behind(beside, RETREAT_M / 2)
+        for back in (behind(pose[rows], RETREAT_M / 2), free):
+            again.step(back, opening_m[rows], substeps)
+        pose[rows], met[rows] = _approach(again, substeps, free, beside, opening_m[rows])
     return pose
 
 
 def _approach(
-    sim: Sim, substeps: int, pose: np.ndarray, tcp: np.ndarray, opening_m: np.ndarray
+    sim: Motion, substeps: int, pose: np.ndarray, tcp: np.ndarray, opening_m: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Go slowly from poses to poses `tcp` (N, 7), feeling the way.
 

@@ -43,21 +43,20 @@ class Control:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._writers.add(writer)
         try:
-            while line := await reader.readline():
-                answer = await self._answer(line)
-                writer.write(json.dumps(answer, allow_nan=False).encode() + b"\n")
+            while line := await _line(reader):
+                writer.write((await self._answer(line)).encode() + b"\n")
                 await writer.drain()
-        except (ConnectionError, ValueError, asyncio.CancelledError):
-            pass  # the other end left, or sent a line without end; the lab closes
+        except (ConnectionError, asyncio.CancelledError):
+            pass  # the other end left; the lab closes
         finally:
             self._writers.discard(writer)
             writer.close()
 
-    async def _answer(self, line: bytes) -> dict[str, Any]:
+    async def _answer(self, line: bytes) -> str:
         try:
-            return {"ok": True, "result": await self._do(line)}
+            return json.dumps({"ok": True, "result": await self._do(line)}, allow_nan=False)
         except (ValueError, KeyError, TypeError) as error:
-            return {"ok": False, "error": str(error.args[0] if error.args else error)}
+            return json.dumps({"ok": False, "error": str(error.args[0] if error.args else error)})
 
     async def _do(self, line: bytes) -> Any:
         order = json.loads(line)
@@ -72,3 +71,11 @@ class Control:
         inspect.signature(function).bind(**order)  # TypeError names what is missing or too much
         result = function(**order)
         return await result if inspect.isawaitable(result) else result
+
+
+async def _line(reader: asyncio.StreamReader) -> bytes:
+    """The next line; nothing at the end, or of a line without end."""
+    try:
+        return await reader.readline()
+    except ValueError:
+        return b""

@@ -4,13 +4,16 @@
     Gripper.tick, once in 4 ms  ->  opening for the fingers
 
 Registers are those of the vendor's gripper manual that its SDK uses. Positions are pulses, 850 fully open (85 mm).
-Assumed: 5000 r/min close at the manual's top speed of 100 mm/s, other speeds in proportion.
+Assumed: 5000 r/min close at the manual's top speed of 100 mm/s, other speeds in proportion; fingers that are stopped
+before their target press with the whole force, however near the target is.
 """
 
 from __future__ import annotations
 
 import struct
 
+from iker_envs.planning.hand import FINGER_STIFFNESS
+from real_env.arm_model import FINGER_FORCE_N
 from real_env.lab.modes import TICK_S
 from real_env.xarm7 import GRIPPER_PULSES, GRIPPER_STROKE_M
 
@@ -37,6 +40,7 @@ _HOLDING = 2
 _STILL_M_S = 1e-3
 _AT_TARGET_M = 6e-4  # a finger that gives way under a load is still there
 _SETTLE_TICKS = 10
+_PRESS_M = 2 * FINGER_FORCE_N / FINGER_STIFFNESS  # so far below the opening, both fingers press with their whole force
 
 
 class Gripper:
@@ -48,6 +52,7 @@ class Gripper:
         self._target_m = opening_m
         self._opening_m = opening_m
         self._still_ticks = 0
+        self._presses = False  # on something that stopped the fingers, until the next target
         self.error = 0
         self.error_held = False  # cleaning does not help
         self.enabled = False
@@ -69,8 +74,11 @@ class Gripper:
         self._opening_m = opening_m
         self._still_ticks = self._still_ticks + 1 if abs(speed_m_s) < _STILL_M_S else 0
         if self.enabled and not self.error:
+            stopped = self._still_ticks > _SETTLE_TICKS and opening_m - self._target_m > _AT_TARGET_M
+            self._presses |= stopped and self._set_point_m == self._target_m
+            aim_m = min(self._target_m, opening_m - _PRESS_M) if self._presses else self._target_m
             most = self._speed_m_s * TICK_S
-            self._set_point_m += min(max(self._target_m - self._set_point_m, -most), most)
+            self._set_point_m += min(max(aim_m - self._set_point_m, -most), most)
         return self._set_point_m
 
     def fail(self, code: int, *, held: bool) -> None:
@@ -131,3 +139,6 @@ class Gripper:
             pulses = struct.unpack(">i", struct.pack(">HH", *words))[0]
             self._target_m = min(max(pulses, 0), GRIPPER_PULSES) / _PULSES_PER_M
             self._still_ticks = 0
+            if self._presses:  # the motor lets go at once
+                self._set_point_m = max(self._set_point_m, min(self._target_m, self._opening_m))
+            self._presses = False

@@ -22,7 +22,7 @@ assert (
     box_commands and io_commands and motion_commands and settings_commands
 )  # their commands are in the table once they are imported
 _MOTION_FINISHED = 2  # bit of the feedback mask
-_GONE = (asyncio.IncompleteReadError, ConnectionError, TimeoutError, ValueError)
+_GONE = (asyncio.IncompleteReadError, ConnectionError, TimeoutError)
 
 
 class Link:
@@ -124,8 +124,7 @@ class Link:
 
     async def _commands(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         host = _Host(self, writer)
-        while True:
-            request = await wire.read_request(reader)
+        while (request := await _request(reader)) is not None:
             await self._passing.wait()
             if request.protocol == wire.HEARTBEAT:
                 continue
@@ -168,6 +167,14 @@ class Link:
         """Send feedback on a motion, if anything can be sent."""
         if not (self.silent or writer.is_closing()) and self._passing.is_set():
             writer.write(wire.feedback(request, self._box.status, ending, self._box.time_us))
+
+
+async def _request(reader: asyncio.StreamReader) -> wire.Request | None:
+    """The next request; None where something else is sent, which ends the connection."""
+    try:
+        return await wire.read_request(reader)
+    except ValueError:
+        return None
 
 
 class _Host:

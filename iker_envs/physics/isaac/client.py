@@ -228,11 +228,12 @@ class IsaacSim:
         )
 
     def step(self, gripper_pose: np.ndarray, opening_m: np.ndarray, num_substeps: int) -> None:
-        """Hold the commanded poses (N, 7) and openings (N,) for `num_substeps` of `substep_s`."""
+        """Lead all hands to the commanded poses (N, 7) and openings (N,), see `Sim.step`."""
         worker = self._open()
-        check_command(self, gripper_pose, opening_m, num_substeps)
+        check_command(self.num_worlds, gripper_pose, opening_m, num_substeps)
         angles = self._joint[:, 3:6, 0]
         turn = hinge_angles(gripper_pose[:, 3:]) - angles
+        worker.arrays["target_before"][:] = self._target
         self._target[:, :3] = gripper_pose[:, :3]
         self._target[:, 3:6] = angles + turn - 2 * np.pi * np.round(turn / (2 * np.pi))  # the short way round
         self._target[:, 6:8] = (opening_m / 2)[:, None]
@@ -277,6 +278,8 @@ class IsaacSim:
         )
         self._joint[worlds] = np.stack([joint, np.zeros_like(joint)], axis=-1)
         self._stage["joint"][worlds] = 1
+        joint[:, 6:8] = (to.opening_command_m / 2)[:, None]
+        self._target[worlds] = joint
         worker.arrays["force"][worlds] = 0.0
         self._unstable[worlds] = False
 
@@ -296,7 +299,13 @@ class IsaacSim:
 
     def _parts(self) -> dict[str, Any]:
         force = self._open().arrays["force"]
-        state = {"root": self._root, "joint": self._joint, "force": force, "time": self._time_s}
+        state = {
+            "root": self._root,
+            "joint": self._joint,
+            "target": self._target,
+            "force": force,
+            "time": self._time_s,
+        }
         return {"state": state, "quantity": self._quantity, "variant": self.variant, "unstable": self._unstable}
 
     def set_state(self, state: dict[str, Any]) -> None:

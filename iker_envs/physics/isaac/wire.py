@@ -14,7 +14,7 @@ from multiprocessing.connection import Connection
 
 import numpy as np
 
-VERSION = 2
+VERSION = 3
 ROOT = 13  # pose (7), linear velocity of the centre of mass (3), angular velocity (3), world axes
 MATERIAL = 3  # friction, restitution, compliance as the engine combines them
 BODY = 4  # factor on the mass, offset of the centre of mass in body axes (3)
@@ -28,6 +28,7 @@ def layout(num_worlds: int, num_objects: int, num_things: int, num_joints: int) 
     """
     n = num_worlds
     return {
+        "target_before": ("f8", (n, num_joints)),
         "target": ("f8", (n, num_joints)),
         "joint": ("f8", (n, num_joints, 2)),
         "root": ("f8", (n, num_things, ROOT)),

@@ -6,7 +6,7 @@
 It answers "build", "prepare", "step" in this order, "step" again and again, until the socket closes. Quaternions are
 (x, y, z, w) and positions are global in here alone; what goes over the wire is (w, x, y, z) in each world's own frame.
 Setters of Isaac Gym take effect at the next `simulate` and the last call before it wins, so rows are collected and
-every setter is called at most once in a step; what it was given stays referenced until then.
+every setter is called at most once between two calls of `simulate`; what it was given stays referenced until then.
 """
 
 from __future__ import annotations
@@ -238,18 +238,19 @@ class Simulation:
         return {}
 
     def step(self, request):
-        """Take over the staged rows, then simulate with the targets held."""
+        """Take over the staged rows, then simulate while joint targets go in a line from the old to the new ones."""
         if not self.is_prepared:
             raise Refused("'step' comes after 'prepare'")
         self._take_variants()
         self._apply_materials()
         self._apply_bodies()
-        given = [self._set_roots(), self._set_joints(), self._set_targets()]
-        for _ in range(request["num_substeps"]):
+        staged = [self._set_roots(), self._set_joints()]
+        for k in range(1, request["num_substeps"] + 1):
+            targets = self._set_targets(float(k) / request["num_substeps"])
             self.gym.simulate(self.sim)
             if not self.on_gpu:
                 self.gym.fetch_results(self.sim, True)
-        del given  # Isaac Gym reads these at the first `simulate`
+        del staged, targets  # Isaac Gym reads what it was given at the next `simulate`
         self._refresh()
         self._publish()
         return {}
@@ -322,9 +323,10 @@ class Simulation:
         self._check(self.gym.set_dof_state_tensor_indexed(self.sim, its, theirs, len(worlds)), "joint states")
         return states, actors
 
-    def _set_targets(self):
+    def _set_targets(self, share):
+        before = self.arrays["target_before"]
         table = np.zeros(self.dofs.shape[0], dtype=np.float32)
-        table[self.joint] = self.arrays["target"]
+        table[self.joint] = before + share * (self.arrays["target"] - before)
         targets, its = self._given(table)
         self._check(self.gym.set_dof_position_target_tensor(self.sim, its), "joint targets")
         return targets
