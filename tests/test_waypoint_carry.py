@@ -125,9 +125,9 @@ def test_shoes_are_set_down_gently_beside_a_box_that_stays_where_it_is(configura
 @pytest.mark.parametrize("slipped_m", [0.0, 0.04, 0.08])
 @pytest.mark.parametrize("x", [0.40, 0.52, 0.57])
 def test_what_has_slipped_in_the_fingers_is_set_down_where_the_arm_cannot_lift_it_higher(x, slipped_m):
-    """A thing on its way to the far end of the reach hangs so low in the hand that the hand would have to be too high."""
+    """A thing near the end of the reach hangs so low in the hand that the hand would have to be too high."""
     spec = Spec()
-    policy = WaypointPolicy(WaypointParameters(True, 0.26, 0.0, 0.1, hang_m=0.0), spec)
+    policy = WaypointPolicy(WaypointParameters(True, 0.30, 0.0, 0.1, hang_m=0.0), spec)
     target = upright_pose([0.59, -0.10, 0.20])
     pose = upright_pose([x, -0.05, 0.24])
     hand = np.array([*pose[:3], *HOME_GRIPPER_QUATERNION])
