@@ -24,7 +24,19 @@ _TRAINING = {  # argument -> what it does
 
 def page() -> str:
     """The whole page as Markdown."""
-    parts = [_INTRODUCTION, _ids(), space_tables(), "", _EPISODE, _GYMNASIUM, _rewards(), _SUCCESS, _randomisation()]
+    parts = [
+        _INTRODUCTION,
+        _ids(),
+        space_tables(),
+        "",
+        _WITHIN_A_TICK,
+        "",
+        _EPISODE,
+        _GYMNASIUM,
+        _rewards(),
+        _SUCCESS,
+        _randomisation(),
+    ]
     return "\n".join(parts)
 
 
@@ -80,6 +92,9 @@ frame: +x forward, +y left, +z up, metres, radians, quaternions (w, x, y, z).
 makes the same environment.
 """
 
+_WITHIN_A_TICK = (
+    "Within a tick the hand is led to its command in a line, as set points lead the arm; every engine does so."
+)
 _EPISODE = f"""## Episodes
 
 A stage is an episode. `reset(seed=..., options={{...}})` of the single environment takes

@@ -22,7 +22,6 @@ from iker_envs.contract import Contract, check_name, check_number
 from iker_envs.events import Event
 from iker_envs.geometry import IDENTITY_QUATERNION, Array, pose_apply, rotation_matrix
 
-POSE_DIM = 7
 _GRIPPER_JOINTS = ("x", "y", "z", "pitch", "roll", "tool_yaw")
 RESERVED_NAMES = (  # of bodies and joints in every model
     *("world", "hand", "finger_left", "finger_right", *_GRIPPER_JOINTS),

@@ -177,8 +177,10 @@ def pack_observation(
     else:
         rows["target_position"] = target_pose[:, :3]
         rows["target_quaternion"] = _aligned(target_pose, IDENTITY_QUATERNION)
-    packed = xp.concat([rows[name] for name, *_ in LAYOUTS[spec.observation]], axis=-1)
-    return xp.astype(packed, xp.float32)
+    parts = [rows[name] for name, *_ in LAYOUTS[spec.observation]]
+    if type(gripper_pose) is np.ndarray:  # in one pass
+        return np.concatenate(parts, axis=-1, dtype=np.float32)
+    return xp.astype(xp.concat(parts, axis=-1), xp.float32)
 
 
 def unpack_observation(spec: Spec, observation: Array) -> ObservedKeypoints | ObservedPose:

@@ -171,3 +171,37 @@ def test_a_held_shoe_stays_held_over_half_a_metre():
 def test_a_shoe_without_friction_slips_out_of_the_hand():
     held, shift, _ = carry(0.01)
     assert not held.any() or shift.min() > 0.05
+
+
+def hands_at(height_m: float, num_worlds: int) -> np.ndarray:
+    """End-effector poses (N, 7), tool down, away from the object."""
+    return np.tile([0.3, 0.35, height_m, *HOME_GRIPPER_QUATERNION], (num_worlds, 1))
+
+
+def test_a_reset_forgets_what_pressed_on_the_hand():
+    sim = simulate(scene_of(BOOK), 2)
+    sim.reset(np.arange(2), WorldReset(hands_at(0.05, 2), np.zeros(2), None, np.zeros(2)))
+    sim.step(hands_at(-0.05, 2), np.zeros(2), 100)
+    pressed = sim.state()
+    assert (pressed.contact_force[:, 2] > 10.0).all()
+    closed = np.zeros(1)
+    sim.reset(np.array([1]), WorldReset(hands_at(0.3, 1), closed, pressed.object_pose[[1]], closed))
+    np.testing.assert_array_equal(sim.state().contact_force, [pressed.contact_force[0], np.zeros(3)])
+    sim.close()
+
+
+def test_some_worlds_step_as_they_would_with_the_others_for_which_no_time_passes():
+    alone, together = (simulate(scene_of(BOOK, 0.2), 3) for _ in range(2))
+    before = alone.state().object_pose
+    chosen = np.array([0, 2])
+    alone.step_worlds(chosen, hands_at(0.3, 2), np.zeros(2), 10)
+    together.step(hands_at(0.3, 3), np.zeros(3), 10)
+    now = alone.state().object_pose
+    np.testing.assert_array_equal(now[1], before[1])
+    np.testing.assert_array_equal(now[chosen], together.state().object_pose[chosen])
+    assert (now[chosen, 0, 2] < before[chosen, 0, 2] - 0.02).all()
+    for worlds, poses in (([2, 0], hands_at(0.3, 2)), ([0, 3], hands_at(0.3, 2)), ([0, 2], hands_at(0.3, 3))):
+        with pytest.raises(ValueError):
+            alone.step_worlds(np.array(worlds), poses, np.zeros(2), 10)
+    alone.close()
+    together.close()

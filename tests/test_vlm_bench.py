@@ -53,11 +53,10 @@ def test_first_and_repaired_answers_are_told_apart(tmp_path, monkeypatch, capsys
     right = PUSH.format(distance=0.12)
     off = PUSH.format(distance=0.22)
     # per arrangement: one stage, then the finished task
-    items = [part for k in range(3) for part in ("--items", f"shoe_push_{k}")]
     steps = [*map(good, (right, DONE, "no code", right, DONE, off, right))]
     with ChatServer(*steps) as server:
         arguments = ("--vlm", "openai", "--model", "seer", "--base-url", server.url, "--contract", "keypoints")
-        code, printed = bench(monkeypatch, capsys, *items, *arguments, "--out", str(tmp_path / "b"))
+        code, printed = bench(monkeypatch, capsys, "--task", "shoe_push", *arguments, "--out", str(tmp_path / "b"))
     assert code == 0, printed
     rows = json.loads((tmp_path / "b" / "results.json").read_text())["rows"]
     assert [(r["right"], r["answers"]) for r in rows[:5]] == [(True, 1), (True, 1), (True, 2), (True, 1), (False, 1)]

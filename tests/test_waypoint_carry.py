@@ -16,7 +16,7 @@ from iker_envs.optics import default_cameras
 from iker_envs.physics.transfer import settle
 from iker_envs.planning.grasps import propose_grasps
 from iker_envs.scene import HOME_GRIPPER_QUATERNION, Goal, ObjectModel, Scene, SceneObject, upright_pose
-from iker_envs.spec import Spec, pack_observation
+from iker_envs.spec import Spec, decode_action, pack_observation
 from iker_envs.task import load_task
 
 WORKSPACE_M = np.array([[0.20, -0.45, 0.015], [0.75, 0.45, 0.45]])
@@ -120,3 +120,21 @@ def test_shoes_are_set_down_gently_beside_a_box_that_stays_where_it_is(configura
         copies.close()
     assert held.sum() >= 3 and errors.strict[held].sum() >= 3
     assert np.max(forces) < 25.0
+
+
+@pytest.mark.parametrize("slipped_m", [0.0, 0.04, 0.08])
+@pytest.mark.parametrize("x", [0.40, 0.52, 0.57])
+def test_what_has_slipped_in_the_fingers_is_set_down_where_the_arm_cannot_lift_it_higher(x, slipped_m):
+    """A thing near the end of the reach hangs so low in the hand that the hand would have to be too high."""
+    spec = Spec()
+    policy = WaypointPolicy(WaypointParameters(True, 0.30, 0.0, 0.1, hang_m=0.0), spec)
+    target = upright_pose([0.59, -0.10, 0.20])
+    pose = upright_pose([x, -0.05, 0.24])
+    hand = np.array([*pose[:3], *HOME_GRIPPER_QUATERNION])
+    hand[2] += 0.05 + slipped_m
+    for _ in range(60):  # what is held moves with the hand
+        action = policy.act(observation(spec, pose, target, hand))
+        moved = decode_action(spec, action, hand[None], hand[None], WORKSPACE_M)[0]
+        pose[:3] += moved[:3] - hand[:3]
+        hand = moved
+    assert norm(pose[:3] - target[:3]) < 0.01

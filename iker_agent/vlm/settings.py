@@ -7,6 +7,8 @@ import re
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from iker_agent.limits import check_choice
+
 BACKENDS = ("annotated", "openai", "replay", "files")
 OPENAI_ADDRESS = "https://api.openai.com/v1"
 TOKEN_PARAMETERS = ("auto", "max_tokens", "max_completion_tokens")
@@ -41,8 +43,7 @@ class AskSettings:
 
     def __post_init__(self) -> None:
         for name, known in (("token_param", TOKEN_PARAMETERS), ("match", MATCHES)):
-            if getattr(self, name) not in known:
-                raise ValueError(f"ask.{name} {getattr(self, name)!r} is unknown; known: {', '.join(known)}")
+            check_choice(f"ask.{name}", getattr(self, name), known)
         if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", self.key_env):
             raise ValueError("ask.key_env is the name of the environment variable that holds the key, not the key")
         if self.base_url:

@@ -21,9 +21,13 @@ from iker_envs.perception.height_map import CELL_M, HeightMap, Patch
 _NEAR_TOP_M = 0.008
 _OF_TOP_M = 0.003  # of the median: heights further off are a side face's
 _TRIM = 0.5  # percent of points beyond each edge of an outline: flying pixels
+_ON_A_LINE_M = 1e-4  # points that lie nearer to a line have no outline: they are taken for so large
+_DIAGONALS = np.array([[1, 1], [1, -1], [-1, -1], [-1, 1]])
 _SIDE_M = 0.015  # a side face is so near to the outline's edge
 _SIDE_COSINE = 0.75
 _SIDE_FEWEST = 40
+_UPRIGHT = 0.4  # of a normal's height, at most: it is a side face's
+_AGREED = 0.5  # length of the mean of directions (1: all are one)
 _LOST_M = 0.0015  # where no side face is seen: edges lose a pixel, cells are averages
 _BELOW_TOP_M = 0.004
 _DEEP_M = 0.10  # below the top, what looks like a side may be something else's
@@ -56,6 +60,10 @@ class Outline:
     def area_m2(self) -> float:
         return float(4 * self.half.prod())
 
+    def corners(self) -> np.ndarray:
+        """Its corners (4, 2), in order."""
+        return np.asarray(self.centre + _DIAGONALS * self.half @ self.axes.T)
+
     def local(self, points: np.ndarray) -> np.ndarray:
         """Points (P, >= 2) in its own frame (P, 2)."""
         return np.asarray((points[:, :2] - self.centre) @ self.axes)
@@ -79,11 +87,16 @@ class Slab(Outline):
     is_open: bool = False
 
 
-def box_of(points: np.ndarray, trim: float = _TRIM) -> Outline:
+def box_of(points: np.ndarray, trim: float = _TRIM, yaw_rad: float | None = None) -> Outline:
     """The tightest rectangle of points (K, 2): one side runs along their hull (Freeman and Shapira 1975).
 
-    Of the points, `trim` percent beyond each edge do not count.
+    Of the points, `trim` percent beyond each edge do not count. `yaw_rad` is its heading where that is known.
     """
+    if yaw_rad is not None:
+        ends = np.percentile(points @ axes_of(yaw_rad), [trim, 100 - trim], axis=0)
+        return Outline(axes_of(yaw_rad) @ ends.mean(axis=0), (ends[1] - ends[0]) / 2, yaw_rad)
+    if np.linalg.matrix_rank(points - points[0], tol=_ON_A_LINE_M) < 2:  # such as a single row of cells
+        points = np.concatenate([points + way * _ON_A_LINE_M for way in _DIAGONALS])
     hull = ConvexHull(points)
     normals = hull.equations[:, :2]
     yaws = np.unique(np.round(np.mod(np.arctan2(normals[:, 1], normals[:, 0]), np.pi / 2), 4))
@@ -108,11 +121,13 @@ def axes_of(yaw_rad: float) -> np.ndarray:
     return np.array([[c, -s], [s, c]])
 
 
-def fit_slab(cloud: Cloud, heights: HeightMap, patch: Patch, lower: Sequence[Slab] = ()) -> Slab:
+def fit_slab(
+    cloud: Cloud, heights: HeightMap, patch: Patch, lower: Sequence[Slab] = (), yaw_rad: float | None = None
+) -> Slab:
     """The patch as a slab whose bottom is not known yet; of `lower` slabs it may stand on one."""
     on = patch.mask[heights.cells(cloud.points)] & (np.abs(cloud.points[:, 2] - patch.height_m) < _NEAR_TOP_M)
     top = cloud.points[on]
-    outline = box_of(top[:, :2])
+    outline = box_of(top[:, :2] if len(top) else heights.centres(patch.mask), yaw_rad=yaw_rad)
     inner = np.abs(outline.local(top)) < np.maximum(outline.half - 2 * CELL_M, 0.3 * outline.half)
     inside = top[inner.all(axis=1)]
     height = _level_m(inside[:, 2]) if len(inside) else patch.height_m
@@ -120,6 +135,21 @@ def fit_slab(cloud: Cloud, heights: HeightMap, patch: Patch, lower: Sequence[Sla
     for _ in range(2):
         outline = _with_sides(outline, cloud, height, floor)
     return Slab(outline.centre, outline.half, outline.yaw_rad, height)
+
+
+def side_heading(outline: Outline, cloud: Cloud, floor_m: float, top_m: float) -> float | None:
+    """The heading within 45 degrees that the side faces around an outline have, if they agree on one.
+
+    What is seen of a top that lies half under an object has any outline; its side faces stand as they are. Headings
+    that are alike after a quarter turn are averaged as angles of four times their size (Mardia 1972).
+    """
+    z = cloud.points[:, 2]
+    near = outline.holds(cloud.points, _SIDE_M) & (z < top_m - _BELOW_TOP_M)
+    near &= (z > max(floor_m + _BELOW_TOP_M, top_m - _DEEP_M)) & (np.abs(cloud.normals[:, 2]) < _UPRIGHT)
+    if near.sum() < _SIDE_FEWEST:
+        return None
+    mean = np.exp(4j * np.arctan2(cloud.normals[near, 1], cloud.normals[near, 0])).mean()
+    return float(np.angle(mean) / 4) if abs(mean) > _AGREED else None
 
 
 def _level_m(heights_m: np.ndarray) -> float:

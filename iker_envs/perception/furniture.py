@@ -17,12 +17,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from iker_envs.geometry import rotation_matrix
-from iker_envs.perception.box_fit import Slab, box_of, fit_slab, legs_under, rest_on
+from iker_envs.perception.box_fit import Outline, Slab, box_of, fit_slab, legs_under, rest_on, side_heading
 from iker_envs.perception.cloud import Cloud, fuse
 from iker_envs.perception.height_map import HeightMap, Patch, height_map, level_patches, levelled, points_of
-from iker_envs.perception.parts import Rays, best_seen, partitions
-from iker_envs.perception.shots import Region, Shot, shot_of
-from iker_envs.planning.collision import OrientedBox
+from iker_envs.perception.parts import partitions
+from iker_envs.perception.rays import Rays, best_seen, completed, ends_moved, hidden_edges, merged
+from iker_envs.perception.resting import hidden_supports, kept_clear
+from iker_envs.perception.shots import Region, Shot, box_depth, shot_of
+from iker_envs.planning.collision import OrientedBox, object_boxes
 from iker_envs.scene import ObjectModel, Scene, SceneObject, View, upright_pose
 
 WORKING_WIDTH_PX = 640  # a bookend's top is 2 cm wide
@@ -33,6 +35,7 @@ MARGIN_M = 0.006
 _HIDDEN_M = 0.012  # around an object nothing is known of what lies under it
 _UNDER_M = 0.002
 _LEFT_OVER_M = 0.015  # above an object, what is seen is the object
+_GROWN_M = 0.003  # an object's silhouette is wrong by so much
 _SAME_HEIGHT_M = 0.007
 _LOWER_M = 0.012  # a cell so far below a board is a gap in it
 _GAP_SHARE = 0.08  # of a board may be seen lower than the board
@@ -69,36 +72,76 @@ def fit_furniture(
     ValueError names a camera that stands elsewhere than it is thought to.
     """
     shots = levelled([shot_of(name, image, WORKING_WIDTH_PX) for name, image in view.cameras.items()], region)
-    taken = [_bounding_box(obj) for obj in objects]
+    things = list(objects)
+    taken = [_bounding_box(obj) for obj in things]
+    solid = [box for obj in things for box in object_boxes(obj.model, obj.pose)]
     masks = [_without(shot, points_of(shot, region), taken, margin_m) for shot in shots]
     cloud, table = _seen(shots, masks)
     heights = _hidden(height_map(cloud.points, table, region), taken)
     slabs: list[Slab] = []
     notes: list[str] = []
-    for board in sorted(_joined(level_patches(heights, _LOWEST_M), heights), key=lambda board: board.height_m):
-        for slab in _pieces(board, heights, cloud, slabs, shots, masks):  # what stands on something comes after it
+    for board in sorted(
+        _joined(level_patches(heights, _LOWEST_M), heights, cloud), key=lambda board: board.patch.height_m
+    ):
+        for slab in _pieces(
+            board, heights, cloud, slabs, solid, shots, masks
+        ):  # what stands on something comes after it
             if why := _refusal(slab, heights):
                 notes.append(why)
             else:
                 slabs.append(slab)
-    standing = rest_on(_once(slabs), cloud, table)
-    return Furniture(tuple(_objects(standing, cloud)), tuple(notes))
+    standing = [kept_clear(slab, solid) for slab in rest_on(_once(slabs), cloud, table)]
+    found = _objects(standing, cloud)
+    for name, block in hidden_supports(things, standing, shots, masks):
+        found.append(_box(f"furniture_under_{name}", block, block.bottom_m, block.top_m, _GREY))
+        notes.append(f"what {name} stands on is hidden by it: it was given a block no wider than itself")
+    return Furniture(tuple(found), tuple(notes))
 
 
 def _pieces(
-    board: Patch,
+    board: Board,
     heights: HeightMap,
     cloud: Cloud,
     lower: Sequence[Slab],
+    solid: Sequence[OrientedBox],
     shots: Sequence[Shot],
     masks: Sequence[np.ndarray],
 ) -> Sequence[Slab]:
     """The slabs that one level surface is made of."""
-    ways = [[fit_slab(cloud, heights, patch, lower) for patch in way] for way in partitions(board, heights)]
-    if len(ways) == 1:
-        return ways[0]
-    outline = box_of(heights.centres(board.mask))
-    return best_seen(ways, lower, Rays.across(shots, masks, outline, board.height_m))
+    around = box_of(heights.centres(board.patch.mask))
+    is_covered = bool(heights.hidden[around.holds_cells(heights)].any())
+    whole = partitions(board.patch, heights, is_covered=is_covered)
+    ways = [*whole, *(partitions(part, heights)[0] for part in board.parts)] if len(board.parts) > 1 else whole
+    slabs = [fit_slab(cloud, heights, patch, lower) for way in ways for patch in way]
+    if len(ways) == 1 and not any(hidden_edges(slab, heights.hidden, heights) for slab in slabs):
+        return slabs
+    floor_m = _floor_m(around, lower)
+    slabs += _turned([patch for way in ways for patch in way] + [board.patch], heights, cloud, lower, floor_m)
+    outline = box_of(np.concatenate([slab.corners() for slab in slabs]), trim=0.0)
+    rays = Rays.through(shots, masks, outline, floor_m, board.patch.height_m, solid)
+    found = best_seen(slabs, max(len(board.parts), *map(len, ways)), lower, rays)
+    found = merged(found, lower, rays)
+    if len(whole) > 1:
+        found = ends_moved(found, lower, rays)
+    return completed(found, lower, rays, heights.hidden, heights)
+
+
+def _turned(
+    patches: Sequence[Patch], heights: HeightMap, cloud: Cloud, lower: Sequence[Slab], floor_m: float
+) -> list[Slab]:
+    """The patches as slabs with the headings of the side faces around them."""
+    found = []
+    for patch in patches:
+        around = box_of(heights.centres(patch.mask))
+        yaw_rad = side_heading(around, cloud, floor_m, patch.height_m)
+        if yaw_rad is not None:
+            found.append(fit_slab(cloud, heights, patch, lower, yaw_rad))
+    return found
+
+
+def _floor_m(outline: Outline, lower: Sequence[Slab]) -> float:
+    """The height of the highest slab that a surface of this outline may stand on; 0 for the table."""
+    return max((slab.top_m for slab in lower if slab.holds(outline.centre[None])[0]), default=0.0)
 
 
 def _once(slabs: Sequence[Slab]) -> list[Slab]:
@@ -114,9 +157,15 @@ def _once(slabs: Sequence[Slab]) -> list[Slab]:
 
 
 def _without(shot: Shot, mask: np.ndarray, objects: Sequence[OrientedBox], margin_m: float) -> np.ndarray:
-    """The mask (H, W) without the pixels that show objects."""
+    """The mask (H, W) without the pixels that show objects: near them, or where a ray meets them."""
     kept = np.array(mask)
     kept[mask] = ~_near_boxes(shot.points(mask), objects, margin_m)
+    depth = shot.depth[kept]
+    grown = [replace(box, half=box.half + _GROWN_M) for box in objects]
+    rays = shot.rays()[kept] @ shot.T[:3, :3].T
+    expected = box_depth(shot.eye, rays, grown)
+    meets = expected < box_depth(shot.eye, rays, [])
+    kept[kept] = ~(meets & (np.abs(expected - depth) < _LEFT_OVER_M))
     return kept
 
 
@@ -161,15 +210,24 @@ def _hidden(heights: HeightMap, boxes: Sequence[OrientedBox]) -> HeightMap:
     return replace(heights, height_m=known, hidden=hidden)
 
 
-def _joined(patches: Sequence[Patch], heights: HeightMap) -> list[Patch]:
+@dataclass(frozen=True, eq=False)
+class Board:
+    """A level surface, and the patches of it that are seen apart from each other."""
+
+    patch: Patch
+    parts: tuple[Patch, ...]
+
+
+def _joined(patches: Sequence[Patch], heights: HeightMap, cloud: Cloud) -> list[Board]:
     """Patches of one height between which nothing lower is seen, as one."""
-    joined: list[Patch] = []
-    waiting = list(patches)
+    joined: list[Board] = []
+    waiting = [Board(patch, (patch,)) for patch in patches]
     while waiting:
         board = waiting.pop(0)
         for other in waiting:
-            both = Patch(board.mask | other.mask, (board.height_m + other.height_m) / 2)
-            if abs(board.height_m - other.height_m) < _SAME_HEIGHT_M and _is_one_board(both, heights):
+            both = _union(board, other)
+            level = abs(board.patch.height_m - other.patch.height_m) < _SAME_HEIGHT_M
+            if level and _is_one_board(both.patch, heights, cloud):
                 waiting = [both, *(patch for patch in waiting if patch is not other)]
                 break
         else:
@@ -177,8 +235,21 @@ def _joined(patches: Sequence[Patch], heights: HeightMap) -> list[Patch]:
     return joined
 
 
-def _is_one_board(patch: Patch, heights: HeightMap) -> bool:
-    outline = box_of(heights.centres(patch.mask))
+def _union(one: Board, other: Board) -> Board:
+    height_m = (one.patch.height_m + other.patch.height_m) / 2
+    return Board(Patch(one.patch.mask | other.patch.mask, height_m), (*one.parts, *other.parts))
+
+
+def _is_one_board(patch: Patch, heights: HeightMap, cloud: Cloud) -> bool:
+    centres = heights.centres(patch.mask)
+    outline = box_of(centres)
+    yaw_rad = side_heading(outline, cloud, 0.0, patch.height_m)
+    outlines = [outline] if yaw_rad is None else [outline, box_of(centres, yaw_rad=yaw_rad)]
+    return any(_fills(patch, outline, heights) for outline in outlines)
+
+
+def _fills(patch: Patch, outline: Outline, heights: HeightMap) -> bool:
+    """Whether little is seen of the outline that is lower than the patch, and most of it where nothing hides it."""
     inside = outline.holds_cells(heights)
     lower = inside & (heights.height_m < patch.height_m - _LOWER_M)
     open_to_view = (inside & ~heights.hidden).sum()

@@ -27,6 +27,7 @@ from iker_envs.sim import Variant, WorldReset, WorldState
 _DIVERGED = slice(3, 6)  # mjWARN_BADQPOS, BADQVEL, BADQACC
 _POSITIONS = 1  # mjSTAGE_POS: poses are current after the last substep
 _STATE = ("qpos", "qvel", "ctrl", "qacc_warmstart", "time")
+_EVERYONE = slice(None)
 _living: weakref.WeakSet[MujocoSim] = weakref.WeakSet()  # for a process that is forked
 
 
@@ -80,6 +81,7 @@ class MujocoSim(MujocoWorlds):
         self._qpos = self._state["qpos"]
         self._qvel = self._state["qvel"]
         self._ctrl = self._state["ctrl"]
+        self._seen: dict[str, np.ndarray] | None = None  # what `_look` found since the last step, resets followed
         self._xpos = engine.bind("xpos")
         self._xquat = engine.bind("xquat")
         self._constraint_force = engine.bind("qfrc_constraint")
@@ -103,32 +105,38 @@ class MujocoSim(MujocoWorlds):
     def state(self) -> WorldState:
         """The present state of all worlds, fresh arrays."""
         self._update_unstable()
-        places = self._places
-        left, right = (self._qpos[:, k] for k in places.finger_qpos)
-        object_pose = self._poses(places.bodies)
-        return WorldState(
-            gripper_pose=self._poses([places.hand])[:, 0],
-            opening_m=left + right,
-            object_pose=object_pose,
-            object_twist=self._twists(object_pose),
-            contact_force=np.array([self._constraint_force[:, dof] for dof in places.gripper_dofs[:3]]).T,
-            unstable=self._unstable.copy(),
-        )
+        if self._seen is None:
+            self._seen = self._look(_EVERYONE)
+        rows = {name: values.copy(order="K") for name, values in self._seen.items()}
+        return WorldState(**rows, unstable=self._unstable.copy())
 
-    def _poses(self, bodies: Sequence[int] | np.ndarray) -> np.ndarray:
-        """Poses (N, B, 7) of bodies; in memory the worlds lie side by side, for formulas on components."""
-        poses = np.empty((7, len(bodies), self.num_worlds)).T
+    def _look(self, worlds: slice | np.ndarray) -> dict[str, np.ndarray]:
+        """The parts of a state but `unstable`, of the worlds (M,)."""
+        places = self._places
+        left, right = (self._qpos[worlds, k] for k in places.finger_qpos)
+        object_pose = self._poses(places.bodies, worlds, len(left))
+        return {
+            "gripper_pose": self._poses([places.hand], worlds, len(left))[:, 0],
+            "opening_m": left + right,
+            "object_pose": object_pose,
+            "object_twist": self._twists(object_pose, worlds),
+            "contact_force": np.array([self._constraint_force[worlds, dof] for dof in places.gripper_dofs[:3]]).T,
+        }
+
+    def _poses(self, bodies: Sequence[int] | np.ndarray, worlds: slice | np.ndarray, count: int) -> np.ndarray:
+        """Poses (M, B, 7) of bodies; in memory the worlds lie side by side, for formulas on components."""
+        poses = np.empty((7, len(bodies), count)).T
         for k, body in enumerate(bodies):
-            poses[:, k, :3] = self._xpos[:, body]
-            poses[:, k, 3:] = self._xquat[:, body]
+            poses[:, k, :3] = self._xpos[worlds, body]
+            poses[:, k, 3:] = self._xquat[worlds, body]
         return poses
 
-    def _twists(self, object_pose: np.ndarray) -> np.ndarray:
-        """Twists (N, O, 6) of the objects at poses (N, O, 7), zero where welded; in memory as `_poses`."""
-        twists = np.zeros((6, len(self.objects), self.num_worlds)).T
+    def _twists(self, object_pose: np.ndarray, worlds: slice | np.ndarray) -> np.ndarray:
+        """Twists (M, O, 6) of the objects at poses (M, O, 7), zero where welded; in memory as `_poses`."""
+        twists = np.zeros((6, len(self.objects), len(object_pose))).T
         for k, dofs in zip(self._places.free, self._places.free_qvel, strict=True):
-            twists[:, k, :3] = self._qvel[:, dofs[0] : dofs[0] + 3]
-            turning = columns(self._qvel[:, dofs[3] : dofs[3] + 3])  # MuJoCo has it in the axes of the body
+            twists[:, k, :3] = self._qvel[worlds, dofs[0] : dofs[0] + 3]
+            turning = columns(self._qvel[worlds, dofs[3] : dofs[3] + 3])  # MuJoCo has it in the axes of the body
             for axis, values in enumerate(rotate(columns(object_pose[:, k, 3:]), turning)):
                 twists[:, k, 3 + axis] = values
         return twists
@@ -158,7 +166,7 @@ class MujocoSim(MujocoWorlds):
 
     def _step(self, worlds: np.ndarray | None, gripper_pose: np.ndarray, opening_m: np.ndarray, count: int) -> None:
         engine = self._open()
-        rows = slice(None) if worlds is None else worlds
+        rows = _EVERYONE if worlds is None else worlds
         told = self._ctrl[rows].copy()
         wanted = told.copy()
         angles = self._qpos[rows][:, self._places.gripper_qpos[3:]]
@@ -167,6 +175,7 @@ class MujocoSim(MujocoWorlds):
         wanted[:, 3:6] = angles + turn - 2 * np.pi * np.round(turn / (2 * np.pi))  # the short way round
         wanted[:, 6:8] = (opening_m / 2)[:, None]
         self._models.refresh()
+        self._seen = None
         if count > 1:
             share = np.arange(1, count)[:, None] / count
             led = told[:, None, :] + share * (wanted - told)[:, None, :]
@@ -184,8 +193,7 @@ class MujocoSim(MujocoWorlds):
         self._update_unstable()
         self._models.refresh()
         if to.object_pose is not None:
-            for values in self._state.values():  # positions and controls follow
-                values[worlds] = 0.0
+            engine.reset(worlds, stage=0)  # forces of the last step are forgotten, too
             self._models.place(worlds, places.bodies[places.welded], to.object_pose[:, places.welded])
         if to.furniture_pose is not None:
             self._models.place(worlds, places.furniture, to.furniture_pose)
@@ -204,6 +212,9 @@ class MujocoSim(MujocoWorlds):
         self._qvel[worlds] = qvel
         self._ctrl[worlds] = ctrl
         engine.forward(worlds, stage=_POSITIONS)
+        if self._seen is not None:
+            for name, values in self._look(worlds).items():
+                self._seen[name][worlds] = values
         self._unstable[worlds] = False
         self._warnings = self._count_warnings()
 
@@ -227,6 +238,7 @@ class MujocoSim(MujocoWorlds):
         """Go on from where `get_state` was called, to the last bit."""
         engine = self._open()
         check_state(state, self._parts())
+        self._seen = None
         self._models.restore(state["fields"], state["contact"], state["variant"])
         engine.reset(None, stage=0)
         self._warnings = self._count_warnings()

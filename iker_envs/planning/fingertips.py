@@ -15,7 +15,18 @@ from typing import Any
 
 import numpy as np
 
-from iker_envs.components import Array, Components, columns, difference, dot, namespace, stacked, transform
+from iker_envs.components import (
+    Array,
+    Components,
+    body_axis,
+    columns,
+    corrected,
+    difference,
+    dot,
+    namespace,
+    stacked,
+    transform,
+)
 from iker_envs.geometry import pose_compose, rotation_matrix
 from iker_envs.planning.collision import collision_parts
 from iker_envs.planning.hand import FINGER_HALF_SIZE_M, FINGERTIP_M
@@ -24,6 +35,7 @@ from iker_envs.spec import Spec, decode_action
 
 _EDGE_M = 0.005  # a top counts this far beyond its edge
 _BELOW_TOP_M = 0.03  # a tip further under a top is beside or beneath the furniture, not on it
+_SURELY_M = 1e-6  # tips that are so much higher than needed are clear, whatever the rounding
 _UPRIGHT = 0.99  # cosine: furniture whose box leans more has no top to glide over
 _NOWHERE_M = -1.0  # a half size that nothing is within: of a box that is not there, or leans
 _WIDTH = 9  # of a top: centre x, y; one side x, y; the other side x, y; half sizes along both; height
@@ -109,6 +121,23 @@ def lift_needed(pose: Array, opening_m: Array, tops: Array, clearance_m: float) 
 
     Metres (N,), 0 where they are. `tops` (N, B, 9) belongs to the furniture; the table is z = 0.
     """
+    above, sideways, along = (body_axis(columns(pose)[3:], axis)[2] for axis in (2, 0, 1))
+    xp = namespace(pose)
+    lowest = pose[:, 2] + FINGERTIP_M * above - _HALF_X_M * xp.abs(sideways)
+    lowest = lowest - (opening_m / 2 + 2 * _HALF_Y_M) * xp.abs(along)
+    nothing = xp.zeros_like(opening_m)
+    if tops.shape[0] != pose.shape[0]:  # one scene's, for all
+        tops = xp.broadcast_to(tops, (pose.shape[0], *tops.shape[1:]))
+    highest = xp.max(tops[:, :, -1], axis=1) if tops.shape[1] else nothing
+    is_clear = lowest > xp.where(highest > 0, highest, 0.0) + clearance_m + _SURELY_M
+    lift = corrected(
+        ~is_clear, lambda _, n: (_lift(n[0], n[1], n[2], clearance_m),), (nothing,), (pose, opening_m, tops)
+    )
+    return lift[0]
+
+
+def _lift(pose: Array, opening_m: Array, tops: Array, clearance_m: float) -> Array:
+    """As `lift_needed`, computed for every pose."""
     xp = namespace(pose)
     x, y, z = transform(columns(pose[:, None, :]), _corners(opening_m))  # (N, 8) each
     floor: Any = 0.0
