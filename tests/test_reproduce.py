@@ -114,6 +114,7 @@ def test_cells_without_a_policy_name_the_training_that_fills_them(tmp_path):
     settings = ReproduceSettings(policies=str(tmp_path))
     cells = {(c.row, c.column): c for c in table_of("table2", settings).cells}
     assert len(cells["shoe_push, trained without", "simulation"].units) == 10
+    assert list(table_of("table2", settings).facts["trainings"]) == ["shoe_push/off"]
     assert cells["shoe_place, trained without", "simulation"].empty
 
 
