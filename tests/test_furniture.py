@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 from iker_agent.commands.app import app
 from iker_envs.documents import read_document
 from iker_envs.optics import default_cameras, stationary_cameras
+from iker_envs.perception.box_fit import box_of
 from iker_envs.perception.furniture import fit_furniture, furnished, furniture_region, place_known
 from iker_envs.physics.transfer import scene_from_poses
 from iker_envs.pictures.sensor_noise import NoisyCameras, SensorNoise
@@ -33,6 +34,13 @@ def thing(model, x, y, bottom, yaw=0.0) -> SceneObject:
     return SceneObject(model, upright_pose([x, y, bottom + model.size_m[2] / 2], yaw))
 
 
+CORNER = (  # two bookends on a low board
+    piece("shelf", (0.24, 0.70, 0.05), 0.62, 0.0),
+    piece("back", (0.02, 0.16, 0.05), 0.66, 0.20, 0.05),
+    piece("side", (0.16, 0.02, 0.05), 0.57, 0.31, 0.05),
+)
+
+
 RACK = piece("rack", (0.28, 0.64, 0.10), 0.66, 0.0, shape="rack")
 SCENES = {
     "a rack, a box across its middle": (RACK, thing(BOX, 0.66, 0.02, 0.10), thing(SHOE, 0.36, 0.20, 0.0, 0.4)),
@@ -46,6 +54,13 @@ SCENES = {
         piece("side", (0.16, 0.02, 0.05), 0.60, 0.31, 0.05),
         thing(BOOK, 0.60, -0.10, 0.05),
     ),
+    "a book that stands on both bookends": (*CORNER, thing(BOOK, 0.62, 0.27, 0.10, -np.pi / 4)),
+    "a shoe box against a bookend": (*CORNER, thing(BOX, 0.549, 0.145, 0.05, np.pi / 2)),
+    "a shoe across two boards that are apart": (
+        piece("one", (0.22, 0.20, 0.08), 0.60, -0.12),
+        piece("two", (0.16, 0.16, 0.08), 0.62, 0.12),
+        thing(SHOE, 0.60, 0.01, 0.08, np.pi / 2 + 0.2),
+    ),
     "bookends whose corner is open, askew": (  # one ends at the other's middle, 8 mm before it
         piece("shelf", (0.27, 0.62, 0.032), 0.548, -0.092, yaw=0.143),
         piece("back", (0.021, 0.169, 0.062), 0.597, 0.106, 0.032, yaw=0.143),
@@ -58,7 +73,11 @@ SCENES = {
 @cache
 def noisy(case: str, seed: int = 0) -> tuple[Scene, View]:
     """A scene and what four wrongly calibrated, noisy cameras see of it."""
-    scene = Scene(SCENES[case], default_cameras(), np.array([[0.2, -0.45, 0.015], [0.75, 0.45, 0.45]]))
+    return pictures(SCENES[case], seed)
+
+
+def pictures(objects: tuple[SceneObject, ...], seed: int = 0) -> tuple[Scene, View]:
+    scene = Scene(objects, default_cameras(), np.array([[0.2, -0.45, 0.015], [0.75, 0.45, 0.45]]))
     view = still_view(scene, cameras=stationary_cameras(), shadows=False)
     cameras = {c.name: view.cameras[c.name] for c in stationary_cameras()}
     return scene, NoisyCameras(SensorNoise(), seed).photograph(View(cameras, "back_left", view.true_poses))
@@ -116,6 +135,25 @@ def test_objects_rest_on_what_was_seen(case):
     settled = scene_from_poses(furnished(scene, {}, found), {o.name: o.pose for o in things(scene)})
     for obj in (o for o in scene.objects if o.movable):
         assert np.linalg.norm(settled.object(obj.name).pose[:3] - obj.pose[:3]) < 0.01
+
+
+def test_an_object_that_hides_what_carries_it_is_given_something_to_stand_on():
+    stand = piece("stand", (0.10, 0.06, 0.03), 0.55, 0.05)
+    box = thing(BOX, 0.55, 0.05, 0.03, 0.3)
+    scene, view = pictures((stand, box))
+    found = fit_furniture(view, furniture_region(scene), [box])
+    assert [o.name for o in found.objects] == ["furniture_under_shoe_box"]
+    assert found.notes == ("what shoe_box stands on is hidden by it: it was given a block no wider than itself",)
+    block = found.objects[0]
+    assert block.pose[2] + block.model.size_m[2] / 2 == pytest.approx(0.03, abs=HEIGHT_M)
+    assert (block.model.size_m[:2] <= np.sort(BOX.size_m[:2])[::-1] + 1e-9).all()
+    settled = scene_from_poses(furnished(scene, {}, found), {"shoe_box": box.pose})
+    assert np.linalg.norm(settled.object("shoe_box").pose[:3] - box.pose[:3]) < 0.01
+
+
+def test_a_single_row_of_cells_has_an_outline():
+    row = box_of(np.array([[0.4, 0.1], [0.4, 0.104], [0.4, 0.108]]))
+    np.testing.assert_allclose(np.sort(2 * row.half), [0.0, 0.008], atol=3e-4)
 
 
 def test_a_rack_is_open_below_and_stands_on_legs():

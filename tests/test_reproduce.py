@@ -114,7 +114,17 @@ def test_cells_without_a_policy_name_the_training_that_fills_them(tmp_path):
     settings = ReproduceSettings(policies=str(tmp_path))
     cells = {(c.row, c.column): c for c in table_of("table2", settings).cells}
     assert len(cells["shoe_push, trained without", "simulation"].units) == 10
+    assert list(table_of("table2", settings).facts["trainings"]) == ["shoe_push/off"]
     assert cells["shoe_place, trained without", "simulation"].empty
+
+
+def test_the_command_below_a_table_makes_it_again():
+    config = make_config(["ask.match=instruction", "clock=0.5"], vlm="replay", ask={"cassette": "first_answers"})
+    settings = ReproduceSettings(config=config, worlds=("sim", "lab"), configurations=3)
+    line = table_of("table1", settings).command
+    for part in ("--world sim --world lab", "--cassette first_answers", "--configurations 3", "--clock 0.5"):
+        assert part in line
+    assert "--clock" not in table_of("table1", ReproduceSettings(config=config)).command
 
 
 @pytest.mark.parametrize(

@@ -116,11 +116,13 @@ def facts(settings: ReproduceSettings, tasks: tuple[str, ...]) -> dict[str, Any]
     """The table of hashes below a table."""
     found = [_facts_of(name) for name in tasks]
     config = settings.config.to_dict()
+    trained = {f"{task}/{name}": settings.trained(task, name) for task in tasks for name in ("pose", "off")}
     return {
         "configuration": fingerprint(config),
         "spec": found[0]["spec_hash"],
         "tasks": {f["task"]: f["task_hash"] for f in found},
         "shipped policies": {name: shipped_hash(name) for name in (*tasks, *FAMILIES) if name in shipped_names()},
+        "trainings": {name: fingerprint(Path(path)) for name, path in trained.items() if path},
         "learner of chains": settings.config.learner,
         "seed": settings.config.seed,
         **model_facts(settings.config),

@@ -9,6 +9,7 @@ import shlex
 from dataclasses import replace
 from typing import Any
 
+from iker_agent.config import RunConfig
 from iker_agent.reproduce import paper
 from iker_agent.reproduce.cells import Cell, Unit
 from iker_agent.reproduce.chain import METHODS, Method, chain_unit
@@ -185,6 +186,7 @@ def command(name: str, settings: ReproduceSettings) -> str:
         ("--episodes", settings.episodes, ReproduceSettings.episodes),
     ):
         parts += [option, str(number)] if number != default else []
+    parts += ["--clock", str(config.clock)] if "lab" in settings.worlds and config.clock != RunConfig.clock else []
     parts += [f"ask.match={config.ask.match}"] if config.ask.cassette else []
     parts += [f"learner={config.learner}"] if config.learner != "ppo" else []
     return shlex.join(parts)

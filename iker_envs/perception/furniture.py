@@ -21,7 +21,7 @@ from iker_envs.perception.box_fit import Outline, Slab, box_of, fit_slab, legs_u
 from iker_envs.perception.cloud import Cloud, fuse
 from iker_envs.perception.height_map import HeightMap, Patch, height_map, level_patches, levelled, points_of
 from iker_envs.perception.parts import partitions
-from iker_envs.perception.rays import Rays, best_seen, completed, ends_moved, hidden_edges, merged
+from iker_envs.perception.rays import Rays, around, best_seen, completed, ends_moved, hidden_edges, merged
 from iker_envs.perception.resting import hidden_supports, kept_clear
 from iker_envs.perception.shots import Region, Shot, box_depth, shot_of
 from iker_envs.planning.collision import OrientedBox, object_boxes
@@ -42,6 +42,7 @@ _GAP_SHARE = 0.08  # of a board may be seen lower than the board
 _SEEN_SHARE = 0.5  # of what no removed object hides of a board must be seen of it
 _FILL_SHARE = 0.55  # of its outline that a box's top covers
 _COVERED_SHARE = 0.5  # of a slab that lies in another one of its height: they are one
+_IN_LINE = 1.25  # times the area of two slabs has the rectangle around them at most, if they lie in line
 _SPOTS = np.stack(np.meshgrid(*2 * [np.linspace(-0.9, 0.9, 9)]), axis=-1).reshape(-1, 2)
 _LEAST_AREA_M2 = 6e-4
 _LEAST_WIDTH_M = 0.012
@@ -108,14 +109,14 @@ def _pieces(
     masks: Sequence[np.ndarray],
 ) -> Sequence[Slab]:
     """The slabs that one level surface is made of."""
-    around = box_of(heights.centres(board.patch.mask))
-    is_covered = bool(heights.hidden[around.holds_cells(heights)].any())
+    tight = box_of(heights.centres(board.patch.mask))
+    is_covered = bool(heights.hidden[tight.holds_cells(heights)].any())
     whole = partitions(board.patch, heights, is_covered=is_covered)
     ways = [*whole, *(partitions(part, heights)[0] for part in board.parts)] if len(board.parts) > 1 else whole
     slabs = [fit_slab(cloud, heights, patch, lower) for way in ways for patch in way]
     if len(ways) == 1 and not any(hidden_edges(slab, heights.hidden, heights) for slab in slabs):
         return slabs
-    floor_m = _floor_m(around, lower)
+    floor_m = _floor_m(tight, lower)
     slabs += _turned([patch for way in ways for patch in way] + [board.patch], heights, cloud, lower, floor_m)
     outline = box_of(np.concatenate([slab.corners() for slab in slabs]), trim=0.0)
     rays = Rays.through(shots, masks, outline, floor_m, board.patch.height_m, solid)
@@ -132,8 +133,8 @@ def _turned(
     """The patches as slabs with the headings of the side faces around them."""
     found = []
     for patch in patches:
-        around = box_of(heights.centres(patch.mask))
-        yaw_rad = side_heading(around, cloud, floor_m, patch.height_m)
+        tight = box_of(heights.centres(patch.mask))
+        yaw_rad = side_heading(tight, cloud, floor_m, patch.height_m)
         if yaw_rad is not None:
             found.append(fit_slab(cloud, heights, patch, lower, yaw_rad))
     return found
@@ -145,14 +146,23 @@ def _floor_m(outline: Outline, lower: Sequence[Slab]) -> float:
 
 
 def _once(slabs: Sequence[Slab]) -> list[Slab]:
-    """The slabs, the largest first, without those that lie for the most part in another one of their height."""
+    """The slabs, the largest first, those that lie for the most part in another one of their height as one with it.
+
+    Two ends of one bookend, seen on both sides of an object, both reach under it: together they are the bookend.
+    """
     kept: list[Slab] = []
     for slab in sorted(slabs, key=lambda slab: -slab.area_m2):
         spots = slab.centre + (_SPOTS * slab.half) @ slab.axes.T
-        level = [other for other in kept if abs(other.top_m - slab.top_m) < _SAME_HEIGHT_M]
-        covered = np.any([other.holds(spots) for other in level], axis=0) if level else np.zeros(1)
-        if covered.mean() < _COVERED_SHARE:
+        level = [k for k, other in enumerate(kept) if abs(other.top_m - slab.top_m) < _SAME_HEIGHT_M]
+        covered = np.array([kept[k].holds(spots) for k in level] or np.zeros((1, 1)))
+        if covered.any(axis=0).mean() < _COVERED_SHARE:
             kept.append(slab)
+            continue
+        nearest = level[int(covered.mean(axis=1).argmax())]
+        both = around(kept[nearest], slab)
+        alone_m2 = kept[nearest].area_m2 + slab.area_m2 * (1 - float(covered.mean(axis=1).max()))
+        if both.area_m2 < _IN_LINE * alone_m2:
+            kept[nearest] = both
     return kept
 
 

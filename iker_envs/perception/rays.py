@@ -185,7 +185,7 @@ def merged(slabs: Sequence[Slab], lower: Sequence[Slab], rays: Rays) -> list[Sla
         tried = []
         for j, k in itertools.permutations(range(len(found)), 2):
             others = [slab for i, slab in enumerate(found) if i not in (j, k)]
-            both = [*others, _around(found[j], found[k])]
+            both = [*others, around(found[j], found[k])]
             cost = rays.misfit([below, *(rays.depth_of(rays.thickened(s)) for s in both)])
             tried.append((cost + rays.overlap(both[-1], others), both))
         cost, both = min(tried, key=lambda pair: pair[0])
@@ -195,7 +195,7 @@ def merged(slabs: Sequence[Slab], lower: Sequence[Slab], rays: Rays) -> list[Sla
     return found
 
 
-def _around(slab: Slab, other: Slab) -> Slab:
+def around(slab: Slab, other: Slab) -> Slab:
     """The slab made so large that it holds another one."""
     ends = slab.local(np.concatenate([slab.corners(), other.corners()]))
     low, high = ends.min(axis=0), ends.max(axis=0)
@@ -254,12 +254,12 @@ def completed(
     for _ in range(2):
         for k in range(len(found)):
             others = [slab for j, slab in enumerate(found) if j != k]
-            around = np.min([below, *(rays.depth_of(slab) for slab in others)], axis=0)
+            nearest = np.min([below, *(rays.depth_of(slab) for slab in others)], axis=0)
             for axis, sign in hidden_edges(slabs[k], hidden, heights):
                 furthest = _furthest_m(slabs[k], axis, sign, unknown, heights)
                 start = slabs[k].half[axis] + sign * (slabs[k].centre - found[k].centre) @ found[k].axes[:, axis]
                 base = moved_edge(found[k], axis, sign, float(start - found[k].half[axis]))
-                found[k] = _best_edge(base, axis, sign, furthest, others, around, rays)
+                found[k] = _best_edge(base, axis, sign, furthest, others, nearest, rays)
     return [replace(slab, bottom_m=0.0) for slab in found]
 
 

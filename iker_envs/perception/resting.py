@@ -21,8 +21,7 @@ _IN_TOUCH_M = 0.008  # of heights: an object stands on what is so near to its un
 _FLAT_M = 0.012  # an object whose underside slopes by more leans on something
 _DEEPEST_M = 0.015  # that an edge reaches into an object by error alone
 _STEP_M = 0.004
-_SPOTS = np.stack(np.meshgrid(*2 * [np.linspace(-1, 1, 21)]), axis=-1).reshape(-1, 2)
-_STEADY_M = 0.004  # so far inside what carries it the middle of an object must be
+_SPOTS = np.stack(np.meshgrid(*2 * [np.linspace(-1, 1, 61)]), axis=-1).reshape(-1, 2)
 _SMALLEST_M = 0.012
 _PLATEAU_M2 = 2e-5  # of surface: what is explained better by less is not
 _EDGES = ((0, -1), (0, 1), (1, -1), (1, 1))
@@ -87,7 +86,7 @@ def _carry(foot: Outline, low_m: float, slabs: Sequence[Slab], others: Sequence[
         hull = ConvexHull(held) if len(held) > 2 else None
     except QhullError:  # all on one line
         hull = None
-    return hull is not None and bool((hull.equations @ [*foot.centre, 1.0] < -_STEADY_M).all())
+    return hull is not None and bool((hull.equations @ [*foot.centre, 1.0] < 0).all())
 
 
 def _carved(block: Slab, slabs: Sequence[Slab], rays: Rays) -> tuple[float, Slab]:
