@@ -148,7 +148,7 @@ def carry(friction: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     stage = env.worlds
     held = stage.grasped.copy()
     start = stage.state
-    for _ in range(18):
+    for _ in range(20):
         stage.step(np.tile([0.0, -1.0, 0, 0, 0, 0], (8, 1)))  # what slips ends an episode
     end = stage.state
     moved = end.gripper_pose[:, 1] - start.gripper_pose[:, 1]
