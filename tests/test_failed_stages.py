@@ -97,7 +97,7 @@ STORIES = {
     "lost": (
         ("task=shoe_place",),
         *(None, Steady(0, 1, -1, 0, 0, 0)),
-        *("Object lost", "left_shoe was let go in the air and fell", "The policy was stopped there, after 0.3 s."),
+        *("Object lost", "left_shoe was let go in the air and fell", "The policy was stopped there, after 0.4 s."),
     ),
     "target": (
         ("task=shoe_push",),

@@ -121,7 +121,7 @@ def test_written_programs_and_runs_without_forecast_act(tmp_path, settings, note
 
 
 def test_a_missed_grasp_is_tried_again_in_the_same_stage(tmp_path):
-    settings = ("perception.position_m=0.02", "seed=1")  # a look that is so far off misses often; with this seed twice
+    settings = ("perception.position_m=0.03", "seed=1")  # a look that is so far off misses often; with this seed twice
     result, display, stage = run(tmp_path, None, *settings, task="shoe_place")
     assert result.stages[0].ok, result.stages[0].problem
     assert any("the hand missed left_shoe" in event for event in stage["events"])
@@ -158,7 +158,7 @@ def test_grasps_are_ordered_by_how_often_they_hold():
 
 def test_a_grasp_that_misses_nearly_always_is_refused_with_the_reason():
     scene, goal = first_stage("shoe_place")
-    tried = try_grasps(scene, goal, ForecastSettings(noise=PoseNoise(0.08, 2.0)))
+    tried = try_grasps(scene, goal, ForecastSettings(noise=PoseNoise(0.13, 2.0)))
     assert re.match(r"left_shoe cannot be grasped well here: the hand seldom lifts it, in simulation", tried.hopeless)
 
 
