@@ -61,6 +61,16 @@ SCENES = {
         piece("two", (0.16, 0.16, 0.08), 0.62, 0.12),
         thing(SHOE, 0.60, 0.01, 0.08, np.pi / 2 + 0.2),
     ),
+    "bookends that end flush with a gap of 3 mm, askew": (
+        piece("shelf", (0.270, 0.620, 0.048), 0.5273, 0.0478, yaw=-0.4276),
+        piece("back", (0.016, 0.1604, 0.0506), 0.6295, 0.2107, 0.0484, yaw=-0.4276),
+        piece("side", (0.1354, 0.016, 0.0506), 0.6119, 0.3186, 0.0484, yaw=-0.4276),
+        thing(BOOK, 0.447, -0.0805, 0.0484, -0.35),
+    ),
+    "a small table on legs, a box over its corner": (  # one leg is seen below the box, apart from the others
+        piece("table", (0.2194, 0.234, 0.0666), 0.5709, 0.026, yaw=0.028, shape="rack"),
+        thing(BOX, 0.4871, 0.0676, 0.0666, 2.412),
+    ),
     "bookends whose corner is open, askew": (  # one ends at the other's middle, 8 mm before it
         piece("shelf", (0.27, 0.62, 0.032), 0.548, -0.092, yaw=0.143),
         piece("back", (0.021, 0.169, 0.062), 0.597, 0.106, 0.032, yaw=0.143),
@@ -143,7 +153,9 @@ def test_an_object_that_hides_what_carries_it_is_given_something_to_stand_on():
     scene, view = pictures((stand, box))
     found = fit_furniture(view, furniture_region(scene), [box])
     assert [o.name for o in found.objects] == ["furniture_under_shoe_box"]
-    assert found.notes == ("what shoe_box stands on is hidden by it: it was given a block no wider than itself",)
+    assert found.notes == (
+        "what shoe_box stands on is hidden by it: the block given to it is a guess but for its height",
+    )
     block = found.objects[0]
     assert block.pose[2] + block.model.size_m[2] / 2 == pytest.approx(0.03, abs=HEIGHT_M)
     assert (block.model.size_m[:2] <= np.sort(BOX.size_m[:2])[::-1] + 1e-9).all()
