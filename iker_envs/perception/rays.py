@@ -168,7 +168,8 @@ def best_seen(
     if move_ends:
         found = [ends_moved(slabs, lower, rays) for slabs in found[:_MOST_MOVED]]
         costs = [_cost(slabs, below, rays) for slabs in found]
-    possible = [slabs for slabs, cost in zip(found, costs, strict=True) if cost <= min(costs) + rays.worth(_TIE_M2)]
+    most_cost = min(costs) + rays.worth(_PLATEAU_M2 if move_ends else _TIE_M2)
+    possible = [slabs for slabs, cost in zip(found, costs, strict=True) if cost <= most_cost]
     return min(possible, key=_unlikeness_m)
 
 
