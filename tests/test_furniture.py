@@ -11,7 +11,7 @@ from iker_agent.commands.app import app
 from iker_envs.documents import read_document
 from iker_envs.optics import default_cameras, stationary_cameras
 from iker_envs.perception.box_fit import box_of
-from iker_envs.perception.furniture import fit_furniture, furnished, furniture_region, place_known
+from iker_envs.perception.furniture import Furniture, fit_furniture, furnished, furniture_region, place_known
 from iker_envs.physics.transfer import scene_from_poses
 from iker_envs.pictures.sensor_noise import NoisyCameras, SensorNoise
 from iker_envs.pictures.still import still_view
@@ -86,6 +86,12 @@ def noisy(case: str, seed: int = 0) -> tuple[Scene, View]:
     return pictures(SCENES[case], seed)
 
 
+@cache
+def fitted(case: str) -> tuple[Scene, Furniture]:
+    scene, view = noisy(case)
+    return scene, fit_furniture(view, furniture_region(scene), things(scene))
+
+
 def pictures(objects: tuple[SceneObject, ...], seed: int = 0) -> tuple[Scene, View]:
     scene = Scene(objects, default_cameras(), np.array([[0.2, -0.45, 0.015], [0.75, 0.45, 0.45]]))
     view = still_view(scene, cameras=stationary_cameras(), shadows=False)
@@ -127,8 +133,7 @@ def nearest(objects, true: SceneObject) -> SceneObject:
 
 @pytest.mark.parametrize("case", SCENES)
 def test_every_piece_is_found_where_it_is(case):
-    scene, view = noisy(case)
-    found = fit_furniture(view, furniture_region(scene), things(scene))
+    scene, found = fitted(case)
     pieces = [o for o in scene.objects if not o.movable]
     boxes = [o for o in found.objects if "_leg_" not in o.name]
     assert len(boxes) == len(pieces) and found.notes == ()
@@ -140,8 +145,7 @@ def test_every_piece_is_found_where_it_is(case):
 
 @pytest.mark.parametrize("case", SCENES)
 def test_objects_rest_on_what_was_seen(case):
-    scene, view = noisy(case)
-    found = fit_furniture(view, furniture_region(scene), things(scene))
+    scene, found = fitted(case)
     settled = scene_from_poses(furnished(scene, {}, found), {o.name: o.pose for o in things(scene)})
     for obj in (o for o in scene.objects if o.movable):
         assert np.linalg.norm(settled.object(obj.name).pose[:3] - obj.pose[:3]) < 0.01
@@ -169,8 +173,7 @@ def test_a_single_row_of_cells_has_an_outline():
 
 
 def test_a_rack_is_open_below_and_stands_on_legs():
-    scene, view = noisy("a rack, a box across its middle")
-    found = fit_furniture(view, furniture_region(scene), things(scene))
+    _, found = fitted("a rack, a box across its middle")
     board = found.objects[0]
     assert board.model.size_m[2] == pytest.approx(0.02, abs=0.006)
     legs = [o for o in found.objects if o.name.startswith("furniture_1_leg_")]
@@ -182,8 +185,7 @@ def test_a_rack_is_open_below_and_stands_on_legs():
 
 
 def test_a_platform_is_solid():
-    scene, view = noisy("a platform that stands askew")
-    (platform,) = fit_furniture(view, furniture_region(scene), things(scene)).objects
+    (platform,) = fitted("a platform that stands askew")[1].objects
     assert platform.model.size_m[2] == pytest.approx(0.10, abs=HEIGHT_M)
     assert 2 * np.arctan2(platform.pose[6], platform.pose[3]) == pytest.approx(0.35, abs=0.02)
 
@@ -195,8 +197,7 @@ def test_what_is_not_named_as_an_object_becomes_furniture():
 
 
 def test_a_known_piece_gets_its_own_model_and_pose():
-    scene, view = noisy("a rack, a box across its middle")
-    found = fit_furniture(view, furniture_region(scene), things(scene))
+    _, found = fitted("a rack, a box across its middle")
     poses, rest = place_known(found, [RACK.model])
     assert rest.objects == ()
     np.testing.assert_allclose(poses["rack"][:3], RACK.pose[:3], atol=0.005)
