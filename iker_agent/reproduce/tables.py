@@ -83,7 +83,7 @@ def _model(settings: ReproduceSettings, task: str, contract: str, world: str) ->
 def _trained_by(what: str, name: str, option: str) -> str:
     return (
         f"no policy {what} is shipped; train it, `iker train TASK {option} --out RUNS/TASK/{name} "
-        "learn.stop_success=0.97 learn.max_steps=1500000`, and add --policies RUNS"
+        "learn.stop_success=0.98 learn.max_steps=2500000`, and add --policies RUNS"
     )
 
 
