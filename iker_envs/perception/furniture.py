@@ -95,7 +95,7 @@ def fit_furniture(
     found = _objects(standing, cloud)
     for name, block in hidden_supports(things, standing, shots, masks):
         found.append(_box(f"furniture_under_{name}", block, block.bottom_m, block.top_m, _GREY))
-        notes.append(f"what {name} stands on is hidden by it: it was given a block no wider than itself")
+        notes.append(f"what {name} stands on is hidden by it: the block given to it is a guess but for its height")
     return Furniture(tuple(found), tuple(notes))
 
 
@@ -120,7 +120,8 @@ def _pieces(
     slabs += _turned([patch for way in ways for patch in way] + [board.patch], heights, cloud, lower, floor_m)
     outline = box_of(np.concatenate([slab.corners() for slab in slabs]), trim=0.0)
     rays = Rays.through(shots, masks, outline, floor_m, board.patch.height_m, solid)
-    found = best_seen(slabs, max(len(board.parts), *map(len, ways)), lower, rays)
+    most = max(len(board.parts), *map(len, ways))
+    found = best_seen(slabs, most, lower, rays, move_ends=len(whole) > 1)
     found = merged(found, lower, rays)
     if len(whole) > 1:
         found = ends_moved(found, lower, rays)

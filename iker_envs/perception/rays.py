@@ -24,6 +24,8 @@ _AROUND_M = 0.02  # rays that pass so near to a surface's outline
 _MOST_RAYS = 16_000
 _CLEAR = 3.0  # deviations beyond which a depth says no more
 _MOST_SLABS = 12  # of which some are chosen
+_MOST_MOVED = 6  # choices whose ends are moved before they are compared
+_COVERED_SHARE = 0.5  # of a slab that lies in another one of its height: they are one
 _SAME_SLAB_M = 0.003
 _WORTH_M2 = 3e-4  # of surface that a further slab must explain
 _TIE_M2 = 2e-5  # what is told apart by less of the surface is not told apart
@@ -39,6 +41,7 @@ _ALONG = np.linspace(-0.9, 0.9, 15)
 _BESIDE_M = 0.010  # outside an edge it is looked whether an object hides what is there
 _HIDDEN_SHARE = 0.2  # of an edge
 _PLATEAU_M2 = 6e-5  # of surface: places of an edge that differ by less fit as well
+_UNDER_M = 0.004  # a board is what is seen so far below it
 _BOARD_M = 0.02  # thickness of a board under which rays pass
 
 
@@ -104,6 +107,14 @@ class Rays:
         solid = replace(slab, bottom_m=0.0)
         return min((solid, board), key=lambda s: self.misfit([self.depth_of(s)]))
 
+    def depth_with_legs(self, slab: Slab) -> np.ndarray:
+        """Depth (R,) at which rays meet the thickened slab, or as measured where that is under a board: what stands
+        there are its legs or something else, and says nothing of the board."""
+        slab = self.thickened(slab)
+        points = self.eyes + self.directions * self.depth_m[:, None]
+        is_under = slab.holds(points) & (points[:, 2] < slab.bottom_m - _UNDER_M)
+        return np.where(is_under, np.minimum(self.depth_of(slab), self.depth_m), self.depth_of(slab))
+
     def misfit(self, depths: Sequence[np.ndarray]) -> float:
         """How far measured depths are from the least of some (R,): standard deviations, at most 3 each, summed."""
         expected = np.min(depths, axis=0)
@@ -130,18 +141,21 @@ def beside(objects: Sequence[OrientedBox], low_m: float, high_m: float) -> tuple
     return tuple(found)
 
 
-def best_seen(candidates: Sequence[Slab], most: int, lower: Sequence[Slab], rays: Rays) -> list[Slab]:
+def best_seen(
+    candidates: Sequence[Slab], most: int, lower: Sequence[Slab], rays: Rays, *, move_ends: bool = False
+) -> list[Slab]:
     """Of some slabs, at most `most` that explain the rays best, given the `lower` ones around them.
 
+    None lies for the most part in another: what is seen under a board on legs would make its leg a slab of its own.
+    With `move_ends` the best choices are compared once their ends are where the rays put them: a cut through cells
+    leaves an end a centimetre short, which is more than the notch by which two cuts of a corner differ.
     Where the pictures do not decide, the slabs that are most alike: bookends come in pairs.
     """
     pool = _different(candidates)
     below = rays.below(lower)
-    depths = [rays.depth_of(rays.thickened(slab)) for slab in pool]
+    depths = [rays.depth_with_legs(slab) for slab in pool]
     choices = [picked for count in range(1, 1 + most) for picked in itertools.combinations(range(len(pool)), count)]
-    shared = np.array(
-        [[0.0 if slab is o else rays.overlap(slab, [o]) - rays.overlap(slab, []) for o in pool] for slab in pool]
-    )
+    shared = np.array([[0.0 if slab is o else _shared_cost(slab, o, rays) for o in pool] for slab in pool])
     own = [rays.worth(_WORTH_M2) + rays.overlap(slab, []) for slab in pool]
     costs = [
         rays.misfit([below, *(depths[k] for k in c)])
@@ -149,9 +163,27 @@ def best_seen(candidates: Sequence[Slab], most: int, lower: Sequence[Slab], rays
         + sum(shared[j, k] for j, k in itertools.combinations(c, 2))
         for c in choices
     ]
-    possible = [c for c, cost in zip(choices, costs, strict=True) if cost < min(costs) + rays.worth(_TIE_M2)]
-    best = min(possible, key=lambda c: _unlikeness_m([pool[k] for k in c]))
-    return [pool[k] for k in best]
+    found = [[pool[k] for k in choices[i]] for i in np.argsort(costs, kind="stable")]
+    costs.sort()
+    if move_ends:
+        found = [ends_moved(slabs, lower, rays) for slabs in found[:_MOST_MOVED]]
+        costs = [_cost(slabs, below, rays) for slabs in found]
+    most_cost = min(costs) + rays.worth(_PLATEAU_M2 if move_ends else _TIE_M2)
+    possible = [slabs for slabs, cost in zip(found, costs, strict=True) if cost <= most_cost]
+    return min(possible, key=_unlikeness_m)
+
+
+def _cost(slabs: Sequence[Slab], below: np.ndarray, rays: Rays) -> float:
+    """The misfit of some slabs and of what they share, and a price for each."""
+    misfit = rays.misfit([below, *(rays.depth_with_legs(slab) for slab in slabs)])
+    shared = sum(_shared_cost(slab, other, rays) for slab, other in itertools.combinations(slabs, 2))
+    return misfit + shared + sum(rays.worth(_WORTH_M2) + rays.overlap(slab, []) for slab in slabs)
+
+
+def _shared_cost(slab: Slab, other: Slab, rays: Rays) -> float:
+    """The misfit of what two slabs share; without end if one lies for the most part in the other."""
+    area_m2 = shared_m2(slab, other)
+    return rays.worth(area_m2) if area_m2 < _COVERED_SHARE * min(slab.area_m2, other.area_m2) else np.inf
 
 
 def shared_m2(slab: Outline, other: Outline) -> float:
@@ -181,12 +213,12 @@ def merged(slabs: Sequence[Slab], lower: Sequence[Slab], rays: Rays) -> list[Sla
     found = list(slabs)
     below = rays.below(lower)
     while len(found) > 1:
-        least = rays.misfit([below, *(rays.depth_of(rays.thickened(s)) for s in found)]) + rays.worth(_WORTH_M2)
+        least = rays.misfit([below, *(rays.depth_with_legs(s) for s in found)]) + rays.worth(_WORTH_M2)
         tried = []
         for j, k in itertools.permutations(range(len(found)), 2):
             others = [slab for i, slab in enumerate(found) if i not in (j, k)]
             both = [*others, around(found[j], found[k])]
-            cost = rays.misfit([below, *(rays.depth_of(rays.thickened(s)) for s in both)])
+            cost = rays.misfit([below, *(rays.depth_with_legs(s) for s in both)])
             tried.append((cost + rays.overlap(both[-1], others), both))
         cost, both = min(tried, key=lambda pair: pair[0])
         if cost > least:

@@ -43,8 +43,12 @@ def kept_clear(slab: Slab, objects: Sequence[OrientedBox]) -> Slab:
 def hidden_supports(
     objects: Sequence[SceneObject], slabs: Sequence[Slab], shots: Sequence[Shot], masks: Sequence[np.ndarray]
 ) -> Iterator[tuple[str, Slab]]:
-    """Names of objects that would fall as the furniture was seen, and blocks that carry them and that nothing seen
-    contradicts; none for an object that leans, stands on another one, or shows that nothing is under it."""
+    """Names of objects that would fall as the furniture was seen, and a block that carries each.
+
+    A block is the rectangle around the object with its heading, or with that of furniture of this height, cut back
+    edge by edge while depths fit it better; of those that carry the object, the one that depths contradict least.
+    They may contradict it still. None for an object that leans, stands on another one, or that no block carries.
+    """
     solid = {obj.name: object_boxes(obj.model, obj.pose) for obj in objects}
     for name, boxes in solid.items():
         corners = np.concatenate([box.corners() for box in boxes])
