@@ -81,7 +81,7 @@ CASES = {
     "let_a_tilted_book_go": Case(
         let_a_tilted_book_go,
         (K.DROPPED, K.TIPPED_OVER, K.OFF_TARGET),
-        ("book was let go in the air and fell 2", "it tipped over to the right and ended"),
+        ("book was let go in the air and fell 3", "it tipped over to the right and ended"),
     ),
     "carry_until_time_is_out": Case(
         carry_until_time_is_out,

@@ -20,7 +20,7 @@ from iker_envs.spec import unpack_observation
 
 SHOE = scene_of(shoe("left_shoe", "left", LEFT))
 MODEL = SHOE.object("left_shoe").model
-TICKS = 16
+TICKS = 20
 
 
 def keypoint_error_m(model: ObjectModel, tracked: Tracked, truth: np.ndarray) -> float:
