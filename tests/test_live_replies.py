@@ -29,7 +29,7 @@ RUNS = {
         "instruction": "Please tidy up: I want my shoes neatly on the rack, and the box may stay there too.",
         "success": PAIR_ON_THE_RACK,
     },
-    "too_wide": {"seed": 23, "disturb": "too_wide"},
+    "too_wide": {"seed": 24, "disturb": "too_wide"},
     "new_instruction": {"seed": 24, "disturb": "new_instruction"},
     "gap": {"seed": 26, "disturb": "gap"},
 }
