@@ -3,6 +3,7 @@
 import ipaddress
 import json
 import os
+import signal
 import socket
 import tempfile
 from collections.abc import Callable, Iterator
@@ -43,7 +44,14 @@ class OneLaboratory(LoadScopeScheduling):
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Processes without a laboratory give way to the one with it."""
+    """Processes without a laboratory give way to the one with it; signals end what tests start.
+
+    A shell that starts the tests in the background, or `nohup`, has them and their children ignore Ctrl-C or SIGHUP:
+    programs that a test interrupts would go on.
+    """
+    for name, action in (("SIGINT", signal.default_int_handler), ("SIGHUP", signal.SIG_DFL)):
+        if hasattr(signal, name) and signal.getsignal(getattr(signal, name)) is signal.SIG_IGN:
+            signal.signal(getattr(signal, name), action)
     if getattr(config, "workerinput", {}).get("workerid", _FIRST) != _FIRST and hasattr(os, "nice"):
         os.nice(10)
 
