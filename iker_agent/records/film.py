@@ -9,6 +9,7 @@ run forks, and OpenBLAS then waits for threads that are gone.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pickle
@@ -30,6 +31,7 @@ _AT_ONCE = 2  # videos; the other ones wait
 _TELL_S = 5.0  # between two words on how far the videos are
 _POLL_S = 0.1
 _GIVE_UP_S = 10.0  # how long a process may take to stop
+_KILLED_S = 2.0  # and killed ones to be gone
 
 
 class FilmFault(RuntimeError):
@@ -130,12 +132,23 @@ class _Film:
         return None
 
     def stop(self) -> None:
-        """Wait for a process that was told to stop, and make an end of one that does not."""
-        try:
+        """Wait for a process that was told to stop, and make an end of one that does not, and of its encoder."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
             self.process.wait(_GIVE_UP_S)
-        except subprocess.TimeoutExpired:
-            os.killpg(self.process.pid, signal.SIGKILL)  # the encoder with it
-            self.process.wait()
+        _end(self.process)
+        self.process.wait()
         for half in self.job.path.parent.glob(f".{self.job.path.name}.part*"):
             half.unlink(missing_ok=True)
         self._log.close()
+
+
+def _end(leader: subprocess.Popen[bytes]) -> None:
+    """Kill a process and its group; what they were about to write is there by the time that none is left."""
+    end_s = time.monotonic() + _KILLED_S
+    while time.monotonic() < end_s:
+        leader.poll()  # one that nobody has waited for still counts
+        try:
+            os.killpg(leader.pid, signal.SIGKILL)
+        except (ProcessLookupError, PermissionError):  # the latter on macOS, of ended ones
+            return
+        time.sleep(_POLL_S)
