@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import gymnasium as gym
@@ -19,7 +20,7 @@ from iker_agent.learning.network import ActorCritic, NetworkPolicy, Normaliser
 from iker_agent.learning.plain_network import feature_dim
 from iker_agent.learning.policy_files import load_policy
 from iker_agent.learning.ppo_config import PPOConfig
-from iker_agent.learning.progress import read_metrics
+from iker_agent.learning.progress import TrainingRow, read_metrics
 from iker_agent.learning.scalars import SCALARS
 from iker_agent.learning.task_training import TaskTraining
 from iker_agent.learning.training import Training
@@ -72,6 +73,54 @@ def test_a_restored_training_makes_the_same_next_updates(env, tmp_path):
     assert torch.equal(updated(second, 100, 2), went_on)
     numbers = [[(r.steps, r.reward, r.kl, r.learning_rate) for r in t.progress.rows] for t in (first, second)]
     assert numbers[0] == numbers[1] and len(numbers[0]) == 4
+
+
+class FallingJudge:
+    """Judges the first policy best, and remembers each; never good enough."""
+
+    def __init__(self) -> None:
+        self.seen: list[torch.Tensor] = []
+
+    def __call__(self, policy: NetworkPolicy, seed: int) -> np.ndarray:
+        self.seen.append(torch.cat([p.detach().flatten().clone() for p in policy.network.parameters()]))
+        return np.arange(4) < (2 if len(self.seen) == 1 else 1)
+
+
+def looking(updates: int) -> PPOConfig:
+    """Looks after every update."""
+    return replace(limited(updates), eval_every_s=0.0, stop_success=0.99, max_eval_envs=4)
+
+
+def test_a_training_that_does_not_get_there_ends_with_the_best_that_was_seen(env, monkeypatch):
+    monkeypatch.setattr("iker_agent.learning.training._WORTH_A_LOOK", 1.0)
+    monkeypatch.setattr("iker_agent.learning.training._EVAL_PAUSE", 0.0)
+    judge = FallingJudge()
+    training = Training(env, looking(3), judge, seed=3)
+    policy = training.run()
+    assert len(judge.seen) == 4, "after every update, and once more at the end"
+    assert not torch.equal(judge.seen[-1], judge.seen[0])
+    assert torch.equal(weights(training), judge.seen[0])
+    assert policy.header["success_strict"] == 0.5 and not policy.header["good_enough"]
+
+
+def test_the_best_that_was_seen_survives_a_checkpoint(env, tmp_path, monkeypatch):
+    monkeypatch.setattr("iker_agent.learning.training._WORTH_A_LOOK", 1.0)
+    judge = FallingJudge()
+    first = Training(env, looking(1), judge, seed=3)
+    first.run()
+    write_checkpoint(tmp_path / "checkpoint.pt", first.state())
+    second = Training(env, looking(3), judge, seed=4)
+    second.restore(read_checkpoint(tmp_path / "checkpoint.pt"))
+    second.run()
+    assert second.progress.steps == 3 * UPDATE
+    assert torch.equal(weights(second), judge.seen[0])
+
+
+def test_noise_that_hides_the_last_centimetres_does_not_put_a_look_off(env):
+    training = Training(env, looking(1), FallingJudge(), seed=3)
+    row = replace(TrainingRow.unknown(), success=0.9, success_strict=0.2)
+    assert training._worth_a_look(row)
+    assert not training._worth_a_look(replace(row, success=0.3))
 
 
 def test_training_goes_on_from_a_policy_with_its_normaliser_frozen(env):

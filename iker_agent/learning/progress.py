@@ -87,7 +87,6 @@ class Progress:
         self.num_processes = num_processes
         self.steps = 0
         self.rows: list[TrainingRow] = []
-        self.best_eval = float("nan")
         self._start = time.monotonic()
         self._ended: deque[np.ndarray] = deque(maxlen=_NUM_ENDED)  # (success, strict, error, lost) of ended episodes
         self._reward: list[float] = []  # means over the worlds since the last update, a number per tick
@@ -118,7 +117,6 @@ class Progress:
     def evaluated(self, success_strict: float) -> None:
         """Note a deterministic evaluation."""
         self._eval = success_strict
-        self.best_eval = success_strict if np.isnan(self.best_eval) else max(self.best_eval, success_strict)
 
     def tried(self) -> None:
         """A row for the evaluation of a policy that was there before; there was no rollout yet."""
@@ -164,7 +162,6 @@ class Progress:
         return {
             "steps": self.steps,
             "seconds": self.seconds,
-            "best_eval": self.best_eval,
             "rows": [row.columns() for row in self.rows],
             "ended": [row.tolist() for row in self._ended],
         }
@@ -172,7 +169,6 @@ class Progress:
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go on counting from an earlier `state`; the time in between does not count."""
         self.steps = state["steps"]
-        self.best_eval = state["best_eval"]
         self.rows = [TrainingRow.from_columns(row) for row in state["rows"]]
         self._ended.extend(np.array(row) for row in state["ended"])
         self._start = time.monotonic() - state["seconds"]

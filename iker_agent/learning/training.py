@@ -8,8 +8,10 @@ report progress, stop on success and keep to a time budget; the algorithm is skr
 
 from __future__ import annotations
 
+import copy
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,6 +20,7 @@ import torch
 from iker_agent.learning import distributed
 from iker_agent.learning.agent import make_agent
 from iker_agent.learning.curriculum import Curriculum
+from iker_agent.learning.evaluate import wilson
 from iker_agent.learning.network import ActorCritic, NetworkPolicy, Normaliser
 from iker_agent.learning.plain_network import feature_dim
 from iker_agent.learning.ppo_config import PPOConfig
@@ -29,7 +32,17 @@ from iker_envs.scene import Goal
 from iker_envs.spec import Spec
 
 # What a checkpoint holds; `state` writes these parts and `restore` reads them.
-PARTS = ("network", "normaliser", "frozen", "value_normaliser", "optimiser", "torch_rng", "progress", "num_evals")
+PARTS = (
+    "network",
+    "normaliser",
+    "frozen",
+    "value_normaliser",
+    "optimiser",
+    "torch_rng",
+    "progress",
+    "num_evals",
+    "best",
+)
 # (policy, seed) -> (N,) bool: deterministic strict success in each of a batch of fresh copies
 Judge = Callable[[NetworkPolicy, int], np.ndarray]
 _NORMALISER_LOOKS = 16  # noisy copies of the first observations that the normaliser sees
@@ -37,7 +50,30 @@ _LOOK_NOISE = 0.1  # standard deviation of that noise, metres or parts of a quat
 _SEED_STRIDE = 1_000_003  # a prime between the seeds of evaluations, so that those of two trainings rarely meet
 _WARM_LOG_STD = -1.2  # a policy that is trained further explores at least so much
 _EVAL_PAUSE = 3.0  # times the length of an evaluation until the next one: they take a quarter of the time at most
-_WORTH_A_LOOK = 0.25  # evaluate only when exploring success is at most so far below the goal
+# Evaluate only when success while exploring, by the paper's measure, is at most so far below the goal. The noise of
+# exploration keeps the last centimetres from a policy that is exact without it: by the strict measure shoe_place shows
+# 0.43 with it where 0.99 are found without.
+_WORTH_A_LOOK = 0.4
+
+
+@dataclass(frozen=True)
+class Best:
+    """The policy that was found best so far, by the lower end of the 95 % interval of its strict success."""
+
+    num_success: int
+    num_copies: int
+    network: dict[str, torch.Tensor]
+    normaliser: dict[str, torch.Tensor]
+
+    @property
+    def rate(self) -> float:
+        """Strict success in the copies in which it was tried."""
+        return self.num_success / self.num_copies
+
+    @property
+    def surely(self) -> float:
+        """What its strict success is at least, in 39 of 40 cases: few copies prove little."""
+        return wilson(self.num_success, self.num_copies)[0]
 
 
 class Training:
@@ -70,6 +106,7 @@ class Training:
         self.progress = Progress(config.budget_s, config.max_steps, report, distributed.num_processes())
         self.stopping = False  # set it to end the run after the update under way
         self.good = False  # strict success was seen and confirmed
+        self.best: Best | None = None
         self._last_eval = time.monotonic()
         self._eval_s = 0.0
         self._num_evals = 0
@@ -161,7 +198,7 @@ class Training:
 
     def _worth_a_look(self, row: TrainingRow) -> bool:
         due = time.monotonic() - self._last_eval > max(self.config.eval_every_s, _EVAL_PAUSE * self._eval_s)
-        near = row.success_strict > self.config.stop_success - _WORTH_A_LOOK
+        near = row.success > self.config.stop_success - _WORTH_A_LOOK
         return distributed.rank() == 0 and due and near
 
     def _good_enough(self) -> bool:
@@ -176,12 +213,25 @@ class Training:
             num_success += int(strict.sum())
             num_copies += len(strict)
         self.progress.evaluated(num_success / num_copies)
+        self._keep(num_success, num_copies)
         self._last_eval = time.monotonic()
         self._eval_s = self._last_eval - began_s
         return verdict
 
+    def _keep(self, num_success: int, num_copies: int) -> None:
+        """Remember the policy of now if none before was surely as good."""
+        parts = (self.policy.network, self.policy.normaliser)
+        found = Best(num_success, num_copies, *(copy.deepcopy(part.state_dict()) for part in parts))
+        if self.best is None or found.surely > self.best.surely:
+            self.best = found
+
     def _finished(self) -> NetworkPolicy:
         distributed.check_equal(self.policy.network)
+        if self.best and not self.good and not self.stopping:  # who asked it to stop may want it to go on from here
+            self.good = self._good_enough()
+            if not self.good:
+                self.policy.network.load_state_dict(self.best.network)
+                self.policy.normaliser.load_state_dict(self.best.normaliser)
         self.progress.close()
         self.describe()
         if self.after_update:
@@ -191,7 +241,8 @@ class Training:
     def describe(self) -> None:
         """Bring the policy's header up to date."""
         self.policy.header |= {"env_steps": self.progress.steps, "seconds": round(self.progress.seconds, 1)}
-        self.policy.header |= {"success_strict": self.progress.best_eval, "good_enough": self.good}
+        rate = self.best.rate if self.best else float("nan")
+        self.policy.header |= {"success_strict": rate, "good_enough": self.good}
 
     # -- checkpoints ---------------------------------------------------------------------------------------------
 
@@ -206,6 +257,7 @@ class Training:
             "torch_rng": torch.get_rng_state(),
             "progress": self.progress.state(),
             "num_evals": self._num_evals,
+            "best": [vars(self.best)] if self.best else [],
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
@@ -218,6 +270,7 @@ class Training:
             "optimiser": self.agent.optimizer.load_state_dict,
             "progress": self.progress.restore,
             "num_evals": self._restore_num_evals,
+            "best": self._restore_best,
             "torch_rng": torch.set_rng_state,
         }
         for part, read in readers.items():
@@ -233,6 +286,13 @@ class Training:
         self.policy.network.load_state_dict(state)
         if not all(values.isfinite().all() for values in self.policy.network.parameters()):
             raise ValueError("it holds numbers that are not finite")
+
+    def _restore_best(self, kept: Sequence[Mapping[str, Any]]) -> None:
+        """None or one; what does not fit the network is found now, not at the end of the training."""
+        for parts in kept:
+            self.best = Best(**parts)
+            copy.deepcopy(self.policy.network).load_state_dict(self.best.network)
+            copy.deepcopy(self.policy.normaliser).load_state_dict(self.best.normaliser)
 
     def _restore_frozen(self, frozen: bool) -> None:
         if not isinstance(frozen, bool):
