@@ -145,9 +145,3 @@ def known(values: Array) -> Array:
 def compute_rewards(state: State, config: RewardConfig) -> dict[str, Array]:
     """Weighted rows {name: (N,)}; the reward is their sum."""
     return {name: config.weights[name] * known(row.value(state, config)) for name, row in ROWS.items()}
-
-
-def unmeasured(state: State) -> tuple[str, ...]:
-    """Names of the State fields that are NaN in some world."""
-    xp = namespace(state.error_m)
-    return tuple(f.name for f in fields(state) if bool(xp.any(xp.isnan(getattr(state, f.name)))))
