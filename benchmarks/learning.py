@@ -52,6 +52,8 @@ SEARCH = (
     "ours:kl_target=0.02",
     "ours:max_learning_rate=0.003",
     "ours:value_loss=0.5",
+    "ours:entropy=0",
+    "ours:entropy=0.02",
 )
 
 

@@ -276,6 +276,7 @@ def test_the_files_hold_our_numbers_and_make_our_worlds(tmp_path):
     for theirs, ours in (("learning_rate", "learning_rate"), ("kl_threshold", "kl_target"), ("e_clip", "ratio_clip")):
         assert config[theirs] == getattr(LEARN, ours)
     assert config["grad_norm"] == LEARN.max_grad_norm and config["critic_coef"] == 2 * LEARN.value_loss
+    assert config["entropy_coef"] == LEARN.entropy > 0.0
     assert params["network"]["mlp"]["units"] == list(HIDDEN)
     assert params["network"]["space"]["continuous"]["sigma_init"]["val"] == START_LOG_STD
     task = VecTask(cfg["task"], cfg["rl_device"], cfg["sim_device"], seed=cfg["seed"])

@@ -152,6 +152,7 @@ def make_agent(
     cfg.ratio_clip = config.ratio_clip
     cfg.value_clip = 0.0  # none
     cfg.value_loss_scale = config.value_loss
+    cfg.entropy_loss_scale = config.entropy
     cfg.grad_norm_clip = config.max_grad_norm
     cfg.time_limit_bootstrap = True
     cfg.observation_preprocessor = lambda: normaliser

@@ -170,7 +170,7 @@ def _algorithm(learn: PPOConfig, batch: int) -> dict[str, Any]:
         "print_stats": True,
         "grad_norm": learn.max_grad_norm,
         "truncate_grads": True,
-        "entropy_coef": 0.0,
+        "entropy_coef": learn.entropy,
         "e_clip": learn.ratio_clip,
         "clip_value": False,
         "critic_coef": 2.0 * learn.value_loss,

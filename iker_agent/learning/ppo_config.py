@@ -27,6 +27,7 @@ class PPOConfig:
     ratio_clip: float = 0.2
     max_grad_norm: float = 1.0
     value_loss: float = 1.0  # weight against the policy loss
+    entropy: float = 0.005  # weight against the policy loss of the entropy of the actions: noise is lost later
     budget_s: float = 240.0  # wall clock of a stage
     max_steps: int = 5_000_000  # environment steps of a stage
     stop_success: float = 0.95  # strict success, deterministic, on fresh copies: what a sequential test asks for
@@ -41,7 +42,8 @@ class PPOConfig:
     def __post_init__(self) -> None:
         check_sim("learn.sim", self.sim, installed=False)  # what was trained elsewhere can be read here
         check_range(self, "num_envs horizon epochs mini_batches max_steps eval_envs max_eval_envs", 1, section="learn.")
-        check_range(self, "num_threads eval_every_s checkpoint_every_s value_loss max_grad_norm", 0, section="learn.")
+        check_range(self, "num_threads eval_every_s checkpoint_every_s", 0, section="learn.")
+        check_range(self, "value_loss entropy max_grad_norm", 0, section="learn.")
         check_range(self, "budget_s kl_target ratio_clip", _TINY, section="learn.")
         check_range(self, "learning_rate min_learning_rate max_learning_rate", _TINY, section="learn.")
         check_range(self, "discount gae_lambda stop_success", 0, 1, section="learn.")
