@@ -91,10 +91,10 @@ def _laboratory(runs: Path) -> str:
         "|---|---|---|---|---|---|---|---|",
     ]
     for task, paper in PAPER_REAL.items():
-        seed = next((s for s in SEEDS if _result(runs / task / s, "lab")), SEEDS[0])
-        for name, trained in ((seed, f"randomised, seed {seed}"), ("off", "not randomised")):
+        seeds = [seed for seed in SEEDS if _result(runs / task / seed, "lab")] or SEEDS[:1]
+        for name, trained in (*((seed, f"randomised, seed {seed}") for seed in seeds), ("off", "not randomised")):
             record = _result(runs / task / name, "lab")
-            told = f"{paper}" if name == seed else ""
+            told = f"{paper}" if name == seeds[0] else ""
             if record is None:
                 rows.append(f"| {task} | {trained} | {NOT_RUN} | {NOT_RUN} | {NOT_RUN} | {told} | | |")
                 continue
