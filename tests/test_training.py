@@ -97,10 +97,46 @@ def test_a_training_that_does_not_get_there_ends_with_the_best_that_was_seen(env
     judge = FallingJudge()
     training = Training(env, looking(3), judge, seed=3)
     policy = training.run()
-    assert len(judge.seen) == 4, "after every update, and once more at the end"
+    assert len(judge.seen) == 3, "after every update, and not twice at the end"
     assert not torch.equal(judge.seen[-1], judge.seen[0])
     assert torch.equal(weights(training), judge.seen[0])
     assert policy.header["success_strict"] == 0.5 and not policy.header["good_enough"]
+
+
+def test_the_latest_policy_has_its_chance_at_the_end(env, monkeypatch):
+    monkeypatch.setattr("iker_agent.learning.training._WORTH_A_LOOK", 1.0)
+    judge = FallingJudge()
+    config = looking(3)
+    training = Training(env, config, judge, seed=3)
+
+    def put_off(training: Training) -> None:
+        training.config = replace(config, eval_every_s=1e9)
+
+    training.after_update = put_off
+    training.run()
+    assert len(judge.seen) == 2, "after the first update, and at the end"
+    assert not torch.equal(judge.seen[1], judge.seen[0])
+    assert torch.equal(weights(training), judge.seen[0])
+
+
+def test_a_policy_that_is_good_enough_is_told_by_its_own_rate(env, monkeypatch):
+    monkeypatch.setattr("iker_agent.learning.training._WORTH_A_LOOK", 1.0)
+    monkeypatch.setattr("iker_agent.learning.training._EVAL_PAUSE", 0.0)
+    looks = iter([np.arange(2000) < 1910, np.arange(64) < 62])  # 0.955 of many is surely more than 0.969 of a few
+    config = replace(looking(5), stop_success=0.96, max_eval_envs=64)
+    training = Training(env, config, lambda *_: next(looks), seed=3)
+    policy = training.run()
+    assert training.progress.steps == 2 * UPDATE
+    assert policy.header["good_enough"] and policy.header["success_strict"] == 62 / 64
+
+
+def test_the_bonus_of_entropy_keeps_the_noise_up(env):
+    spread = {}
+    for weight in (0.0, 1.0):
+        training = Training(env, replace(TINY, entropy=weight), FallingJudge(), seed=3)
+        updated(training, 3, 3)
+        spread[weight] = float(training.policy.network.log_std.detach().mean())
+    assert spread[1.0] > spread[0.0] + 1e-3
 
 
 def test_the_best_that_was_seen_survives_a_checkpoint(env, tmp_path, monkeypatch):

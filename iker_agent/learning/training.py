@@ -58,7 +58,7 @@ _WORTH_A_LOOK = 0.4
 
 @dataclass(frozen=True)
 class Best:
-    """The policy that was found best so far, by the lower end of the 95 % interval of its strict success."""
+    """The policy that was found best so far, by the lower end of the 95 % interval, or the one that was good enough."""
 
     num_success: int
     num_copies: int
@@ -110,6 +110,7 @@ class Training:
         self._last_eval = time.monotonic()
         self._eval_s = 0.0
         self._num_evals = 0
+        self._looked_at = -1  # env steps at the latest look
         self._tick = 0
         self._curricula = [Curriculum(part.worlds) for part in parts_of(env)]
 
@@ -213,22 +214,23 @@ class Training:
             num_success += int(strict.sum())
             num_copies += len(strict)
         self.progress.evaluated(num_success / num_copies)
-        self._keep(num_success, num_copies)
+        self._keep(num_success, num_copies, verdict)
+        self._looked_at = self.progress.steps
         self._last_eval = time.monotonic()
         self._eval_s = self._last_eval - began_s
         return verdict
 
-    def _keep(self, num_success: int, num_copies: int) -> None:
-        """Remember the policy of now if none before was surely as good."""
+    def _keep(self, num_success: int, num_copies: int, good: bool) -> None:
+        """Remember the policy of now if it is good enough, or none before was surely as good."""
         parts = (self.policy.network, self.policy.normaliser)
         found = Best(num_success, num_copies, *(copy.deepcopy(part.state_dict()) for part in parts))
-        if self.best is None or found.surely > self.best.surely:
+        if good or self.best is None or found.surely > self.best.surely:
             self.best = found
 
     def _finished(self) -> NetworkPolicy:
         distributed.check_equal(self.policy.network)
         if self.best and not self.good and not self.stopping:  # who asked it to stop may want it to go on from here
-            self.good = self._good_enough()
+            self.good = self._looked_at < self.progress.steps and self._good_enough()
             if not self.good:
                 self.policy.network.load_state_dict(self.best.network)
                 self.policy.normaliser.load_state_dict(self.best.normaliser)
