@@ -19,7 +19,7 @@ import numpy as np
 from real_env.calibration import PIXEL_CENTRE, moved_centres
 from real_env.config import CameraConfig
 from real_env.faults import Kind, RobotFault
-from real_env.realsense import load_realsense
+from real_env.realsense import NewPairs, load_realsense
 
 _DISCOVERY_S = 6.0  # of network cameras; those on USB are known at once
 _POLL_S = 0.1
@@ -128,17 +128,16 @@ class RealSenseCamera:
 
     def _read(self, rs: Any, depth_scale_m: float) -> None:
         align = rs.align(rs.stream.color)
+        pairs = NewPairs()
         while not self._stopping.is_set():
             try:
                 is_new, frames = self._pipeline.try_wait_for_frames(_WAIT_MS)
             except RuntimeError:  # the library ends a stream whose camera has left; `check` tells it from its age
                 return
-            if not is_new:
+            if not is_new or not pairs.has(frames):
                 continue
             both = align.process(frames)
             depth, colour = both.get_depth_frame(), both.get_color_frame()
-            if not depth or not colour:
-                continue
             rgb = np.array(colour.get_data())
             depth_m = np.asanyarray(depth.get_data()).astype(np.float32) * depth_scale_m
             brightness = float(np.median(rgb[::_STRIDE, ::_STRIDE]))

@@ -24,7 +24,7 @@ from iker_envs.perception.scan_frames import Sharpest
 from real_env.cameras import Intrinsics, RealSenseCamera, colour_intrinsics
 from real_env.config import CameraConfig
 from real_env.faults import RobotFault
-from real_env.realsense import lab_context, load_realsense
+from real_env.realsense import NewPairs, lab_context, load_realsense
 
 _DONE, _NOT_DONE, _USAGE = 0, 1, 2
 _FIRST_S = 10.0  # until a camera's first picture
@@ -179,16 +179,15 @@ def _opened(rs: Any, path: Path) -> tuple[Any, Any]:
 def _sets(rs: Any, pipeline: Any) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Colour (H, W, 3) uint8 and depth (H, W) in the file's unit, aligned to it, until the file has ended."""
     align = rs.align(rs.stream.color)
+    pairs = NewPairs()
     missed = 0
     while missed < _END:
         is_new, frames = pipeline.try_wait_for_frames(_WAIT_MS)
         missed = 0 if is_new else missed + 1
-        if not is_new:
+        if not is_new or not pairs.has(frames):
             continue
         both = align.process(frames)
-        depth, colour = both.get_depth_frame(), both.get_color_frame()
-        if depth and colour:
-            yield _rgb(rs, colour), np.array(depth.get_data())
+        yield _rgb(rs, both.get_color_frame()), np.array(both.get_depth_frame().get_data())
 
 
 def _rgb(rs: Any, colour: Any) -> np.ndarray:

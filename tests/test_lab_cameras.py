@@ -18,7 +18,7 @@ from real_env.lab.client import LabError, LabProcess
 from real_env.lab.network_camera import yuyv
 from real_env.lab.rig import rig, serial
 from real_env.lab.world import LabWorld, arrange
-from real_env.realsense import LAB_CONTEXT, lab_context, load_realsense
+from real_env.realsense import LAB_CONTEXT, NewPairs, lab_context, load_realsense
 from tests.lab_hosts import wait_for
 
 SEED = 3
@@ -62,14 +62,16 @@ class Consumer:
         config.enable_stream(rs.stream.color, *SIZE, rs.format.rgb8, 30)
         self._pipeline = rs.pipeline(context)
         self.profile = self._pipeline.start(config)
+        self._pairs = NewPairs()
 
     def take(self, count=1):
-        """The newest of some framesets: colour (H, W, 3), depth in metres (H, W), stamp in ms."""
+        """The newest of some pairs: colour (H, W, 3), depth in metres (H, W), the stamp of both in ms."""
         for _ in range(count):
-            frames = self._pipeline.wait_for_frames(PATIENCE_MS)
-        colour = np.array(frames.get_color_frame().get_data())
-        depth = np.array(frames.get_depth_frame().get_data()) * 0.001
-        return colour, depth, frames.get_timestamp()
+            while not self._pairs.has(frames := self._pipeline.wait_for_frames(PATIENCE_MS)):
+                pass
+        colour, depth = frames.get_color_frame(), frames.get_depth_frame()
+        assert colour.get_timestamp() == depth.get_timestamp()
+        return np.array(colour.get_data()), np.array(depth.get_data()) * 0.001, depth.get_timestamp()
 
     def try_take(self, wait_ms):
         return self._pipeline.try_wait_for_frames(wait_ms)[0]
