@@ -103,8 +103,10 @@ class Bare:
     def _graph(self, ticks: int, actions: Any) -> None:
         control = self.sim._ctrl
         low, high = self.worlds.arrays.put(self.worlds.workspace_m)
+        wanted = control[:, :8].clone()
         for action in actions[:ticks]:
-            control[:, :3] = (control[:, :3] + 0.03 * action[:, :3]).clip(low, high)
+            wanted[:, :3] = (wanted[:, :3] + 0.03 * action[:, :3]).clip(low, high)
+            self.sim._begin_way(wanted, self.worlds.substeps)
             self.sim._replay("substep", self.sim._substep, self.worlds.substeps)
         wait_for(self.worlds.ticks.device)
 

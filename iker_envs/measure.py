@@ -104,7 +104,7 @@ def lost(pose: Array, start: Array, target_pose: Array, errors: Errors, slipped_
     xp = namespace(pose)
     lowest = xp.minimum(start[:, 2], target_pose[:, 2])
     tilt = tilt_angle(start[:, 3:], target_pose[:, 3:]) + TIPPED_RAD / 2
-    tipped = errors.tilt_rad > xp.maximum(tilt, TIPPED_RAD)
+    tipped = errors.tilt_rad > xp.where(tilt > TIPPED_RAD, tilt, TIPPED_RAD)
     there = errors.success & (errors.tilt_rad <= NEAR_TILT_RAD)
     dropped = (slipped_m > DROPPED_M) & ~there & grasp
     return (pose[:, 2] < lowest - FALLEN_M) | tipped | dropped

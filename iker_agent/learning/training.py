@@ -143,7 +143,9 @@ class Training:
         for _ in range(self.config.horizon):
             observation = self._step(observation)
         distributed.average_buffers(self.policy.normaliser, self.agent.value_normaliser)
-        return observation, self.progress.log(self.agent)
+        row = self.progress.log(self.agent)
+        self.agent.cfg.entropy_loss_scale = self.config.entropy * (1.0 - row.success)  # noise is for what fails still
+        return observation, row
 
     def _step(self, observation: torch.Tensor) -> torch.Tensor:
         with torch.no_grad():

@@ -41,9 +41,10 @@ class WarpFields:
 
     def set_const(self, worlds: np.ndarray) -> None:
         """Compute what follows from the rows of the worlds (M,)."""
+        followed = [name for name in self._rows if not name.startswith("geom_") and name not in _DERIVED]
         for world in worlds:
-            for name, rows in self._rows.items():
-                getattr(self._model, name)[:] = rows[world]
+            for name in followed:
+                getattr(self._model, name)[:] = self._rows[name][world]
             mujoco.mj_setConst(self._model, self._data)
             for name, rows in self._derived.items():
                 rows[world] = getattr(self._model, name)

@@ -8,6 +8,25 @@ LIMIT = 1e10  # mjMAXVAL: C MuJoCo calls numbers beyond it bad, too
 
 
 @warp.kernel
+def lead(
+    before: warp.array2d[float],
+    wanted: warp.array2d[float],
+    substep: warp.array[int],
+    control: warp.array2d[float],
+):
+    """Commands (N, K) on the straight way from `before` to `wanted` after `substep` = (passed, of so many)."""
+    world, k = warp.tid()
+    part = float(substep[0] + 1) / float(substep[1])
+    control[world, k] = warp.lerp(before[world, k], wanted[world, k], part)
+
+
+@warp.kernel
+def count(substep: warp.array[int]):
+    """One more has passed."""
+    substep[0] = substep[0] + 1
+
+
+@warp.kernel
 def heal(
     start: warp.array2d[float],
     qpos: warp.array2d[float],

@@ -29,11 +29,12 @@ from iker_envs.physics.mujoco_gripper import hinge_angles
 from iker_envs.physics.mujoco_parameters import WorldModels
 from iker_envs.physics.mujoco_worlds import MujocoWorlds
 from iker_envs.physics.warp_fields import KNOWN, WarpFields
-from iker_envs.physics.warp_kernels import heal
+from iker_envs.physics.warp_kernels import count, heal, lead
 from iker_envs.scene import Scene
 from iker_envs.sim import SimulationError, Variant, WorldReset, WorldState
 
 _STATE = ("qpos", "qvel", "ctrl", "qacc_warmstart", "time")
+_COMMANDED = 8  # of the controls: the joints of the hand and both fingers
 _MAX_DENSE_DOFS = 60  # of mujoco_warp's dense Jacobian
 # A world of one box and the hand has up to 21 contacts and 80 constraint rows; each object more adds to both.
 _CONTACTS = 32
@@ -97,6 +98,9 @@ class WarpSim(MujocoWorlds):
         with warp.ScopedDevice(self._torch_device):
             self._data = mujoco_warp.make_data(self.model, nworld=num_worlds, **self._room)
             self._unstable_array = warp.zeros(num_worlds, dtype=bool)
+            # Where hands are led from and to in a tick; the substeps of it that have passed, and how many it has.
+            self._way = {name: warp.zeros((num_worlds, _COMMANDED), dtype=float) for name in ("before", "wanted")}
+            self._way["substep"] = warp.zeros(2, dtype=int)
             # Warp computes where a geom is only if its body is not welded to the world (0); furniture is, and resets
             # move it, so nothing is welded where bodies are placed.
             self._placing.body_weldid = warp.ones(self.model.nbody, dtype=int)
@@ -115,6 +119,7 @@ class WarpSim(MujocoWorlds):
         self._force = warp.to_torch(self._data.qfrc_constraint)
         self._overflow = warp.to_torch(self._data.overflow)
         self._unstable = warp.to_torch(self._unstable_array)
+        self._leading = {name: warp.to_torch(values) for name, values in self._way.items()}
         self._start = self._put(self.model.qpos0)
         places = self._places
         index = {name: getattr(places, name) for name in ("bodies", "free", "free_qpos", "free_qvel", "finger_qpos")}
@@ -135,24 +140,39 @@ class WarpSim(MujocoWorlds):
     # -- running kernels -----------------------------------------------------------------------------------------
 
     def _replay(self, name: str, work: Callable[[], None], times: int = 1) -> None:
-        """Run some kernels, as a graph that is recorded after their first run, on torch's stream."""
-        on_cuda = self._torch_device != "cpu"
-        stream = warp.stream_from_torch(torch.cuda.current_stream(self._torch_device)) if on_cuda else None
-        with warp.ScopedDevice(self._torch_device), warp.ScopedStream(stream):
+        """Run some kernels on torch's stream, as a graph that is recorded after their first run."""
+        with warp.ScopedDevice(self._torch_device):
+            stream = self._stream()
             if name not in self._graphs:
-                work()  # loads the kernels, which cannot be done while recording
+                with warp.ScopedStream(stream):
+                    work()  # loads the kernels, which cannot be done while recording
                 times -= 1
-                gc.disable()  # an array that is freed meanwhile would spoil the record
-                try:
-                    with warp.ScopedCapture() as capture:
-                        work()
-                finally:
-                    gc.enable()
-                self._graphs[name] = capture.graph
+                self._graphs[name] = self._recorded(work)
             for _ in range(times):
-                warp.capture_launch(self._graphs[name])
+                warp.capture_launch(self._graphs[name], stream)
+
+    def _stream(self) -> Any:
+        """The stream of the device that torch uses now; None on the CPU."""
+        if self._torch_device == "cpu":
+            return None
+        return warp.stream_from_torch(torch.cuda.current_stream(self._torch_device))
+
+    def _recorded(self, work: Callable[[], None]) -> Any:
+        """A graph of some kernels, recorded on a stream of its own: CUDA records none on torch's default stream."""
+        stream = None if self._torch_device == "cpu" else warp.Stream()
+        gc.disable()  # an array that is freed meanwhile would spoil the record
+        try:
+            with warp.ScopedStream(stream), warp.ScopedCapture(stream=stream) as capture:
+                work()
+        finally:
+            gc.enable()
+        return capture.graph
 
     def _substep(self) -> None:
+        way = self._way
+        given = [way["before"], way["wanted"], way["substep"]]
+        warp.launch(lead, dim=(self.num_worlds, _COMMANDED), inputs=given, outputs=[self._data.ctrl])
+        warp.launch(count, dim=1, inputs=[way["substep"]])
         mujoco_warp.step(self._model, self._data)
 
     def _heal_and_place(self) -> None:
@@ -240,11 +260,16 @@ class WarpSim(MujocoWorlds):
         wanted = torch.where(bad[:, None], self._qpos[:, self._at["gripper"]], wanted)
         self._unstable |= bad
         self._refresh()
-        before = self._ctrl[:, :8].clone()
-        for k in range(1, num_substeps + 1):
-            self._ctrl[:, :8] = torch.lerp(before, wanted, k / num_substeps)
-            self._replay("substep", self._substep)
+        self._begin_way(wanted, num_substeps)
+        self._replay("substep", self._substep, num_substeps)
         self._replay("place", self._heal_and_place)
+
+    def _begin_way(self, wanted: torch.Tensor, num_substeps: int) -> None:
+        """Lead the hands from the present commands to those wanted (N, 8) in so many substeps from now."""
+        self._leading["before"].copy_(self._ctrl[:, :_COMMANDED])
+        self._leading["wanted"].copy_(wanted)
+        self._leading["substep"][0] = 0
+        self._leading["substep"][1] = num_substeps
 
     def reset(self, worlds: np.ndarray, to: WorldReset) -> None:
         """Put worlds (M,) into the given rows at rest; the others do not notice."""
@@ -333,6 +358,8 @@ class WarpSim(MujocoWorlds):
             "_xpos",
             "_xquat",
             "_force",
+            "_way",
+            "_leading",
         ):
             self.__dict__.pop(name, None)
 

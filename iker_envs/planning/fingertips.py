@@ -11,6 +11,8 @@ under it. Tops are arrays (N, B, 9) over worlds and boxes, which only this modul
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -53,13 +55,16 @@ def tip_corners(opening_m: Array) -> Array:
 
 def _corners(opening_m: Array) -> Components:
     """The same as components that broadcast to (N, 8); in memory the worlds lie side by side."""
-    xp = namespace(opening_m)
-    x, outwards, side = (
-        xp.asarray(row, dtype=opening_m.dtype, device=getattr(opening_m, "device", None))[:, None]
-        for row in (_TIP_X_M, _TIP_OUTWARDS_M, _TIP_SIDE)
-    )
+    x, outwards, side = _tips(namespace(opening_m), opening_m.dtype, getattr(opening_m, "device", None))
     y = side * (opening_m[None, :] / 2 + outwards)
     return x.T, y.T, FINGERTIP_M
+
+
+@cache
+def _tips(xp: ModuleType, dtype: Any, device: Any) -> Components:
+    """Of the corners (8, 1): x, how far outwards of the gap, and on which side; made once for every kind of array."""
+    rows = (_TIP_X_M, _TIP_OUTWARDS_M, _TIP_SIDE)
+    return tuple(xp.asarray(row, dtype=dtype, device=device)[:, None] for row in rows)
 
 
 class FurnitureTops:
@@ -140,7 +145,7 @@ def _lift(pose: Array, opening_m: Array, tops: Array, clearance_m: float) -> Arr
     """As `lift_needed`, computed for every pose."""
     xp = namespace(pose)
     x, y, z = transform(columns(pose[:, None, :]), _corners(opening_m))  # (N, 8) each
-    floor: Any = 0.0
+    floor = xp.zeros_like(x)
     for box in range(tops.shape[1]):
         top_x, top_y, *sides, half_a, half_b, height = columns(tops[:, box, None, :])
         away = difference((x, y), (top_x, top_y))

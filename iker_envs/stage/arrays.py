@@ -5,6 +5,7 @@ host rows of a reset  ->  Arrays.put  ->  arrays of the ticks  ->  Arrays.host  
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,14 @@ class Arrays:
     def put_state(self, state: WorldState) -> WorldState:
         """As `put`, all parts of a state."""
         return WorldState(**{name: self.put(values) for name, values in vars(state).items()})
+
+    def graphed(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """A pure function of arrays, on a GPU as one graph of its kernels; see `physics.torch_graph`."""
+        if not self._device.startswith("cuda"):
+            return function
+        from iker_envs.physics.torch_graph import TorchGraph
+
+        return TorchGraph(function)
 
     def host(self, values: Array) -> np.ndarray:
         """A numpy array in double precision; waits for the device."""

@@ -13,6 +13,17 @@ from iker_envs.stage.arrays import Arrays, copied
 
 _ON_HOST = ("goals", "configuration", "furniture_pose", "grasped")  # what no tick needs
 
+_OF_TICKS = (
+    "object_index",
+    "local_m",
+    "target_pose",
+    "targets_m",
+    "start_pose",
+    "held_offset_m",
+    "success_steps",
+    "error_m",
+)
+
 
 @dataclass(eq=False)
 class Episode:
@@ -62,6 +73,10 @@ class Episode:
             success_steps=np.zeros(num_worlds, dtype=int),
             error_m=np.zeros(num_worlds),
         )
+
+    def of_ticks(self, rows: Array | slice = slice(None)) -> dict[str, Array]:
+        """What ticks read of worlds (M,), all of them by default, by name; not copied for all."""
+        return {name: getattr(self, name)[rows] for name in _OF_TICKS}
 
     def copy(self) -> Episode:
         """The same with arrays of its own."""

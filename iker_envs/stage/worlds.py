@@ -17,20 +17,17 @@ from typing import Any
 
 import numpy as np
 
-from iker_envs import components
-from iker_envs.components import Array, Components, clipped, columns, difference, namespace, transform
-from iker_envs.geometry import norm, pose_apply
+from iker_envs.components import Array
+from iker_envs.geometry import pose_apply
 from iker_envs.judging.trace import Trace
-from iker_envs.measure import NEAR_TILT_RAD, Errors, compare, lost, others_moved_m
+from iker_envs.measure import Errors
 from iker_envs.physics.engines import make_sim, make_ticks
-from iker_envs.planning.fingertips import FurnitureTops, next_command
+from iker_envs.planning.fingertips import FurnitureTops
 from iker_envs.randomisation import Randomisation
-from iker_envs.rewards import State, compute_rewards
 from iker_envs.scene import Goal, Scene
 from iker_envs.sim import Sim, Ticks, WorldReset, WorldState
-from iker_envs.spec import POSITION_BOUND_M, pack_observation
 from iker_envs.stage.arrangements import Arrangement, Arrangements
-from iker_envs.stage.arrays import Arrays, copied
+from iker_envs.stage.arrays import Arrays
 from iker_envs.stage.config import StageConfig
 from iker_envs.stage.episode import Episode
 from iker_envs.stage.parameters import Physics
@@ -38,9 +35,9 @@ from iker_envs.stage.recorder import Recorder
 from iker_envs.stage.sensing import Sensing
 from iker_envs.stage.starts import StartSource
 from iker_envs.stage.subroutines import in_hand
+from iker_envs.stage.tick import Measured, Tick, errors_of, object_pose
 from iker_envs.stage.variants import make_variants
 
-_POSE_ERROR_M_PER_RAD = 0.1  # of the alignment row under the pose observation
 _STATE_VERSION = 4  # of what `get_state` gives; another one is refused
 
 
@@ -72,8 +69,7 @@ class Worlds:
         self.sensing = Sensing(randomisation, num_worlds, config.max_steps, self.arrays)
         self.substeps = round(1.0 / config.spec.control_hz / self.sim.substep_s)
         self.workspace_m = np.array(self.variants.scene.workspace_m)
-        self._box_m = self.arrays.put(self.workspace_m)
-        self._bound = self.arrays.put(config.spec.observation_bound())
+        self.tick = Tick(config, self.arrays, self.workspace_m)
         self.state: WorldState = self.ticks.state()
         self._everyone = np.arange(num_worlds)
         self._rows = self.arrays.put(self._everyone)
@@ -186,17 +182,20 @@ class Worlds:
         `opening_command_m` (M,) is what the fingers hold, `grasped` (M,) says whether they hold the object.
         """
         episode = self.episode
+        rows = self.arrays.put(worlds)
         self.state = self.ticks.state()
-        episode.commanded_pose[worlds] = self.state.gripper_pose[worlds]
-        episode.opening_command_m[worlds] = self.arrays.put(opening_command_m)
-        episode.start_pose[worlds] = self.state.object_pose[worlds]
-        episode.step_count[worlds] = 0
-        episode.success_steps[worlds] = 0
-        pose = self._object_pose(worlds)
-        episode.held_offset_m[worlds] = in_hand(pose, self.state.gripper_pose[worlds])
+        state = self._state_of(rows)
+        episode.commanded_pose[rows] = state.gripper_pose
+        episode.opening_command_m[rows] = self.arrays.put(opening_command_m)
+        episode.start_pose[rows] = state.object_pose
+        episode.step_count[rows] = 0
+        episode.success_steps[rows] = 0
+        held = episode.of_ticks(rows)
+        pose = object_pose(state, held)
+        episode.held_offset_m[rows] = in_hand(pose, state.gripper_pose)
         episode.grasped[worlds] = grasped
         self.sensing.begin(worlds, self.rngs, pose)
-        episode.error_m[worlds] = self._error(self.errors(worlds), worlds)
+        episode.error_m[rows] = self.tick.error(errors_of(state, held, pose), pose, held)
         if self.recorder:
             self.recorder.begin(worlds, self._state_on_host())
 
@@ -206,104 +205,38 @@ class Worlds:
 
     # -- one tick ------------------------------------------------------------------------------------------------
 
-    def _object_pose(self, worlds: np.ndarray | slice = slice(None)) -> Array:
-        """The manipulated object's true pose (M, 7) in worlds (M,), all of them by default."""
-        return self.state.object_pose[self._rows[worlds], self.episode.object_index[worlds]]
-
     def observe(self, worlds: np.ndarray | slice = slice(None)) -> Array:
         """Observations (M, observation_dim) of worlds (M,), all of them by default, clipped to their bounds."""
-        episode = self.episode
-        pose = self.sensing.observe(episode.step_count[worlds], worlds)
-        packed = pack_observation(
-            self.config.spec,
-            self.state.gripper_pose[worlds],
-            pose,
-            pose_apply(pose, episode.local_m[worlds]),
-            episode.targets_m[worlds],
-            episode.target_pose[worlds],
-        )
-        return clipped(packed, -self._bound, self._bound)
+        rows = self.arrays.put(worlds)
+        pose = self.sensing.observe(self.episode.step_count[rows], rows)
+        packed = self.tick.packed_all if isinstance(worlds, slice) else self.tick.packed
+        return packed(self.state.gripper_pose[rows], pose, self.episode.of_ticks(rows))
 
     def step(self, action: Array) -> tuple[dict[str, Array], Array, Errors]:
         """Apply actions (N, 6) for one tick. Returns the reward rows, which worlds are lost (N,) bool, the errors."""
         episode = self.episode
-        xp = self.arrays.xp
         effective = self.sensing.delay(action)
-        episode.commanded_pose = next_command(
-            self.config.spec,
-            effective,
-            episode.commanded_pose,
-            self.state.gripper_pose,
-            self._box_m,
-            self.state.opening_m,
-            episode.tops,
-        )
+        episode.commanded_pose = self.tick.command(effective, episode.commanded_pose, self.state, episode.tops)
         self.ticks.step(episode.commanded_pose, episode.opening_command_m, self.substeps)
         self.state = self.ticks.state()
         if self.recorder:
             self.recorder.act(self._state_on_host())
         episode.step_count += 1
-        pose = self._object_pose()
-        self.sensing.see(pose)
-        keypoints_m = self._keypoints_m(pose)
-        errors = self._errors(pose, keypoints_m)
-        error_before_m = episode.error_m
-        episode.error_m = copied(self._error(errors))  # a copy, since `begin` writes into it
-        is_near = (episode.error_m <= self.config.rewards.success_m) & (errors.tilt_rad <= NEAR_TILT_RAD)
-        episode.success_steps = xp.where(is_near, episode.success_steps + 1, 0)
-        lost = self.lost(pose, errors)
-        reward_state = State(
-            gripper_distance_m=_nearest_m(self.state.gripper_pose, pose, keypoints_m),
-            error_m=episode.error_m,
-            error_before_m=error_before_m,
-            success_steps=episode.success_steps,
-            action=clipped(action, -1.0, 1.0),
-            dropped=xp.astype(lost, episode.error_m.dtype),
-            contact_force_N=norm(self.state.contact_force),
-            others_moved_m=errors.others_m,
-        )
-        return compute_rewards(reward_state, self.config.rewards), lost, errors
+        held = episode.of_ticks()
+        self.sensing.see(object_pose(self.state, held))
+        found: Measured = self.tick.measured[self.goal.grasp](self.state, held, action)
+        episode.error_m = found.error_m
+        episode.success_steps = found.success_steps
+        return found.rewards, found.lost, found.errors
 
-    def _error(self, errors: Errors, worlds: np.ndarray | slice = slice(None)) -> Array:
-        """What the alignment row goes by (M,): keypoint error, or pose error under the pose observation."""
-        if self.config.spec.observation == "keypoints":
-            return errors.goal_m
-        offset = self._object_pose(worlds)[:, :3] - self.episode.target_pose[worlds, :3]
-        return norm(offset) + _POSE_ERROR_M_PER_RAD * (errors.heading_rad + errors.tilt_rad)
+    def errors(self) -> Errors:
+        """How far all worlds are from their goals, as things stand."""
+        held = self.episode.of_ticks()
+        return errors_of(self.state, held, object_pose(self.state, held))
 
-    def errors(self, worlds: np.ndarray | slice = slice(None)) -> Errors:
-        """How far the worlds (M,) are from their goals, as things stand; all of them by default."""
-        pose = self._object_pose(worlds)
-        return self._errors(pose, self._keypoints_m(pose, worlds), worlds)
-
-    def _keypoints_m(self, pose: Array, worlds: np.ndarray | slice = slice(None)) -> Components:
-        """Control keypoints of the manipulated objects at poses (M, 7): components (M, K)."""
-        return transform(columns(pose[:, None, :]), columns(self.episode.local_m[worlds]))
-
-    def _errors(self, pose: Array, keypoints_m: Components, worlds: np.ndarray | slice = slice(None)) -> Errors:
-        episode = self.episode
-        others_m = others_moved_m(
-            self.state.object_pose[worlds], episode.object_index[worlds], episode.start_pose[worlds]
-        )
-        targets_m = columns(episode.targets_m[worlds])
-        return compare(pose, episode.target_pose[worlds], keypoints_m, targets_m, others_m)
-
-    def lost(self, pose: Array, errors: Errors) -> Array:
-        """Worlds (N,) in which the object, at (N, 7), was dropped, tipped over or fell, or physics diverged.
-
-        An object that stands at its target is not dropped by a hand that slides along it.
-        """
-        episode = self.episode
-        xp = self.arrays.xp
-        start = episode.start_pose[self._rows, episode.object_index]
-        if self.goal.grasp:
-            slipped_m = norm(in_hand(pose, self.state.gripper_pose) - episode.held_offset_m)
-        else:
-            slipped_m = 0 * episode.error_m
-        gone = lost(pose, start, episode.target_pose, errors, slipped_m, grasp=self.goal.grasp)
-        for coordinate in columns(pose)[:3]:
-            gone = gone | (xp.abs(coordinate) > POSITION_BOUND_M)
-        return gone | self.state.unstable
+    def _state_of(self, rows: Array | slice) -> WorldState:
+        """The present state of worlds (M,)."""
+        return WorldState(**{name: values[rows] for name, values in vars(self.state).items()})
 
     # -- all of it -----------------------------------------------------------------------------------------------
 
@@ -346,11 +279,3 @@ class Worlds:
     def close(self) -> None:
         """Free the simulation."""
         self.sim.close()
-
-
-def _nearest_m(gripper_pose: Array, pose: Array, keypoints_m: Components) -> Array:
-    """From end effectors (N, 7) to the nearest of objects' centres (N, 7) and keypoints (N, K), by component: (N,)."""
-    hand = columns(gripper_pose[:, None, :])[:3]
-    to_keypoint_m = namespace(pose).min(components.norm(difference(keypoints_m, hand)), axis=-1)
-    to_centre_m = components.norm(difference(columns(pose)[:3], columns(gripper_pose)[:3]))
-    return namespace(pose).minimum(to_keypoint_m, to_centre_m)
