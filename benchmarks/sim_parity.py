@@ -152,7 +152,7 @@ def _push(sim: Sim) -> tuple[np.ndarray, np.ndarray]:
 
 def policy_row(engine: str, task: str, copies: int) -> Row:
     """Strict success of a shipped policy on both engines."""
-    from iker_agent.learning.evaluate import strict_success, wilson
+    from iker_agent.learning.evaluate import StrictCopies, wilson
     from iker_agent.learning.shipped import shipped_policy
     from iker_envs.spec import spec_of
     from iker_envs.task import load_task
@@ -163,7 +163,9 @@ def policy_row(engine: str, task: str, copies: int) -> Row:
     rates = []
     notes = []
     for name in (DEFAULT_ENGINE, engine):
-        good = int(strict_success(policy, num_envs=copies, seed=0, task=task, randomisation="on", sim=name).sum())
+        fresh = StrictCopies(copies, task=task, randomisation="on", sim=name)
+        good = int(fresh(policy, 0).sum())
+        fresh.close()
         low, high = wilson(good, copies)
         rates.append(100 * good / copies)
         notes.append(f"{name} {rates[-1]:.1f} % ({100 * low:.1f}-{100 * high:.1f})")

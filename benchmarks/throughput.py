@@ -225,8 +225,8 @@ ROWS: dict[str, Callable[[Speeds, float], Row]] = {
 }
 
 
-ON_DEVICE = ("environment", "stage without physics")
-"""Rows that work where the arrays are; training, which works on the host, and rollout are rows of threads."""
+ON_DEVICE = ("environment", "training", "stage without physics")
+"""Rows that work where the arrays are; resets, which are drawn on the host, and rollout are rows of threads."""
 
 
 def print_resets(ids: Sequence[str], sim: str, end: float) -> None:

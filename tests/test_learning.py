@@ -88,6 +88,7 @@ def test_returns_bootstrap_from_the_observation_that_ended_the_episode():
         num_envs=3,
         single_observation_space=gym.spaces.Box(-bound, bound),
         single_action_space=gym.spaces.Box(-1.0, 1.0, (spec.action_dim,)),
+        worlds=SimpleNamespace(arrays=SimpleNamespace(on_host=True)),
     )
     config = PPOConfig(horizon=2, discount=discount, gae_lambda=decay, mini_batches=1, epochs=1)
     agent = make_agent(ActorCritic(feature_dim(spec), spec.action_dim), Normaliser(spec), env, config)

@@ -6,7 +6,7 @@ import pytest
 from typer.testing import CliRunner
 
 from iker_agent.cli import app
-from iker_agent.learning.mixture import make_mixture, mixture_judge
+from iker_agent.learning.mixture import MixtureCopies, make_mixture
 from iker_agent.learning.policy_files import load_policy
 from iker_agent.learning.seeds import seed_for
 from iker_agent.learning.shipped import FAMILIES, family_of, stages_of
@@ -59,12 +59,12 @@ def test_the_judge_gives_every_stage_the_same_weight(monkeypatch):
     good = {"shoe_push": 32, "book_push": 16}
     seen = []
 
-    def strict_success(policy, *, num_envs, task, **_):
+    def copies(num_envs, *, task, **_):
         seen.append((task, num_envs))
-        return np.arange(num_envs) < good[task]
+        return lambda policy, seed: np.arange(num_envs) < good[task]
 
-    monkeypatch.setattr("iker_agent.learning.mixture.strict_success", strict_success)
-    assert mixture_judge(TWO, 64)(None, 0).mean() == 0.75
+    monkeypatch.setattr("iker_agent.learning.mixture.StrictCopies", copies)
+    assert MixtureCopies(TWO, 64)(None, 0).mean() == 0.75
     assert seen == [("shoe_push", 32), ("book_push", 32)]
 
 

@@ -16,6 +16,7 @@ import pytest
 import torch
 
 from iker_agent.learning.checkpoint import read_checkpoint, write_checkpoint
+from iker_agent.learning.evaluate import StrictCopies, make_copies, run_episodes
 from iker_agent.learning.network import ActorCritic, NetworkPolicy, Normaliser
 from iker_agent.learning.plain_network import feature_dim
 from iker_agent.learning.policy_files import load_policy
@@ -128,6 +129,43 @@ def test_a_policy_that_is_good_enough_is_told_by_its_own_rate(env, monkeypatch):
     policy = training.run()
     assert training.progress.steps == 2 * UPDATE
     assert policy.header["good_enough"] and policy.header["success_strict"] == 62 / 64
+
+
+def test_worlds_of_tensors_are_trained_in_like_those_of_arrays(env):
+    tensors = gym.make_vec("IKER-ShoePush-v0", num_envs=8, num_threads=1, random_first_age=True, xp="torch")
+    rows = []
+    for worlds in (env, tensors):
+        training = Training(worlds, limited(2), lambda *_: np.zeros(4, dtype=bool), seed=3)
+        policy = training.run()
+        assert policy.act(np.zeros((2, Spec().observation_dim))).shape == (2, 6)
+        rows.append(training.progress.rows[0])
+    ours, theirs = (row.columns() for row in rows)
+    timed = {"seconds", "steps_per_s", "seconds_left"}
+    for name in set(ours) - timed:  # tensors are of single precision
+        assert ours[name] == pytest.approx(theirs[name], rel=1e-3, abs=1e-4, nan_ok=True), name
+    tensors.close()
+
+
+def test_copies_judge_every_policy_as_fresh_ones_would():
+    make = {"task": "shoe_push", "randomisation": "on", "num_threads": 1}
+    kept = StrictCopies(4, **make)
+    policies = [policy_of(seed) for seed in (1, 2)]
+    for seed, policy in enumerate(policies):
+        kept(policies[0], 7)
+        fresh = make_copies(4, **make, grasp_bank=1)
+        errors_m = run_episodes(fresh, policy, seed, None)
+        np.testing.assert_array_equal(kept(policy, seed), errors_m[:, 1] > 0)
+        np.testing.assert_array_equal(run_episodes(kept._env, policy, seed, None), errors_m)
+        fresh.close()
+    kept.close()
+
+
+def test_the_bonus_of_entropy_falls_as_success_rises(env, monkeypatch):
+    training = Training(env, TINY, FallingJudge(), seed=3)
+    row = replace(TrainingRow.unknown(), success=0.75)
+    monkeypatch.setattr(training.progress, "log", lambda agent: row)
+    training.rollout_and_update(training.begin(0))
+    assert training.agent.cfg.entropy_loss_scale == pytest.approx(0.25 * TINY.entropy)
 
 
 def test_the_bonus_of_entropy_keeps_the_noise_up(env):

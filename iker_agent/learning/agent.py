@@ -24,9 +24,8 @@ from skrl.resources.schedulers.torch import KLAdaptiveLR
 
 from iker_agent.learning.network import ActorCritic, Normaliser
 from iker_agent.learning.ppo_config import PPOConfig
-from iker_agent.learning.training_worlds import TrainingWorlds
+from iker_agent.learning.training_worlds import TrainingWorlds, device_of
 
-DEVICE = "cpu"  # physics and network are small and share memory
 _MIN_LOG_STD = -3.0  # of the actions: a standard deviation of 0.05
 _MAX_LOG_STD = 0.0  # of 1
 
@@ -38,8 +37,8 @@ class _Model(GaussianMixin, DeterministicMixin, Model):
     forwards and backwards, which gives the gradient of two runs but for rounding.
     """
 
-    def __init__(self, network: ActorCritic, observation_space, action_space) -> None:
-        Model.__init__(self, observation_space=observation_space, action_space=action_space, device=DEVICE)
+    def __init__(self, network: ActorCritic, observation_space, action_space, device: str) -> None:
+        Model.__init__(self, observation_space=observation_space, action_space=action_space, device=device)
         GaussianMixin.__init__(self, role="policy", min_log_std=_MIN_LOG_STD, max_log_std=_MAX_LOG_STD)
         DeterministicMixin.__init__(self, role="value")
         self.network = network
@@ -135,7 +134,10 @@ class FinalObservationPPO(PPO):
 def make_agent(
     network: ActorCritic, normaliser: Normaliser, env: TrainingWorlds, config: PPOConfig
 ) -> FinalObservationPPO:
-    """skrl's agent around our network and normaliser."""
+    """skrl's agent around our network and normaliser, which go to where the worlds are."""
+    device = device_of(env)
+    network.to(device)
+    normaliser.to(device)
     cfg = PPO_CFG()
     cfg.rollouts = config.horizon
     cfg.learning_epochs = config.epochs
@@ -157,14 +159,14 @@ def make_agent(
     cfg.time_limit_bootstrap = True
     cfg.observation_preprocessor = lambda: normaliser
     cfg.value_preprocessor = RunningStandardScaler
-    cfg.value_preprocessor_kwargs = {"size": 1, "device": DEVICE}
+    cfg.value_preprocessor_kwargs = {"size": 1, "device": device}
     cfg.experiment.write_interval = 0  # scalars.py and checkpoint.py do both
     cfg.experiment.checkpoint_interval = 0
     spaces = {"observation_space": env.single_observation_space, "action_space": env.single_action_space}
-    model = _Model(network, **spaces)
-    memory = RandomMemory(memory_size=config.horizon, num_envs=env.num_envs, device=DEVICE)
+    model = _Model(network, **spaces, device=device)
+    memory = RandomMemory(memory_size=config.horizon, num_envs=env.num_envs, device=device)
     models = {"policy": model, "value": model}
-    agent = FinalObservationPPO(models=models, memory=memory, cfg=cfg, device=DEVICE, **spaces)
+    agent = FinalObservationPPO(models=models, memory=memory, cfg=cfg, device=device, **spaces)
     agent.init()
     agent.enable_training_mode(True)
     return agent

@@ -73,19 +73,31 @@ def evaluate(
         env.close()
 
 
-def strict_success(
-    policy: Policy, *, num_envs: int, seed: int, grasped: SharedStates | None = None, **make: Any
-) -> np.ndarray:
-    """Strict success (N,) bool of one deterministic episode in each of N fresh copies; each grasps once.
+class StrictCopies:
+    """N fresh copies in which policies are judged by strict success; made when they are first needed.
 
-    Where there are `grasped` states of the same stage, the copies begin with those.
+    Each copy grasps once. Where there are `grasped` states of the same stage, the copies begin with those. `make` are
+    arguments of the vector environment.
     """
-    env = make_copies(num_envs, **{**make, "grasp_bank": 1})
-    env.worlds.grasps.shared = grasped
-    try:
-        return run_episodes(env, policy, seed, None)[:, 1] > 0.0
-    finally:
-        env.close()
+
+    def __init__(self, num_envs: int, *, grasped: SharedStates | None = None, **make: Any) -> None:
+        self._num_envs = num_envs
+        self._grasped = grasped
+        self._make = make
+        self._env: StageVectorEnv | None = None
+
+    def __call__(self, policy: Policy, seed: int) -> np.ndarray:
+        """Strict success (N,) bool of one deterministic episode in each copy, which depends on its seed alone."""
+        if self._env is None:
+            self._env = make_copies(self._num_envs, **{**self._make, "grasp_bank": 1})
+            self._env.worlds.grasps.shared = self._grasped
+        return run_episodes(self._env, policy, seed, None)[:, 1] > 0.0
+
+    def close(self) -> None:
+        """Free the copies."""
+        if self._env:
+            self._env.close()
+            self._env = None
 
 
 def evaluate_task(

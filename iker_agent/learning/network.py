@@ -93,13 +93,13 @@ class NetworkPolicy:
     def act(self, observations: np.ndarray) -> np.ndarray:
         """Mean actions (N, 6) in [-1, 1] for observations (N, observation_dim)."""
         with torch.no_grad():
-            x = self.normaliser(torch.as_tensor(observations, dtype=torch.float32))
-            return self.network.mean(self.network.trunk(x)).clamp(-1.0, 1.0).numpy()
+            there = torch.as_tensor(observations, dtype=torch.float32, device=self.normaliser.mean.device)
+            return self.network.mean(self.network.trunk(self.normaliser(there))).clamp(-1.0, 1.0).cpu().numpy()
 
     def save(self, path: str | Path) -> None:
         """Write weights, normaliser, network shape, spec and training facts into one file."""
-        arrays = {f"network.{k}": v.detach().numpy() for k, v in self.network.state_dict().items()}
-        arrays |= {f"normaliser.{k}": v.numpy() for k, v in self.normaliser.state_dict().items()}
+        arrays = {f"network.{k}": v.detach().cpu().numpy() for k, v in self.network.state_dict().items()}
+        arrays |= {f"normaliser.{k}": v.cpu().numpy() for k, v in self.normaliser.state_dict().items()}
         header = {**self.header, "hidden": list(self.network.hidden)}
         save_policy(path, "network", self.spec, arrays, header)
 

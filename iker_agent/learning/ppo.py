@@ -11,13 +11,12 @@ from __future__ import annotations
 import json
 import time
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import numpy as np
 import torch
 
 from iker_agent.learning.copies import Copies
-from iker_agent.learning.evaluate import strict_success
+from iker_agent.learning.evaluate import StrictCopies
 from iker_agent.learning.forecast import Forecast, ForecastSettings, foresee, policy_copies
 from iker_agent.learning.learner import Learned, Report
 from iker_agent.learning.network import NetworkPolicy
@@ -26,8 +25,8 @@ from iker_agent.learning.ppo_config import PPOConfig
 from iker_agent.learning.progress import TrainingRow
 from iker_agent.learning.sequential import SequentialTest
 from iker_agent.learning.shipped import shipped_for
-from iker_agent.learning.training import Judge, Training, goal_header
-from iker_agent.learning.training_worlds import make_worlds
+from iker_agent.learning.training import Training, goal_header
+from iker_agent.learning.training_worlds import arrays_for, make_worlds
 from iker_agent.learning.waypoint import WaypointLearner
 from iker_envs.planning.grasps import propose_grasps
 from iker_envs.randomisation import as_randomisation
@@ -103,15 +102,16 @@ class PPOLearner:
         make |= {"scene": scene, "goal": goal, "randomisation": self.randomisation}
         make["grasp_bank"] = 1  # of every world, and each begins with those of all
         grasped = self._grasped_states(scene, goal)
-        env = make_worlds(config.num_envs, random_first_age=True, **make)
+        judge = StrictCopies(config.eval_envs, grasped=grasped, **make)
+        env = make_worlds(config.num_envs, random_first_age=True, xp=arrays_for(config.sim), **make)
         env.worlds.grasps.shared = grasped
         try:
-            judge = fresh_copies(config.eval_envs, {**make, "grasped": grasped})
             training = Training(env, config, judge, seed=seed, report=report, start=start)
             training.run()
             return training
         finally:
             env.close()
+            judge.close()
 
     def _grasped_states(self, scene: Scene, goal: Goal) -> SharedStates:
         """Those of the latest stage that was trained, where it is this one, else none yet."""
@@ -201,8 +201,3 @@ def _grasps(scene: Scene, goal: Goal, grasp: Grasp | None) -> tuple[Grasp, ...]:
     if not proposals.grasps:
         raise ValueError(f"{goal.object} cannot be grasped: {proposals.reason}")
     return proposals.grasps[:1]
-
-
-def fresh_copies(num_envs: int, make: dict[str, Any]) -> Judge:
-    """Judges a policy by its deterministic strict success in each of `num_envs` fresh copies of an environment."""
-    return lambda policy, seed: strict_success(policy, num_envs=num_envs, seed=seed, **make)

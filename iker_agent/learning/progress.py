@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from iker_envs.geometry import Array, namespace
 from iker_envs.rewards import ROWS
 
 
@@ -89,8 +90,8 @@ class Progress:
         self.rows: list[TrainingRow] = []
         self._start = time.monotonic()
         self._ended: deque[np.ndarray] = deque(maxlen=_NUM_ENDED)  # (success, strict, error, lost) of ended episodes
-        self._reward: list[float] = []  # means over the worlds since the last update, a number per tick
-        self._rewards: dict[str, list[float]] = {}  # the same for each of its rows
+        self._reward: list[Array] = []  # means over the worlds since the last update, a number per tick
+        self._rewards: dict[str, list[Array]] = {}  # the same for each of its rows
         self._eval = float("nan")
 
     @property
@@ -102,15 +103,20 @@ class Progress:
         """Is the budget used up?"""
         return self.seconds >= self.budget_s or self.steps >= self.max_steps
 
-    def observe(self, reward: np.ndarray, terminated: np.ndarray, truncated: np.ndarray, info: dict) -> None:
-        """Take in one step of all worlds."""
+    def observe(self, reward: Array, terminated: Array, truncated: Array, info: dict) -> None:
+        """Take in one step of all worlds; a device is waited for only where episodes have ended."""
         self.steps += len(reward) * self.num_processes
-        self._reward.append(float(reward.mean()))
+        self._reward.append(reward.mean())
         for name, value in info.items():
             if name.startswith("reward/"):
-                self._rewards.setdefault(name.removeprefix("reward/"), []).append(float(value.mean()))
+                self._rewards.setdefault(name.removeprefix("reward/"), []).append(value.mean())
+        over = terminated | truncated
+        if not over.any():
+            return
+        xp = namespace(reward)
         columns = (info["is_success"], info["is_success_strict"], info["goal_error_m"], terminated)
-        ended = np.stack([np.asarray(c, dtype=float) for c in columns], axis=-1)[terminated | truncated]
+        rows = xp.stack([xp.astype(column, xp.float64) for column in columns], axis=-1)[over]
+        ended = rows if isinstance(rows, np.ndarray) else rows.cpu().numpy()
         ended[:, :2] *= 1.0 - ended[:, 3:]
         self._ended.extend(ended)
 
@@ -137,8 +143,8 @@ class Progress:
             success=success,
             success_strict=strict,
             goal_error_m=error,
-            reward=float(np.mean(self._reward)),
-            rewards={name: float(np.mean(values)) for name, values in self._rewards.items()},
+            reward=_mean(self._reward),
+            rewards={name: _mean(values) for name, values in self._rewards.items()},
             lost=lost,
             learning_rate=agent.optimizer.param_groups[0]["lr"],
             std=float(agent.policy.network.log_std.detach().exp().mean()),
@@ -177,6 +183,11 @@ class Progress:
         """Add a last row if an evaluation came after the last update."""
         if self.rows and not np.isnan(self._eval):
             self._add(replace(self.rows[-1], seconds=self.seconds, eval_strict=self._eval, seconds_left=0.0))
+
+
+def _mean(values: Sequence[Array]) -> float:
+    """Of numbers, or of tensors that hold one each."""
+    return float(sum(values)) / len(values)
 
 
 def write_metrics(path: str | Path, rows: Sequence[TrainingRow]) -> None:

@@ -21,13 +21,14 @@ from iker_agent.atomic import replace_file
 from iker_agent.learning import distributed
 from iker_agent.learning.checkpoint import write_checkpoint
 from iker_agent.learning.curve import draw_curve
-from iker_agent.learning.mixture import make_mixture, mixture_judge
+from iker_agent.learning.mixture import MixtureCopies, make_mixture
 from iker_agent.learning.network import NetworkPolicy
 from iker_agent.learning.progress import Report, TrainingRow, write_metrics
 from iker_agent.learning.scalars import Scalars
 from iker_agent.learning.shipped import stages_of
 from iker_agent.learning.training import Training
 from iker_agent.learning.training_folder import CHECKPOINT, TrainSettings, read_state, write_settings
+from iker_agent.learning.training_worlds import arrays_for
 from iker_agent.limits import Unusable
 from iker_envs.sim import SimulationError
 
@@ -73,12 +74,13 @@ class TaskTraining:
         learn = self.settings.learn
         make = self._make()
         stages = stages_of(self.settings.task)
-        env = make_mixture(stages, learn.num_envs, **make)
+        judge = MixtureCopies(stages, learn.eval_envs, **make)
+        env = make_mixture(stages, learn.num_envs, xp=arrays_for(learn.sim), **make)
         try:
             training = Training(
                 env,
                 learn,
-                mixture_judge(stages, learn.eval_envs, **make),
+                judge,
                 seed=self.settings.seed,
                 report=self._heard,
                 after_update=self._after_update,
@@ -89,6 +91,7 @@ class TaskTraining:
             return self._train(training)
         finally:
             env.close()
+            judge.close()
 
     def _restore(self, training: Training, state: Mapping[str, Any]) -> None:
         try:

@@ -27,7 +27,8 @@ from iker_agent.learning.ppo_config import PPOConfig
 from iker_agent.learning.progress import Progress, Report, TrainingRow
 from iker_agent.learning.seeds import seed_for
 from iker_agent.learning.sequential import SequentialTest
-from iker_agent.learning.training_worlds import TrainingWorlds, parts_of
+from iker_agent.learning.training_worlds import TrainingWorlds, device_of, parts_of, to_worlds
+from iker_envs.geometry import Array
 from iker_envs.scene import Goal
 from iker_envs.spec import Spec
 
@@ -136,7 +137,7 @@ class Training:
 
     def begin(self, seed: int) -> torch.Tensor:
         """New episodes in all worlds; their observations (N, obs)."""
-        return torch.from_numpy(self.env.reset(seed=seed)[0])
+        return torch.as_tensor(self.env.reset(seed=seed)[0])
 
     def rollout_and_update(self, observation: torch.Tensor) -> tuple[torch.Tensor, TrainingRow]:
         """`horizon` ticks and one update from the observations (N, obs); the latest ones and the new row of the log."""
@@ -151,10 +152,10 @@ class Training:
         with torch.no_grad():
             actions, _ = self.agent.act(observation, None, timestep=self._tick, timesteps=0)
         configurations = [part.worlds.episode.configuration.copy() for part in parts_of(self.env)]
-        next_observation, reward, terminated, truncated, info = self.env.step(actions.numpy())
+        next_observation, reward, terminated, truncated, info = self.env.step(to_worlds(self.env, actions))
         self.progress.observe(reward, terminated, truncated, info)
         self._turn_to_failures(configurations, terminated | truncated, info["is_success_strict"] & ~terminated)
-        after = torch.from_numpy(next_observation)
+        after = torch.as_tensor(next_observation)
         column = lambda x, kind: torch.as_tensor(x, dtype=kind)[:, None]  # noqa: E731
         self.agent.record_transition(
             observations=observation,
@@ -165,7 +166,7 @@ class Training:
             next_states=None,
             terminated=column(terminated, torch.bool),
             truncated=column(truncated, torch.bool),
-            infos={"final_obs": torch.from_numpy(info["final_obs"])},
+            infos={"final_obs": torch.as_tensor(info["final_obs"])},
             timestep=self._tick,
             timesteps=0,
         )
@@ -173,8 +174,11 @@ class Training:
         self._tick += 1
         return after
 
-    def _turn_to_failures(self, configurations: list[np.ndarray], ended: np.ndarray, success: np.ndarray) -> None:
+    def _turn_to_failures(self, configurations: list[np.ndarray], ended: Array, success: Array) -> None:
         """The configurations of the episodes under way, by part of the worlds; those whose episodes fail come again."""
+        if not ended.any():
+            return
+        ended, success = (self.env.worlds.arrays.host(flags) for flags in (ended, success))
         ends = np.cumsum([len(part) for part in configurations])[:-1]
         parts = zip(self._curricula, configurations, np.split(ended, ends), np.split(success, ends), strict=True)
         for curriculum, configuration, over, good in parts:
@@ -185,8 +189,8 @@ class Training:
         noise = np.random.default_rng(self.seed).normal(0.0, _LOOK_NOISE, size=(_NORMALISER_LOOKS, *observation.shape))
         bound = self.env.worlds.config.spec.observation_bound()
         for batch in noise:
-            seen = np.clip(observation.numpy() + batch, -bound, bound)
-            self.policy.normaliser(torch.as_tensor(seen).float(), train=True)
+            seen = np.clip(observation.cpu().numpy() + batch, -bound, bound)
+            self.policy.normaliser(torch.as_tensor(seen).float().to(observation.device), train=True)
         distributed.average_buffers(self.policy.normaliser)
 
     # -- looking whether it is good enough -----------------------------------------------------------------------
@@ -236,6 +240,8 @@ class Training:
             if not self.good:
                 self.policy.network.load_state_dict(self.best.network)
                 self.policy.normaliser.load_state_dict(self.best.normaliser)
+        self.policy.network.cpu()
+        self.policy.normaliser.cpu()
         self.progress.close()
         self.describe()
         if self.after_update:
@@ -283,7 +289,7 @@ class Training:
             except Exception as error:  # a damaged part provokes whatever it likes in torch's readers and ours
                 reason = (str(error).splitlines() or [type(error).__name__])[0]
                 raise ValueError(f"its part {part!r} does not fit ({reason.rstrip(':')})") from error
-        if distributed.rank():
+        if distributed.rank() or device_of(self.env) != "cpu":  # what is kept is the generator of the CPU of process 0
             torch.manual_seed(seed_for(self.seed, distributed.rank(), self.progress.steps))
 
     def _restore_network(self, state: Mapping[str, torch.Tensor]) -> None:

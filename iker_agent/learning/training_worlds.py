@@ -8,15 +8,20 @@ from __future__ import annotations
 from typing import Any, Protocol, cast
 
 import gymnasium as gym
-import numpy as np
+import torch
 
 import iker_envs
+from iker_envs.geometry import Array
+from iker_envs.physics.engines import base_name
 from iker_envs.stage.stage import Stage
 from iker_envs.vector_env import StageVectorEnv
 
 
 class TrainingWorlds(Protocol):
-    """What training needs of a vector environment with same-step autoreset, no more."""
+    """What training needs of a vector environment with same-step autoreset, no more.
+
+    Arrays are numpy's, or torch tensors where the worlds live on a device (`worlds.arrays`).
+    """
 
     num_envs: int
     single_observation_space: gym.Space
@@ -27,11 +32,11 @@ class TrainingWorlds(Protocol):
         """The simulated worlds, or those of one part, which has the spec and the time limit of all."""
         ...
 
-    def reset(self, *, seed: int) -> tuple[np.ndarray, dict[str, Any]]:
+    def reset(self, *, seed: int) -> tuple[Array, dict[str, Any]]:
         """Begin episodes in all worlds; observations (N, observation_dim) and the info."""
         ...
 
-    def step(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
+    def step(self, actions: Array) -> tuple[Array, Array, Array, Array, dict[str, Any]]:
         """One tick; from actions (N, 6) observation, reward, terminated, truncated (N, ...) and the info."""
         ...
 
@@ -43,6 +48,21 @@ class TrainingWorlds(Protocol):
 def parts_of(env: TrainingWorlds) -> list[TrainingWorlds]:
     """The environments that worlds are put together of, in their order: those of a Mixture, else the one itself."""
     return list(getattr(env, "envs", [env]))
+
+
+def device_of(env: TrainingWorlds) -> str:
+    """Where a policy for these worlds is trained: where their arrays are."""
+    return "cpu" if env.worlds.arrays.on_host else env.worlds.ticks.device
+
+
+def arrays_for(sim: str) -> str:
+    """The arrays that training exchanges with the worlds of an engine: torch's where those may be on a GPU."""
+    return "torch" if base_name(sim) == "warp" else "numpy"
+
+
+def to_worlds(env: TrainingWorlds, actions: torch.Tensor) -> Array:
+    """Actions (N, 6) as the worlds take them."""
+    return actions.numpy() if env.worlds.arrays.on_host else actions
 
 
 def make_worlds(num_envs: int, **make: Any) -> StageVectorEnv:
