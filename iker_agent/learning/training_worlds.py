@@ -5,16 +5,18 @@ make_worlds(num_envs, arguments)  ->  StageVectorEnv, which is a TrainingWorlds;
 
 from __future__ import annotations
 
-from typing import Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import gymnasium as gym
-import torch
 
 import iker_envs
 from iker_envs.geometry import Array
 from iker_envs.physics.engines import base_name
 from iker_envs.stage.stage import Stage
 from iker_envs.vector_env import StageVectorEnv
+
+if TYPE_CHECKING:  # policies are evaluated without torch, too
+    import torch
 
 
 class TrainingWorlds(Protocol):

@@ -229,10 +229,12 @@ class Worlds:
         episode.success_steps = found.success_steps
         return found.rewards, found.lost, found.errors
 
-    def errors(self) -> Errors:
-        """How far all worlds are from their goals, as things stand."""
-        held = self.episode.of_ticks()
-        return errors_of(self.state, held, object_pose(self.state, held))
+    def errors(self, worlds: np.ndarray | slice = slice(None)) -> Errors:
+        """How far the worlds (M,) are from their goals, as things stand; all of them by default."""
+        rows = self.arrays.put(worlds)
+        state = self._state_of(rows)
+        held = self.episode.of_ticks(rows)
+        return errors_of(state, held, object_pose(state, held))
 
     def _state_of(self, rows: Array | slice) -> WorldState:
         """The present state of worlds (M,)."""
