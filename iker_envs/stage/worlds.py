@@ -72,7 +72,6 @@ class Worlds:
         self.tick = Tick(config, self.arrays, self.workspace_m)
         self.state: WorldState = self.ticks.state()
         self._everyone = np.arange(num_worlds)
-        self._rows = self.arrays.put(self._everyone)
         goal = self.variants.starts[0].goal
         furniture = np.array([o.pose for o in self.variants.scene.objects if not o.movable]).reshape(-1, 7)
         self._tops = FurnitureTops([start.scene for start in self.variants.starts])
