@@ -1,6 +1,10 @@
 """Videos are drawn beside a run: the pictures are those of the moment, nothing waits for them, nothing is lost."""
 
+import os
 import pickle
+import signal
+import subprocess
+import sys
 import time
 from functools import partial
 from pathlib import Path
@@ -145,6 +149,22 @@ def test_videos_that_are_given_up_leave_those_that_are_done_and_nothing_half_wri
     films.close()
     assert brightness(tmp_path / "done/rollout.mp4") == [4, 7]
     assert [p.name for folder in ("cut", "waiting") for p in (tmp_path / folder).iterdir()] == []
+
+
+def test_a_child_that_is_told_to_stop_while_it_imports_says_nothing(tmp_path):
+    """Compiled modules turn what is raised amid their import into an ImportError of their own."""
+    (tmp_path / "stopped.py").write_text(
+        "import os, signal\n"
+        "try:\n"
+        "    os.kill(os.getpid(), signal.SIGTERM)\n"
+        "    job = [None for _ in range(1000)]\n"
+        "except BaseException as error:\n"
+        "    raise ImportError('initialization failed') from error\n"
+    )
+    child = [sys.executable, "-m", "iker_agent.records.film_child"]
+    surroundings = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    done = subprocess.run(child, input=b"cstopped\njob\n.", capture_output=True, env=surroundings, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGTERM, b"", b"")
 
 
 @pytest.mark.parametrize(

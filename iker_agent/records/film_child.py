@@ -41,10 +41,10 @@ class Job:
 
 def main() -> None:
     """Draw the video of the job on the standard input."""
-    signal.signal(signal.SIGTERM, _stop)
     if hasattr(os, "nice"):
         os.nice(_NICE)
-    job = pickle.load(sys.stdin.buffer)
+    job = pickle.load(sys.stdin.buffer)  # imports a lot; an exception amid that would come out as another one
+    signal.signal(signal.SIGTERM, _stop)  # from here on there is something to clean up
     try:
         replace_file(job.path, partial(_write, job))
     except OSError as error:
