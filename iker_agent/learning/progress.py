@@ -104,7 +104,7 @@ class Progress:
         return self.seconds >= self.budget_s or self.steps >= self.max_steps
 
     def observe(self, reward: Array, terminated: Array, truncated: Array, info: dict) -> None:
-        """Take in one step of all worlds; a device is waited for only where episodes have ended."""
+        """Take in one step of all worlds; a device is waited for to know which episodes have ended."""
         self.steps += len(reward) * self.num_processes
         self._reward.append(reward.mean())
         for name, value in info.items():
