@@ -36,7 +36,7 @@ from iker_envs.physics.engines import base_name, engine_settings
 from iker_envs.task import load_task
 from iker_envs.vector_env import StageVectorEnv
 
-ROUNDS = 6  # at most: the two are measured in turn, so that a neighbour's load falls on both
+ROUNDS = 40  # at most: the two are measured in short turns, so that a neighbour's load falls on both
 RESET_WORLDS = {"push": 1024, "grasp": 256}
 
 
@@ -151,22 +151,24 @@ class Speeds:
         warm_up(self.env)
         self.ticks = ticks
         self.steps = ticks * num_envs
-        self.actions = self.env.worlds.arrays.put(np.random.default_rng(1).uniform(-1, 1, (ticks, num_envs, 6)))
+        self._rng = np.random.default_rng(1)
 
     def beside_batch(self, work: Callable[[], None], steps: int, seconds: float) -> Row:
         """Steps per second of some work, and their ratios to those of `Batch.step`; medians over rounds."""
         end = time.perf_counter() + seconds
-        ours: list[tuple[float, float]] = []
-        bare: list[tuple[float, float]] = []
-        while not ours or (len(ours) < ROUNDS and time.perf_counter() < end):
-            ours.append(timed(work))
+        rounds: list[Row] = []
+        while not rounds or (len(rounds) < ROUNDS and time.perf_counter() < end):
+            drawn = self._rng.uniform(-1, 1, (self.ticks, self.env.num_envs, 6))
+            self.actions = self.env.worlds.arrays.put(drawn)
+            own_s, own_cpu_s = timed(work)
             state = self.env.worlds.get_state()
             engine = Bare(self.env)
-            bare.append(timed(lambda engine=engine: engine.batch(self.ticks, self.actions)))
+            bare_s, bare_cpu_s = timed(lambda engine=engine: engine.batch(self.ticks, self.actions))
             self.env.worlds.set_state(state)
-        own_s, own_cpu_s = np.median(ours, axis=0) / steps
-        bare_s, bare_cpu_s = np.median(bare, axis=0) / self.steps
-        return float(1.0 / own_s), float(bare_s / own_s), float(bare_cpu_s / own_cpu_s)
+            longer = steps / self.steps  # than a round of the bare engine
+            rounds.append((steps / own_s, longer * bare_s / own_s, longer * bare_cpu_s / own_cpu_s))
+        speed, ratio, cpu_ratio = np.median(rounds, axis=0)
+        return float(speed), float(ratio), float(cpu_ratio)
 
     def environment(self, seconds: float) -> Row:
         """The vector environment with random actions."""
@@ -255,7 +257,7 @@ def print_resets(ids: Sequence[str], sim: str, end: float) -> None:
         num_envs = RESET_WORLDS["grasp" if goal.grasp else "push"]
         env = gym.make_vec(env_id, num_envs=num_envs, sim=sim, **iker_envs.TRAINING)
         env.reset(seed=0)  # fills the bank of grasped states
-        taken_s, cpu_s = np.median([timed(lambda env=env: begin_all(env)) for _ in range(ROUNDS)], axis=0)
+        taken_s, cpu_s = np.median([timed(lambda env=env: begin_all(env)) for _ in range(6)], axis=0)
         print(f"| {env_id} | {num_envs} | {taken_s:.3f} | {cpu_s:.3f} |", flush=True)
         env.close()
 
@@ -271,7 +273,7 @@ def main() -> None:
     """Print a row per id, number of worlds and kind of work, when it is measured; what no time is left for is named."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--worlds", type=int, nargs="+", default=[512])
-    parser.add_argument("--ticks", type=int, default=30, help="per round, of at most six")
+    parser.add_argument("--ticks", type=int, default=10, help=f"per round, of at most {ROUNDS}")
     parser.add_argument("--ids", nargs="+", default=["IKER-ShoePush-v0", "IKER-ShoePlace-v0"], choices=iker_envs.TASKS)
     parser.add_argument("--rows", nargs="+", choices=ROWS, help="default: all that the engine has")
     parser.add_argument("--sim", default="threads", help="threads, or warp, whose settings may follow: warp:njmax=256")

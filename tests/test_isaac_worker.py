@@ -13,6 +13,7 @@ import socket
 import stat
 import subprocess
 import sys
+import tempfile
 from functools import partial
 from pathlib import Path
 from unittest.mock import Mock
@@ -56,12 +57,15 @@ def children() -> list[str]:
 
 
 @pytest.fixture(autouse=True)
-def nothing_stays_behind(double):
+def nothing_stays_behind(double, monkeypatch, tmp_path):
     """No process, no file in shared memory, no folder of assets, no file descriptor, whatever a test does."""
+    folders = tmp_path / "folders"
+    folders.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folders))  # other files of tests run beside this one
 
     def found():
         gc.collect()
-        files = {*os.listdir("/dev/shm"), *(p.name for p in Path("/tmp").glob("iker_isaac_*"))}
+        files = {*os.listdir("/dev/shm"), *(p.name for p in folders.glob("iker_isaac_*"))}
         return files, len(os.listdir("/proc/self/fd"))
 
     files, descriptors = found()

@@ -5,14 +5,15 @@ It is the form that every physics engine has. The end-effector frame has its ori
 the approach and y along the closing direction; with all hinges at zero the tool points straight down.
 The middle hinge (roll) locks at +-90 degrees, outside the approach cones of all tasks.
 
-    gripper pose (N, 7)  ->  hinge_angles  ->  actuator targets
+    orientation (N, 4)  ->  hinge_angles  ->  actuator targets
+    joints              ->  hand_pose     ->  gripper pose
 """
 
 from __future__ import annotations
 
 import mujoco
 
-from iker_envs.components import Array, body_axis, clipped, columns, conjugate, multiply, namespace, stacked
+from iker_envs.components import Array, Components, body_axis, clipped, columns, conjugate, multiply, namespace, stacked
 from iker_envs.planning.hand import (
     FINGER_HALF_SIZE_M,
     FINGER_STIFFNESS,
@@ -129,3 +130,12 @@ def hinge_angles(quaternion: Array) -> Array:
     pitch = xp.atan2(z_axis[0], z_axis[2])
     yaw = xp.atan2(x_axis[1], y_axis[1])
     return stacked((pitch, roll, yaw))
+
+
+def hand_pose(joints: Components) -> Components:
+    """End-effector poses of the joints x, y, z (metres), pitch, roll, tool yaw (radians): see `hinge_angles`."""
+    x, y, z, *angles = joints
+    xp = namespace(x)
+    (cos_p, cos_r, cos_y), (sin_p, sin_r, sin_y) = (tuple(turn(a / 2) for a in angles) for turn in (xp.cos, xp.sin))
+    leaning = (cos_p * cos_r, cos_p * sin_r, sin_p * cos_r, -sin_p * sin_r)
+    return x, y, z, *multiply(multiply(leaning, (cos_y, 0.0, 0.0, sin_y)), HOME_GRIPPER_QUATERNION)

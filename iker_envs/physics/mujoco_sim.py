@@ -16,16 +16,17 @@ from typing import Any
 import numpy as np
 from mujoco import batch
 
-from iker_envs.components import columns, rotate
+from iker_envs.components import beside, columns, rotate
 from iker_envs.physics.checks import check_command, check_reset, check_state, check_worlds
-from iker_envs.physics.mujoco_gripper import hinge_angles
+from iker_envs.physics.mujoco_gripper import hand_pose, hinge_angles
 from iker_envs.physics.mujoco_parameters import WorldModels
 from iker_envs.physics.mujoco_worlds import MujocoWorlds
 from iker_envs.scene import Scene
 from iker_envs.sim import Variant, WorldReset, WorldState
 
 _DIVERGED = slice(3, 6)  # mjWARN_BADQPOS, BADQVEL, BADQACC
-_POSITIONS = 1  # mjSTAGE_POS: poses are current after the last substep
+_POSITIONS = 1  # mjSTAGE_POS: poses of bodies follow the joints
+_FORCE = "qfrc_constraint"
 _STATE = ("qpos", "qvel", "ctrl", "qacc_warmstart", "time")
 _EVERYONE = slice(None)
 _living: weakref.WeakSet[MujocoSim] = weakref.WeakSet()  # for a process that is forked
@@ -84,7 +85,7 @@ class MujocoSim(MujocoWorlds):
         self._seen: dict[str, np.ndarray] | None = None  # what `_look` found since the last step, resets followed
         self._xpos = engine.bind("xpos")
         self._xquat = engine.bind("xquat")
-        self._constraint_force = engine.bind("qfrc_constraint")
+        self._contact_force = np.zeros((self.num_worlds, 3), order="F")  # upon the hand, in the last substep
 
     def _open(self) -> batch.Batch:
         """The batch; ValueError after `close`."""
@@ -114,25 +115,31 @@ class MujocoSim(MujocoWorlds):
         """The parts of a state but `unstable`, of the worlds (M,)."""
         places = self._places
         left, right = (self._qpos[worlds, k] for k in places.finger_qpos)
-        object_pose = self._poses(places.bodies, worlds, len(left))
+        object_pose = self._object_poses(worlds, len(left))
         return {
-            "gripper_pose": self._poses([places.hand], worlds, len(left))[:, 0],
+            "gripper_pose": beside(hand_pose(tuple(self._qpos[worlds, k] for k in places.gripper_qpos))),
             "opening_m": left + right,
             "object_pose": object_pose,
             "object_twist": self._twists(object_pose, worlds),
-            "contact_force": np.array([self._constraint_force[worlds, dof] for dof in places.gripper_dofs[:3]]).T,
+            "contact_force": self._contact_force[worlds],
         }
 
-    def _poses(self, bodies: Sequence[int] | np.ndarray, worlds: slice | np.ndarray, count: int) -> np.ndarray:
-        """Poses (M, B, 7) of bodies; in memory the worlds lie side by side, for formulas on components."""
-        poses = np.empty((7, len(bodies), count)).T
-        for k, body in enumerate(bodies):
-            poses[:, k, :3] = self._xpos[worlds, body]
-            poses[:, k, 3:] = self._xquat[worlds, body]
+    def _object_poses(self, worlds: slice | np.ndarray, count: int) -> np.ndarray:
+        """Poses (M, O, 7) of the objects; in memory the worlds lie side by side, for formulas on components.
+
+        Those of free ones are what their joints are at: the engine's own poses of bodies are of the substep before.
+        """
+        places = self._places
+        poses = np.empty((7, len(self.objects), count)).T
+        for k, joint in zip(places.free, places.free_qpos, strict=True):
+            poses[:, k] = self._qpos[worlds, joint[0] : joint[0] + 7]
+        for k in places.welded:
+            poses[:, k, :3] = self._xpos[worlds, places.bodies[k]]
+            poses[:, k, 3:] = self._xquat[worlds, places.bodies[k]]
         return poses
 
     def _twists(self, object_pose: np.ndarray, worlds: slice | np.ndarray) -> np.ndarray:
-        """Twists (M, O, 6) of the objects at poses (M, O, 7), zero where welded; in memory as `_poses`."""
+        """Twists (M, O, 6) of the objects at poses (M, O, 7), zero where welded; in memory as `_object_poses`."""
         twists = np.zeros((6, len(self.objects), len(object_pose))).T
         for k, dofs in zip(self._places.free, self._places.free_qvel, strict=True):
             twists[:, k, :3] = self._qvel[worlds, dofs[0] : dofs[0] + 3]
@@ -176,12 +183,12 @@ class MujocoSim(MujocoWorlds):
         wanted[:, 6:8] = (opening_m / 2)[:, None]
         self._models.refresh()
         self._seen = None
-        if count > 1:
-            share = np.arange(1, count)[:, None] / count
-            led = told[:, None, :] + share * (wanted - told)[:, None, :]
-            engine.rollout(count - 1, led, ids=worlds, record=())
-        self._ctrl[rows] = wanted
-        engine.step(worlds, nstep=1, stage=_POSITIONS)  # unlike a rollout it shows forces
+        share = np.arange(1, count)[:, None] / count
+        led = np.empty((len(told), count, told.shape[1]))
+        led[:, :-1] = told[:, None, :] + share * (wanted - told)[:, None, :]
+        led[:, -1] = wanted
+        force = engine.rollout(count, led, ids=worlds, record=(_FORCE,))[_FORCE]
+        self._contact_force[rows] = force[:, -1, self._places.gripper_dofs[:3]]
 
     def reset(self, worlds: np.ndarray, to: WorldReset) -> None:
         """Put worlds (M,) into the given rows at rest; the others do not notice."""
@@ -193,7 +200,8 @@ class MujocoSim(MujocoWorlds):
         self._update_unstable()
         self._models.refresh()
         if to.object_pose is not None:
-            engine.reset(worlds, stage=0)  # forces of the last step are forgotten, too
+            engine.reset(worlds, stage=0)
+            self._contact_force[worlds] = 0.0
             self._models.place(worlds, places.bodies[places.welded], to.object_pose[:, places.welded])
         if to.furniture_pose is not None:
             self._models.place(worlds, places.furniture, to.furniture_pose)
@@ -241,6 +249,7 @@ class MujocoSim(MujocoWorlds):
         self._seen = None
         self._models.restore(state["fields"], state["contact"], state["variant"])
         engine.reset(None, stage=0)
+        self._contact_force[:] = 0.0
         self._warnings = self._count_warnings()
         for name, values in state["state"].items():
             self._state[name][:] = values
@@ -249,11 +258,12 @@ class MujocoSim(MujocoWorlds):
         self._update_unstable()
 
     def _row(self, world: int) -> tuple[np.ndarray, np.ndarray, float]:
+        self._open().forward(np.array([world]), stage=_POSITIONS)
         poses = np.concatenate([self._xpos[world], self._xquat[world]], axis=-1)
         return self._qpos[world], poses, float(self._state["time"][world])
 
     def close(self) -> None:
         """Drop the batch, its threads and the arrays that keep it alive."""
         self._batch = None
-        for name in ("_models", "_state", "_qpos", "_qvel", "_ctrl", "_xpos", "_xquat", "_constraint_force"):
+        for name in ("_models", "_state", "_qpos", "_qvel", "_ctrl", "_xpos", "_xquat", "_contact_force"):
             self.__dict__.pop(name, None)

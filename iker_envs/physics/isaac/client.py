@@ -18,15 +18,16 @@ from typing import Any, Literal
 import array_api_compat.numpy
 import numpy as np
 
-from iker_envs.geometry import cross, quaternion_from_rotvec, quaternion_multiply, quaternion_rotate
+from iker_envs.components import columns, stacked
+from iker_envs.geometry import cross, quaternion_rotate
 from iker_envs.physics.checks import check_command, check_making, check_reset, check_state, check_values, check_world
 from iker_envs.physics.isaac import wire
 from iker_envs.physics.isaac.forms import Forms, shape_compliance, shape_friction, shape_restitution
 from iker_envs.physics.isaac.launch import Worker, interpreter
-from iker_envs.physics.mujoco_gripper import hinge_angles
+from iker_envs.physics.mujoco_gripper import hand_pose, hinge_angles
 from iker_envs.physics.mujoco_model import show_world
 from iker_envs.randomisation import QUANTITIES
-from iker_envs.scene import HOME_GRIPPER_QUATERNION, Scene
+from iker_envs.scene import Scene
 from iker_envs.sim import PictureData, Variant, WorldReset, WorldState
 
 DEVICE = "ISAACGYM_DEVICE"  # environment variable: cpu, or cuda:0 (the default where there is such a device)
@@ -219,7 +220,7 @@ class IsaacSim:
         twist = np.concatenate([linear, angular], axis=-1)
         twist[:, ~self._is_free] = 0.0
         return WorldState(
-            gripper_pose=gripper_pose(self._joint[:, :6, 0]),
+            gripper_pose=stacked(hand_pose(columns(self._joint[:, :6, 0]))),
             opening_m=self._joint[:, 6:8, 0].sum(axis=-1),
             object_pose=pose,
             object_twist=twist,
@@ -348,11 +349,3 @@ class IsaacSim:
         self._worker = None
         for name in ("_root", "_joint", "_target", "_stage", "_sent"):
             self.__dict__.pop(name, None)
-
-
-def gripper_pose(joints: np.ndarray) -> np.ndarray:
-    """End-effector poses (N, 7) of the chain's joints x, y, z, pitch, roll, tool yaw (N, 6): see `hinge_angles`."""
-    turns = [quaternion_from_rotvec(joints[:, 3 + k, None] * np.eye(3)[axis]) for k, axis in enumerate((1, 0, 2))]
-    home = np.broadcast_to(np.array(HOME_GRIPPER_QUATERNION), (len(joints), 4))
-    quaternion = quaternion_multiply(quaternion_multiply(turns[0], turns[1]), quaternion_multiply(turns[2], home))
-    return np.concatenate([joints[:, :3], quaternion], axis=-1)
