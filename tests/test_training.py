@@ -14,7 +14,9 @@ import gymnasium as gym
 import numpy as np
 import pytest
 import torch
+from typer.testing import CliRunner
 
+from iker_agent.cli import app
 from iker_agent.learning.checkpoint import read_checkpoint, write_checkpoint
 from iker_agent.learning.evaluate import StrictCopies, make_copies, run_episodes
 from iker_agent.learning.network import ActorCritic, NetworkPolicy, Normaliser
@@ -26,6 +28,8 @@ from iker_agent.learning.scalars import SCALARS
 from iker_agent.learning.task_training import TaskTraining
 from iker_agent.learning.training import Training
 from iker_agent.learning.training_folder import TrainSettings, read_settings, write_settings
+from iker_agent.learning.waypoint import WaypointPolicy
+from iker_agent.learning.waypoint_parameters import WaypointParameters
 from iker_envs.spec import Spec
 
 UPDATE = 8 * 4  # env steps of an update of TINY
@@ -204,6 +208,42 @@ def test_training_goes_on_from_a_policy_with_its_normaliser_frozen(env):
     policy = training.run()
     assert torch.equal(policy.normaliser.mean, before.normaliser.mean)
     assert policy.header["env_steps"] == UPDATE and not policy.header["good_enough"]
+
+
+def start_with(path: Path, *arguments: str):
+    command = ["train", "shoe_push", "--start", str(path), *arguments]
+    return CliRunner().invoke(app, command, catch_exceptions=False)
+
+
+def test_the_command_begins_with_a_policy_that_is_given_and_the_folder_says_so(tmp_path):
+    before = policy_of(1)
+    before.normaliser(torch.rand(8, 38), train=True)
+    before.save(tmp_path / "first.safetensors")
+    folder = tmp_path / "run"
+    tiny = (*TINY_ARGUMENTS, "learn.eval_envs=4", f"learn.max_steps={UPDATE}")
+    start_with(tmp_path / "first.safetensors", *tiny, "--out", str(folder))
+    policy = load_policy(folder / "policy.safetensors")
+    assert isinstance(policy, NetworkPolicy) and torch.equal(policy.normaliser.mean, before.normaliser.mean)
+    settings, _ = read_settings(folder)
+    assert settings.start == policy.header["start"] == str(tmp_path / "first.safetensors")
+    moved = [(a - b).abs().max() for a, b in zip(*(p.network.parameters() for p in (policy, before)), strict=True)]
+    assert 0 < max(moved) < 0.5  # an update away from it, where random weights would be far away
+
+
+def test_a_first_policy_that_cannot_be_gone_on_from_is_refused_before_anything_is_made(tmp_path):
+    folder = tmp_path / "run"
+    pose = Spec(observation="pose")
+    NetworkPolicy(ActorCritic(feature_dim(pose), pose.action_dim), Normaliser(pose)).save(tmp_path / "pose.safetensors")
+    WaypointPolicy(WaypointParameters(False, 0.2, 0.0, 0.1), Spec()).save(tmp_path / "waypoint.safetensors")
+    for name, told in (("pose", "spec"), ("waypoint", "no weights to begin with"), ("missing", "missing.safetensors")):
+        with pytest.raises(ValueError, match=told):
+            start_with(tmp_path / f"{name}.safetensors", "--out", str(folder))
+    policy_of(1).save(tmp_path / "first.safetensors")
+    with pytest.raises(ValueError, match="keeps its observation"):
+        start_with(tmp_path / "first.safetensors", "--resume", str(folder))
+    with pytest.raises(ValueError, match="leave --resume, --start and --out out"):
+        start_with(tmp_path / "first.safetensors", "--export-isaacgymenvs", str(folder))
+    assert not folder.exists()
 
 
 @pytest.fixture

@@ -27,6 +27,12 @@ if TYPE_CHECKING:
 Resume = Annotated[
     Path | None, typer.Option(parser=named_path, metavar="FOLDER", help="Folder of a training to go on with.")
 ]
+Start = Annotated[
+    Path | None,
+    typer.Option(
+        parser=named_path, metavar="POLICY", help="Policy file to begin with, instead of random weights: fine-tuning."
+    ),
+]
 JsonFile = Annotated[
     Path | None, typer.Option("--json", parser=named_path, metavar="FILE", help="Write the result to this file.")
 ]
@@ -38,6 +44,7 @@ def train(
     observation: Annotated[str | None, typer.Option(help="keypoints (default) or pose.")] = None,
     randomisation: Annotated[str | None, typer.Option(help="on (default), off, or a YAML file of ranges.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of worlds, network and exploration; default 0.")] = None,
+    start: Start = None,
     out: Out = None,
     resume: Resume = None,
     restart: Annotated[
@@ -60,47 +67,59 @@ def train(
     from iker_agent.learning import distributed
 
     overrides = list(overrides or ())
-    if resume and any(option is not None for option in (observation, randomisation, seed, out)):
-        raise ValueError("a resumed training keeps its observation, randomisation, seed and folder; leave them out")
+    if resume and any(option is not None for option in (observation, randomisation, seed, start, out)):
+        raise ValueError(
+            "a resumed training keeps its observation, randomisation, seed, first policy and folder; leave them out"
+        )
     if restart and not resume:
         raise ValueError("--restart is for --resume FOLDER; a new training begins at step 0 anyway")
     if resume and task:
         overrides.insert(0, task)  # the task is known from the folder: what looks like one is a setting
     if export:
-        if resume or out:
-            raise ValueError("--export-isaacgymenvs DIR trains nothing; leave --resume and --out out")
-        _export(export, task, overrides, observation or "keypoints", randomisation or "on", seed or 0)
+        if resume or out or start:
+            raise ValueError("--export-isaacgymenvs DIR trains nothing; leave --resume, --start and --out out")
+        _write_cfg(export, _settings(task, overrides, observation, randomisation, seed))
         raise typer.Exit(DONE)
     with distributed.joined_group():
         if resume:
             done = _resume(resume, overrides, restart)
         else:
-            done = _begin(task, overrides, observation or "keypoints", randomisation or "on", seed or 0, out)
+            done = _begin(_settings(task, overrides, observation, randomisation, seed, start), out)
         code = DONE if done else NOT_DONE
         if distributed.num_processes() > 1:
             distributed.leave(code)
     raise typer.Exit(code)
 
 
-def _export(folder: Path, task: str, overrides: Sequence[str], observation: str, randomisation: str, seed: int) -> None:
-    """Write what would be trained as configuration files of that style."""
-    from iker_agent.learning.isaacgymenvs_cfg import write_cfg
+def _settings(
+    task: str,
+    overrides: Sequence[str],
+    observation: str | None,
+    randomisation: str | None,
+    seed: int | None,
+    start: Path | None = None,
+) -> TrainSettings:
+    """The settings of a new training, from the arguments of the command."""
     from iker_agent.learning.training_folder import new_settings
+
+    learn = _learn(overrides, train_defaults())
+    first = "" if start is None else str(start)
+    return new_settings(task, observation or "keypoints", randomisation or "on", seed or 0, learn, first)
+
+
+def _write_cfg(folder: Path, settings: TrainSettings) -> None:
+    """Write what would be trained as configuration files of IsaacGymEnvs' style."""
+    from iker_agent.learning.isaacgymenvs_cfg import write_cfg
     from iker_agent.plain_text import echo
 
-    settings = new_settings(task, observation, randomisation, seed, _learn(overrides, train_defaults()))
     for path in write_cfg(folder, settings):
         echo(str(path))
 
 
-def _begin(
-    task: str, overrides: Sequence[str], observation: str, randomisation: str, seed: int, out: Path | None
-) -> bool:
+def _begin(settings: TrainSettings, out: Path | None) -> bool:
     """Train in a new folder; False when it was interrupted."""
     from iker_agent.learning import distributed
-    from iker_agent.learning.training_folder import new_settings
 
-    settings = new_settings(task, observation, randomisation, seed, _learn(overrides, train_defaults()))
     if distributed.rank():
         return _train(settings, Path())  # never written to
     folder = _fresh_folder(out, settings.name)

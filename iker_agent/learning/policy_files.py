@@ -1,6 +1,7 @@
 """From a policy file to the policy in it, whatever its kind.
 
-path, spec  ->  load_policy  ->  Policy, or one sentence that names the file and what is wrong in it
+path, spec  ->  load_policy   ->  Policy, or one sentence that names the file and what is wrong in it
+path, spec  ->  load_network  ->  the same, of a policy that a training can go on from
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import fields
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,6 +19,9 @@ from iker_agent.learning.policy import FORMAT, Policy, read_policy
 from iker_agent.learning.stored import shown, stored_fields
 from iker_agent.limits import Unusable
 from iker_envs.spec import LAYOUTS, Spec, hash_of
+
+if TYPE_CHECKING:
+    from iker_agent.learning.network import NetworkPolicy
 
 KINDS = ("network", "waypoint")
 
@@ -52,6 +56,16 @@ def load_policy(path: str | Path, spec: Spec | None = None) -> Policy:
         return _policy(header, arrays, spec)
     except ValueError as error:
         raise Unusable(f"{str(path)!r} is damaged: {error}") from None
+
+
+def load_network(path: str | Path, spec: Spec) -> NetworkPolicy:
+    """As `load_policy`, a policy with weights to go on from; ValueError for the waypoint rule, which has none."""
+    from iker_agent.learning.network import NetworkPolicy
+
+    policy = load_policy(path, spec)
+    if not isinstance(policy, NetworkPolicy):
+        raise ValueError(f"{str(path)!r} holds the waypoint rule, which has no weights to begin with; give a network's")
+    return policy
 
 
 def _of_another_version(header: Mapping[str, Any]) -> str:

@@ -83,9 +83,11 @@ class TaskTraining:
                 judge,
                 seed=self.settings.seed,
                 report=self._heard,
+                start=None if state else self.settings.first_policy(),
                 after_update=self._after_update,
             )
             training.policy.header |= {"task": self.settings.task, "randomisation": self.settings.randomisation}
+            training.policy.header |= {"start": self.settings.start}
             if state:
                 self._restore(training, state)
             return self._train(training)

@@ -13,10 +13,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from iker_agent.atomic import replace_file
 from iker_agent.learning.checkpoint import read_checkpoint
+from iker_agent.learning.policy_files import load_network
 from iker_agent.learning.ppo_config import PPOConfig
 from iker_agent.learning.provenance import stages_facts
 from iker_agent.learning.shipped import FAMILIES, stages_of
@@ -25,8 +26,11 @@ from iker_agent.learning.training import PARTS
 from iker_agent.limits import Unusable, check_seed
 from iker_envs.documents import read_document, yaml_text
 from iker_envs.randomisation import as_randomisation
-from iker_envs.spec import Spec
+from iker_envs.spec import Spec, spec_of
 from iker_envs.task import load_task
+
+if TYPE_CHECKING:
+    from iker_agent.learning.network import NetworkPolicy
 
 CHECKPOINT = "checkpoint.pt"
 CONFIG = "config.yaml"
@@ -41,6 +45,7 @@ class TrainSettings:
     randomisation: Any = "on"  # on, off or ranges by row
     seed: int = 0
     learn: PPOConfig = field(default_factory=PPOConfig)
+    start: str = ""  # path of the policy whose weights it begins with; none: random ones
 
     def __post_init__(self) -> None:
         Spec(observation=self.observation)  # it names the known ones
@@ -55,6 +60,13 @@ class TrainSettings:
         """Of the task, also where it was given by a path, or of the family."""
         return self.task if self.task in FAMILIES else load_task(self.task).name
 
+    def first_policy(self) -> NetworkPolicy | None:
+        """What `start` names; ValueError or Unusable where the training cannot begin with it."""
+        if not self.start:
+            return None
+        scene = load_task(stages_of(self.task)[0][0]).sample(None)
+        return load_network(self.start, spec_of(scene, self.observation))
+
 
 @dataclass(frozen=True)
 class Resumed:
@@ -64,14 +76,18 @@ class Resumed:
     task_changed: bool
 
 
-def new_settings(task: str, observation: str, randomisation: str, seed: int, learn: PPOConfig) -> TrainSettings:
+def new_settings(
+    task: str, observation: str, randomisation: str, seed: int, learn: PPOConfig, start: str = ""
+) -> TrainSettings:
     """The settings of a new training; a file of ranges is read once, here. ValueError says what is wrong with them."""
     if not task:
         raise ValueError("say which task to train, such as `iker train shoe_push`")
     ranges: Any = randomisation
     if randomisation not in ("on", "off"):
         ranges = {row: list(map(float, limits)) for row, limits in as_randomisation(randomisation).ranges.items()}
-    return TrainSettings(task, observation, ranges, seed, learn)
+    settings = TrainSettings(task, observation, ranges, seed, learn, start)
+    settings.first_policy()  # read again when it is needed
+    return settings
 
 
 def write_settings(folder: Path, settings: TrainSettings) -> None:
@@ -95,7 +111,7 @@ def read_settings(folder: Path) -> tuple[TrainSettings, dict[str, Any]]:
         if not isinstance(content, dict):
             raise ValueError(f"it holds no settings but {shown(content)}")
         facts = content.pop("facts", None)
-        values = stored_fields(TrainSettings, content)
+        values = stored_fields(TrainSettings, content, optional=("start",))
         learn = PPOConfig(**stored_fields(PPOConfig, values["learn"], "learn."))
         settings = TrainSettings(**{**values, "learn": learn})
         hashes = ("task_hash", "spec_hash")
