@@ -354,5 +354,5 @@ def test_the_command_writes_the_files_of_what_it_would_train(tmp_path, monkeypat
     cfg = load_cfg(tmp_path / "cfg")
     assert cfg["task"]["env"]["numEnvs"] == train_defaults().num_envs
     assert cfg["task"]["env"]["startBank"] == iker_envs.TRAINING["start_bank"]
-    with pytest.raises(ValueError, match="trains nothing; leave --resume and --out out"):
+    with pytest.raises(ValueError, match="trains nothing; leave --resume, --start and --out out"):
         call(["train", "shoe_push", "--export-isaacgymenvs", "cfg", "--out", "x"])
