@@ -6,11 +6,19 @@ import itertools
 from dataclasses import replace
 
 import gymnasium as gym
+import mujoco
 import numpy as np
 import pytest
 
 import iker_envs  # noqa: F401 (registers the environments)
-from iker_envs.geometry import IDENTITY_QUATERNION, body_axis, tilt_angle
+from iker_envs.geometry import (
+    IDENTITY_QUATERNION,
+    body_axis,
+    norm,
+    quaternion_from_rotvec,
+    quaternion_multiply,
+    tilt_angle,
+)
 from iker_envs.optics import default_cameras
 from iker_envs.physics.mujoco_sim import MujocoSim
 from iker_envs.scene import HOME_GRIPPER_QUATERNION, ObjectModel, Scene, SceneObject, upright_pose
@@ -187,6 +195,31 @@ def test_a_reset_forgets_what_pressed_on_the_hand():
     closed = np.zeros(1)
     sim.reset(np.array([1]), WorldReset(hands_at(0.3, 1), closed, pressed.object_pose[[1]], closed))
     np.testing.assert_array_equal(sim.state().contact_force, [pressed.contact_force[0], np.zeros(3)])
+    sim.close()
+
+
+def test_the_poses_that_are_told_after_a_step_are_those_of_the_bodies():
+    book = SceneObject(BOOK, upright_pose([0.3, 0.35, 0.015]))
+    shoe = SceneObject(SHOE, upright_pose([0.6, 0, 0.045]))
+    pair = Scene((book, shoe), default_cameras(), WORKSPACE)
+    sim = MujocoSim(pair, 2, free=["book"], num_threads=1)
+    poses = np.array([[o.pose for o in pair.objects]] * 2)
+    sim.reset(np.arange(2), WorldReset(hands_at(0.2, 2), np.zeros(2), poses, np.zeros(2)))
+    leaning = quaternion_multiply(quaternion_from_rotvec(np.array([0.3, -0.4, 0.9])), np.array(HOME_GRIPPER_QUATERNION))
+    sim.step(np.tile([0.33, 0.36, -0.02, *leaning], (2, 1)), np.full(2, 0.02), 60)
+    told = sim.state()
+    assert (norm(told.contact_force) > 1.0).all()
+    data = mujoco.MjData(sim.model)
+    sim.mirror(1, data)
+    mujoco.mj_kinematics(sim.model, data)
+    for name, pose in {
+        "hand": told.gripper_pose[1],
+        "book": told.object_pose[1, 0],
+        "shoe": told.object_pose[1, 1],
+    }.items():
+        body = data.body(name)
+        np.testing.assert_allclose(pose[:3], body.xpos, atol=1e-12)
+        assert abs(pose[3:] @ body.xquat) == pytest.approx(1.0, abs=1e-12)
     sim.close()
 
 
