@@ -54,7 +54,8 @@ def save_policy(path: str | Path, kind: str, spec: Spec, arrays: Mapping[str, np
 def read_policy(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """Header and arrays of a policy file; Unusable if it cannot be read, ValueError if there is none."""
     if not path.is_file():
-        raise ValueError(f"the policy file {str(path)!r} does not exist")
+        what = "is a folder; give the file in it" if path.is_dir() else "does not exist"
+        raise ValueError(f"the policy file {str(path)!r} {what}")
     if path.stat().st_size > MAX_BYTES:
         raise Unusable(f"{str(path)!r} is no policy file: it has more than {MAX_BYTES // 1_000_000} MB")
     try:
