@@ -236,7 +236,7 @@ def test_a_first_policy_that_cannot_be_gone_on_from_is_refused_before_anything_i
     NetworkPolicy(ActorCritic(feature_dim(pose), pose.action_dim), Normaliser(pose)).save(tmp_path / "pose.safetensors")
     WaypointPolicy(WaypointParameters(False, 0.2, 0.0, 0.1), Spec()).save(tmp_path / "waypoint.safetensors")
     (tmp_path / "folder.safetensors").mkdir()
-    refusals = {"pose": "spec", "waypoint": "no weights to begin with", "missing": "does not exist", "folder": "a folder"}
+    refusals = {"pose": "spec", "waypoint": "no weights to begin with", "missing": "not exist", "folder": "a folder"}
     for name, told in refusals.items():
         with pytest.raises(ValueError, match=told):
             start_with(tmp_path / f"{name}.safetensors", "--out", str(folder))
