@@ -223,6 +223,14 @@ def test_the_poses_that_are_told_after_a_step_are_those_of_the_bodies():
     sim.close()
 
 
+def test_a_quaternion_that_is_nearly_of_length_1_is_told_as_one_that_is():
+    sim = simulate(scene_of(BOOK))
+    pose = sim.state().object_pose
+    put(sim, pose * [1, 1, 1, 1.009, 1.009, 1.009, 1.009])
+    np.testing.assert_allclose(norm(sim.state().object_pose[..., 3:]), 1.0, atol=1e-12)
+    sim.close()
+
+
 def test_some_worlds_step_as_they_would_with_the_others_for_which_no_time_passes():
     alone, together = (simulate(scene_of(BOOK, 0.2), 3) for _ in range(2))
     before = alone.state().object_pose

@@ -236,7 +236,11 @@ def test_a_first_policy_that_cannot_be_gone_on_from_is_refused_before_anything_i
     NetworkPolicy(ActorCritic(feature_dim(pose), pose.action_dim), Normaliser(pose)).save(tmp_path / "pose.safetensors")
     WaypointPolicy(WaypointParameters(False, 0.2, 0.0, 0.1), Spec()).save(tmp_path / "waypoint.safetensors")
     (tmp_path / "folder.safetensors").mkdir()
+    small = ActorCritic(feature_dim(Spec()), Spec().action_dim, (32, 32))
+    NetworkPolicy(small, Normaliser(Spec())).save(tmp_path / "small.safetensors")
+    policy_of(1).save(tmp_path / "odd\udcff.safetensors")
     refusals = {"pose": "spec", "waypoint": "no weights to begin with", "missing": "not exist", "folder": "a folder"}
+    refusals |= {"small": "layers of", "odd\udcff": "another name"}
     for name, told in refusals.items():
         with pytest.raises(ValueError, match=told):
             start_with(tmp_path / f"{name}.safetensors", "--out", str(folder))

@@ -103,7 +103,7 @@ def _settings(
     from iker_agent.learning.training_folder import new_settings
 
     learn = _learn(overrides, train_defaults())
-    first = "" if start is None else str(start)
+    first = "" if start is None else str(start.absolute())
     return new_settings(task, observation or "keypoints", randomisation or "on", seed or 0, learn, first)
 
 

@@ -59,12 +59,17 @@ def load_policy(path: str | Path, spec: Spec | None = None) -> Policy:
 
 
 def load_network(path: str | Path, spec: Spec) -> NetworkPolicy:
-    """As `load_policy`, a policy with weights to go on from; ValueError for the waypoint rule, which has none."""
-    from iker_agent.learning.network import NetworkPolicy
+    """As `load_policy`, a policy with weights to go on from.
+
+    ValueError for the waypoint rule, which has none, and for a network of other widths than a training makes.
+    """
+    from iker_agent.learning.network import HIDDEN, NetworkPolicy
 
     policy = load_policy(path, spec)
     if not isinstance(policy, NetworkPolicy):
         raise ValueError(f"{str(path)!r} holds the waypoint rule, which has no weights to begin with; give a network's")
+    if policy.network.hidden != HIDDEN:
+        raise ValueError(f"{str(path)!r} has layers of {policy.network.hidden}, a training has {HIDDEN}; give another")
     return policy
 
 

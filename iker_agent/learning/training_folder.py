@@ -50,6 +50,9 @@ class TrainSettings:
     def __post_init__(self) -> None:
         Spec(observation=self.observation)  # it names the known ones
         check_seed(self.seed)
+        for path in (self.task, self.start):
+            if path != path.encode("utf-8", "replace").decode("utf-8"):
+                raise ValueError(f"{path!r} is no text that config.yaml can hold; give the file another name")
         ranges = self.randomisation
         if ranges not in ("on", "off") and not isinstance(ranges, Mapping):
             raise ValueError(f"randomisation is 'on', 'off' or ranges by row, not {shown(ranges)}")

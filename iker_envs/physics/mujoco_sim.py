@@ -17,6 +17,7 @@ import numpy as np
 from mujoco import batch
 
 from iker_envs.components import beside, columns, rotate
+from iker_envs.geometry import norm
 from iker_envs.physics.checks import check_command, check_reset, check_state, check_worlds
 from iker_envs.physics.mujoco_gripper import hand_pose, hinge_angles
 from iker_envs.physics.mujoco_parameters import WorldModels
@@ -27,9 +28,17 @@ from iker_envs.sim import Variant, WorldReset, WorldState
 _DIVERGED = slice(3, 6)  # mjWARN_BADQPOS, BADQVEL, BADQACC
 _POSITIONS = 1  # mjSTAGE_POS: poses of bodies follow the joints
 _FORCE = "qfrc_constraint"
+_ROUNDING = 1e-15  # mjMINVAL: MuJoCo takes a quaternion that is so near to length 1 as it is
 _STATE = ("qpos", "qvel", "ctrl", "qacc_warmstart", "time")
 _EVERYONE = slice(None)
 _living: weakref.WeakSet[MujocoSim] = weakref.WeakSet()  # for a process that is forked
+
+
+def _unit(poses: np.ndarray) -> np.ndarray:
+    """Poses (..., 7) with quaternions of length 1 by the engine's own measure: a joint's is told as it is."""
+    length = norm(poses[..., 3:])[..., None]
+    quaternion = np.where(np.abs(length - 1.0) > _ROUNDING, poses[..., 3:] / length, poses[..., 3:])
+    return np.concatenate([poses[..., :3], quaternion], axis=-1)
 
 
 def _leave_threads_behind() -> None:
@@ -213,7 +222,7 @@ class MujocoSim(MujocoWorlds):
         qpos[:, places.finger_qpos] = (to.opening_m / 2)[:, None]
         qvel[:, places.gripper_dofs] = 0.0
         if to.object_pose is not None:
-            qpos[:, places.free_qpos] = to.object_pose[:, places.free]
+            qpos[:, places.free_qpos] = _unit(to.object_pose[:, places.free])
         ctrl[:, :6] = gripper
         ctrl[:, 6:8] = (to.opening_command_m / 2)[:, None]
         self._qpos[worlds] = qpos
