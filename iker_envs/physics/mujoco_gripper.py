@@ -136,6 +136,8 @@ def hand_pose(joints: Components) -> Components:
     """End-effector poses of the joints x, y, z (metres), pitch, roll, tool yaw (radians): see `hinge_angles`."""
     x, y, z, *angles = joints
     xp = namespace(x)
-    (cos_p, cos_r, cos_y), (sin_p, sin_r, sin_y) = (tuple(turn(a / 2) for a in angles) for turn in (xp.cos, xp.sin))
+    half = [angle / 2 for angle in angles]
+    cos_p, cos_r, cos_y = map(xp.cos, half)
+    sin_p, sin_r, sin_y = map(xp.sin, half)
     leaning = (cos_p * cos_r, cos_p * sin_r, sin_p * cos_r, -sin_p * sin_r)
     return x, y, z, *multiply(multiply(leaning, (cos_y, 0.0, 0.0, sin_y)), HOME_GRIPPER_QUATERNION)
