@@ -89,7 +89,7 @@ def test_eval_says_when_no_policy_is_shipped():
         (("train", "shoe_pull"), "no task 'shoe_pull'"),
         (("train", "shoe_push", "--observation", "poses"), "'poses'"),
         (("train", "--resume", "nowhere"), "is no training folder"),
-        (("train", "--resume", "nowhere", "--seed", "3"), "keeps its observation, randomisation, seed and folder"),
+        (("train", "--resume", "nowhere", "--seed", "3"), "keeps its observation, randomisation, seed, first policy"),
     ],
 )
 def test_train_refuses_with_a_sentence(arguments, says):
