@@ -225,9 +225,10 @@ def test_the_command_begins_with_a_policy_that_is_given_and_the_folder_says_so(t
     policy = load_policy(folder / "policy.safetensors")
     assert isinstance(policy, NetworkPolicy) and torch.equal(policy.normaliser.mean, before.normaliser.mean)
     settings, _ = read_settings(folder)
-    assert settings.start == policy.header["start"] == str(tmp_path / "first.safetensors")
+    assert settings.start == str(tmp_path / "first.safetensors")
+    assert policy.header["start"] == "first.safetensors"
     moved = [(a - b).abs().max() for a, b in zip(*(p.network.parameters() for p in (policy, before)), strict=True)]
-    assert 0 < max(moved) < 0.5  # an update away from it, where random weights would be far away
+    assert 0 < max(moved) < 0.05  # an update away from it
 
 
 def test_a_first_policy_that_cannot_be_gone_on_from_is_refused_before_anything_is_made(tmp_path):

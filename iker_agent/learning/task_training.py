@@ -87,7 +87,7 @@ class TaskTraining:
                 after_update=self._after_update,
             )
             training.policy.header |= {"task": self.settings.task, "randomisation": self.settings.randomisation}
-            training.policy.header |= {"start": self.settings.start}
+            training.policy.header |= {"start": Path(self.settings.start).name}  # no folder of whoever trained it
             if state:
                 self._restore(training, state)
             return self._train(training)
