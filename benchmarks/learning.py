@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -40,6 +41,8 @@ LEARNERS = ("ours", "sb3")
 # Our PPO with one of its settings (PPOConfig) changed; several are parted by blanks. `ours` is what is shipped.
 SEARCH = (
     "ours",
+    "ours:num_envs=128",
+    "ours:num_envs=512",
     "ours:horizon=8",
     "ours:horizon=32",
     "ours:epochs=3",
@@ -55,6 +58,7 @@ SEARCH = (
     "ours:entropy=0",
     "ours:entropy=0.02",
 )
+RACE = (len(SEARCH) - 1, 5, 2)  # settings tried beside `ours` on the first task, on the second, on every further one
 
 
 @dataclass(frozen=True)
@@ -252,6 +256,42 @@ def _ratio(ours: list[list[float]], theirs: list[list[float]]) -> str:
     return f"{steps:.1f} / {seconds:.1f}"
 
 
+def relative_steps(cells: dict[str, Any], learner: str, tasks: Sequence[str], max_steps: int) -> float:
+    """Steps to the highest goal over those of `ours`: geometric mean over all cells of these tasks that both have.
+
+    A training that does not get there counts as max_steps. NaN without such cells.
+    """
+    logs = []
+    for key in cells:
+        task, of, seed = key.split("/")
+        if of == learner and task in tasks and (shipped := f"{task}/{SEARCH[0]}/{seed}") in cells:
+            theirs, ours = (cells[one]["reached"][str(GOALS[-1])] or [max_steps] for one in (key, shipped))
+            logs.append(math.log(theirs[0] / ours[0]))
+    return math.exp(sum(logs) / len(logs)) if logs else math.nan
+
+
+def still_in_race(cells: dict[str, Any], tasks: Sequence[str], max_steps: int) -> tuple[str, ...]:
+    """`ours` and the settings that go on after these tasks, those of the fewest relative steps."""
+    others = SEARCH[1:]
+    for number in range(len(tasks) + 1):
+        rank = {one: relative_steps(cells, one, tasks[:number], max_steps) for one in others}
+        keep = RACE[min(number, len(RACE) - 1)]
+        others = tuple(sorted(others, key=rank.__getitem__))[:keep]
+    return (SEARCH[0], *others)
+
+
+def search_table(cells: dict[str, Any], tasks: Sequence[str], seeds: Sequence[int], max_steps: int) -> str:
+    """Thousands of steps of every seed to the highest goal, and their ratio to those of what is shipped."""
+    lines = [f"| PPO | {' | '.join(tasks)} | steps / ours |", "|---" * (2 + len(tasks)) + "|"]
+    for learner in SEARCH:
+        columns = []
+        for task in tasks:
+            runs = [cells[key]["reached"][str(GOALS[-1])] for s in seeds if (key := f"{task}/{learner}/{s}") in cells]
+            columns.append(", ".join(f"{run[0] / 1000:.0f}" if run else f">{max_steps / 1000:.0f}" for run in runs))
+        lines.append(f"| {learner} | {' | '.join(columns)} | {relative_steps(cells, learner, tasks, max_steps):.2f} |")
+    return "\n".join(lines)
+
+
 def read_cells(path: Path, settings: Settings) -> dict[str, Any]:
     """Cells measured so far; ValueError if they were measured with other settings."""
     if not path.exists():
@@ -271,13 +311,14 @@ def main() -> None:
     parser.add_argument("--max-steps", type=int, default=3_000_000)
     parser.add_argument("--eval-every", type=int, default=50_000)
     parser.add_argument("--eval-envs", type=int, default=128)
-    parser.add_argument("--num-envs", type=int, default=512)
+    parser.add_argument("--num-envs", type=int, default=None, help="worlds of ours; 512, in a search those shipped")
     parser.add_argument("--baseline-envs", type=int, default=16)
     parser.add_argument("--out", type=Path, default=Path("runs/bench_learning.json"))
     parser.add_argument("--measure", default=None, choices=["success_rate", "success_rate_strict"])
-    parser.add_argument("--search", action="store_true", help="try settings of our PPO, by strict success")
+    parser.add_argument("--search", action="store_true", help="race settings of our PPO, by strict success")
     given = parser.parse_args()
     given.measure = given.measure or ("success_rate_strict" if given.search else "success_rate")
+    given.num_envs = given.num_envs or (PPOConfig().num_envs if given.search else 512)
     learners = SEARCH if given.search else tuple(given.learners.split(","))
     tasks = given.tasks.split(",")
     seeds = [int(s) for s in given.seeds.split(",")]
@@ -285,12 +326,18 @@ def main() -> None:
     given.out.parent.mkdir(parents=True, exist_ok=True)
     cells = read_cells(given.out, settings)
     machine = {"cpu_count": os.cpu_count()}
-    for task, seed, learner in ((t, s, one) for t in tasks for s in seeds for one in learners):
-        if (key := f"{task}/{learner}/{seed}") not in cells:
-            cells[key] = run_cell(task, learner, seed, settings)
-            content = json.dumps({"settings": vars(settings), "machine": machine, "cells": cells}, indent=1)
-            replace_file(given.out, lambda path, content=content: path.write_text(content))
-    print(table(cells, tasks, seeds, learners))
+    for number, task in enumerate(tasks):
+        if given.search:
+            learners = still_in_race(cells, tasks[:number], settings.max_steps)
+        for key, seed, learner in ((f"{task}/{one}/{s}", s, one) for s in seeds for one in learners):
+            if key not in cells:
+                cells[key] = run_cell(task, learner, seed, settings)
+                content = json.dumps({"settings": vars(settings), "machine": machine, "cells": cells}, indent=1)
+                replace_file(given.out, lambda path, content=content: path.write_text(content))
+    if given.search:
+        print(search_table(cells, tasks, seeds, settings.max_steps))
+    else:
+        print(table(cells, tasks, seeds, learners))
 
 
 if __name__ == "__main__":

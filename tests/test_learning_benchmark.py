@@ -39,11 +39,32 @@ def test_settings_of_a_search_are_numbers_of_ppo():
         BENCHMARK["changes_of"]("ours:epoch=3")
 
 
+def race(steps: dict[str, int]) -> dict:
+    """Cells of a search on task a, one seed; 0 steps: the goal was not reached."""
+    return {
+        f"a/{learner}/0": cell(to_95=[steps.get(learner, 100), 1.0] if steps.get(learner, 100) else None)
+        for learner in BENCHMARK["SEARCH"]
+    }
+
+
+def test_a_search_goes_on_with_what_is_shipped_and_what_learned_in_the_fewest_steps():
+    search, counts = BENCHMARK["SEARCH"], BENCHMARK["RACE"]
+    best = [*search[-3:], *search[3:7]][: counts[1]]
+    cells = race({learner: 10 + number for number, learner in enumerate(best)} | {search[1]: 0})
+    assert BENCHMARK["still_in_race"](cells, [], 1000) == search
+    assert BENCHMARK["still_in_race"](cells, ["a"], 1000) == (search[0], *best)
+    assert BENCHMARK["still_in_race"](cells, ["a", "b", "c"], 1000) == (search[0], *best[: counts[2]])
+    assert BENCHMARK["relative_steps"](cells, search[1], ["a"], 1000) == pytest.approx(10)  # never there: all its steps
+    assert BENCHMARK["relative_steps"](cells, best[0], ["a"], 1000) == pytest.approx(0.1)
+
+
 def test_a_search_has_a_row_for_all_that_was_tried():
-    cells = {"a/ours/0": cell(to_50=[10, 1.0]), "a/ours:epochs=3/0": cell(to_50=[5, 1.0])}
-    rows = BENCHMARK["table"](cells, ["a"], [0], ("ours", "ours:epochs=3", "ours:epochs=8")).split("\n")[2:]
-    assert [row.split("|")[2].strip() for row in rows] == ["ours", "ours:epochs=3", "ours:epochs=8"]
-    assert [row.split("|")[3].strip() for row in rows] == ["10 / 1 s (1 of 1)", "5 / 1 s (1 of 1)", ""]
+    search = BENCHMARK["SEARCH"]
+    cells = race({search[1]: 50_000, search[2]: 0, search[0]: 100_000})
+    rows = BENCHMARK["search_table"](cells, ["a", "b"], [0], 200_000).split("\n")[2:]
+    texts = [[c.strip() for c in row.split("|")[1:-1]] for row in rows]
+    assert [row[0] for row in texts] == list(search)
+    assert [row[1:] for row in texts[:3]] == [["100", "", "1.00"], ["50", "", "0.50"], [">200", "", "2.00"]]
 
 
 def test_results_of_other_settings_are_refused(tmp_path):
