@@ -288,7 +288,8 @@ def search_table(cells: dict[str, Any], tasks: Sequence[str], seeds: Sequence[in
         for task in tasks:
             runs = [cells[key]["reached"][str(GOALS[-1])] for s in seeds if (key := f"{task}/{learner}/{s}") in cells]
             columns.append(", ".join(f"{run[0] / 1000:.0f}" if run else f">{max_steps / 1000:.0f}" for run in runs))
-        lines.append(f"| {learner} | {' | '.join(columns)} | {relative_steps(cells, learner, tasks, max_steps):.2f} |")
+        ratio = relative_steps(cells, learner, tasks, max_steps)
+        lines.append(f"| {learner} | {' | '.join(columns)} | {'' if math.isnan(ratio) else f'{ratio:.2f}'} |")
     return "\n".join(lines)
 
 

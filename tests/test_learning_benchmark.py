@@ -64,6 +64,7 @@ def test_a_search_has_a_row_for_all_that_was_tried():
     rows = BENCHMARK["search_table"](cells, ["a", "b"], [0], 200_000).split("\n")[2:]
     texts = [[c.strip() for c in row.split("|")[1:-1]] for row in rows]
     assert [row[0] for row in texts] == list(search)
+    assert BENCHMARK["search_table"]({}, ["a"], [0], 1).split("\n")[-1] == f"| {search[-1]} |  |  |"
     assert [row[1:] for row in texts[:3]] == [["100", "", "1.00"], ["50", "", "0.50"], [">200", "", "2.00"]]
 
 
