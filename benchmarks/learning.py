@@ -5,9 +5,9 @@
 Both learners train on the same environment with the same budget of steps; a deterministic evaluation on fresh copies
 (the paper's measure, finish() included) every --eval-every steps says where they are, and its time does not count.
 Stable-Baselines3 runs PPO with its defaults (pip install stable-baselines3), on fewer worlds, as its defaults are made
-for. `--search` tries the settings of SEARCH instead, one changed at a time, each over all tasks and seeds, by strict
-success. Every finished cell is written to --out at once: run the same command again to go on. A cell that was not run,
-or did not get there, stays empty.
+for. `--search` races the settings of SEARCH instead, one changed at a time, by strict success: all on the first task,
+the better ones on the next. Every finished cell is written to --out at once: run the same command again to go on. A
+cell that was not run, or did not get there, stays empty.
 """
 
 from __future__ import annotations
@@ -59,6 +59,7 @@ SEARCH = (
     "ours:entropy=0.02",
 )
 RACE = (len(SEARCH) - 1, 5, 2)  # settings tried beside `ours` on the first task, on the second, on every further one
+HOPELESS = 4.0  # a setting that takes so many times the steps of `ours` on a task has no further seeds there
 
 
 @dataclass(frozen=True)
@@ -280,6 +281,11 @@ def still_in_race(cells: dict[str, Any], tasks: Sequence[str], max_steps: int) -
     return (SEARCH[0], *others)
 
 
+def is_hopeless(cells: dict[str, Any], learner: str, task: str, max_steps: int) -> bool:
+    """Is a setting so slow in the seeds that a task has so far that further ones would not save it?"""
+    return relative_steps(cells, learner, [task], max_steps) > HOPELESS
+
+
 def search_table(cells: dict[str, Any], tasks: Sequence[str], seeds: Sequence[int], max_steps: int) -> str:
     """Thousands of steps of every seed to the highest goal, and their ratio to those of what is shipped."""
     lines = [f"| PPO | {' | '.join(tasks)} | steps / ours |", "|---" * (2 + len(tasks)) + "|"]
@@ -331,7 +337,8 @@ def main() -> None:
         if given.search:
             learners = still_in_race(cells, tasks[:number], settings.max_steps)
         for key, seed, learner in ((f"{task}/{one}/{s}", s, one) for s in seeds for one in learners):
-            if key not in cells:
+            out = given.search and is_hopeless(cells, learner, task, settings.max_steps)
+            if key not in cells and not out:
                 cells[key] = run_cell(task, learner, seed, settings)
                 content = json.dumps({"settings": vars(settings), "machine": machine, "cells": cells}, indent=1)
                 replace_file(given.out, lambda path, content=content: path.write_text(content))

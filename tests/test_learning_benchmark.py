@@ -58,6 +58,13 @@ def test_a_search_goes_on_with_what_is_shipped_and_what_learned_in_the_fewest_st
     assert BENCHMARK["relative_steps"](cells, best[0], ["a"], 1000) == pytest.approx(0.1)
 
 
+def test_a_setting_far_slower_than_what_is_shipped_has_no_further_seeds():
+    slow, fast = BENCHMARK["SEARCH"][1:3]
+    cells = race({BENCHMARK["SEARCH"][0]: 100, slow: 500, fast: 300})
+    assert [BENCHMARK["is_hopeless"](cells, one, "a", 1000) for one in (slow, fast)] == [True, False]
+    assert not BENCHMARK["is_hopeless"](cells, slow, "b", 1000)  # where it was not tried
+
+
 def test_a_search_has_a_row_for_all_that_was_tried():
     search = BENCHMARK["SEARCH"]
     cells = race({search[1]: 50_000, search[2]: 0, search[0]: 100_000})
