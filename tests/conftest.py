@@ -44,14 +44,11 @@ class OneLaboratory(LoadScopeScheduling):
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Processes without a laboratory give way to that with it, all compute in one thread; signals end what tests start.
+    """Processes without a laboratory give way to the one with it; signals end what tests start.
 
-    Pools of threads of several processes on few cores wait for each other (SciPy, while a camera is calibrated).
     A shell that starts the tests in the background, or `nohup`, has them and their children ignore Ctrl-C or SIGHUP:
     programs that a test interrupts would go on.
     """
-    for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"):
-        os.environ.setdefault(name, "1")  # for the processes that xdist starts, and for what tests start
     for name, action in (("SIGINT", signal.default_int_handler), ("SIGHUP", signal.SIG_DFL)):
         if hasattr(signal, name) and signal.getsignal(getattr(signal, name)) is signal.SIG_IGN:
             signal.signal(getattr(signal, name), action)
