@@ -5,12 +5,14 @@
     ->  draw what somebody looks at  ->  NetworkCamera.publish
 
 `python -m real_env.lab.cameras TASK KIND LAB_NUMBER SEED CONFIGURATION` prints one line when hosts can find them, and
-ends with its input. A quarter of a core is left alone: after its pictures the process rests.
+ends with its input. The control box goes first: pictures give way to it on a busy machine, and a quarter of a core is
+left alone, since the process rests after its pictures.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import signal
 import sys
 import threading
@@ -31,6 +33,7 @@ from real_env.realsense import LAB_CONTEXT, LAB_DOMAIN, load_realsense
 NO_OPENGL = 3  # exit status
 _IDLE_S = 0.02
 _REST = 1 / 3  # of the time that pictures took
+_NICE = 10  # drawing takes all of a core; the box, beside it, has to tick every 4 ms
 CONDITIONS = ("ok", "frozen", "stuck", "missing", "exposure")
 
 
@@ -175,6 +178,7 @@ def _draw(
 
 def main() -> None:
     """Read the command line; status 3 if the machine has no OpenGL of the kind that was asked for."""
+    os.nice(_NICE)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the lab, which then closes standard input
     task, kind, *numbers = sys.argv[1:]
     lab_number, seed, configuration = map(int, numbers)
