@@ -10,6 +10,7 @@ from iker_envs.planning.grasps import propose_grasps
 from iker_envs.task import load_task, task_names
 from real_env import kinematics
 from real_env.lab.box import COLLISION_NM, ControlBox
+from real_env.lab.codes import Ending
 from real_env.lab.free_arm import FreeArm
 from real_env.lab.gripper import ENABLE, SPEED, TARGET
 from real_env.lab.modes import TICK_S
@@ -105,6 +106,26 @@ def test_a_collision_is_noticed_above_its_threshold_and_relieved(task, sensitivi
     box.set_state(0)
     run(box, 0.2)
     assert (box.error, box.can_move) == (0, True)
+
+
+@pytest.mark.parametrize("num_ticks", [0, 1, 8, 16])
+def test_a_host_that_goes_on_at_once_after_a_collision_meets_no_second_one(world, num_ticks):
+    box = ready(world)
+    before = box.arm.pose().copy()
+    down = before.copy()
+    down[2, 3] = 0.0
+    box.move(LineMove(down, Limits.line(1.0, 50.0), lambda ending: None))
+    while not box.error:
+        box.tick()
+        assert box.num_ticks < 1000
+    run(box, num_ticks * TICK_S)
+    endings = []
+    box.clean_error()
+    box.set_state(0)
+    box.move(LineMove(before, Limits.line(0.2, 1.0), endings.append))
+    run(box, 4.0)
+    assert (box.error, endings, box.errors[31]) == (0, [Ending.DONE], 1)
+    np.testing.assert_allclose(box.arm.pose()[:3, 3], before[:3, 3], atol=1e-6)
 
 
 def test_without_power_the_brakes_hold(world):

@@ -120,11 +120,11 @@ class ControlBox:
     def tick(self) -> None:
         """Advance by 4 ms of lab time."""
         self.num_ticks += 1
-        if self.can_move:
-            self._advance()
-        elif self._ticks_to_yield:
+        if self._ticks_to_yield:  # moves that a quick host asks for meanwhile begin afterwards
             self._ticks_to_yield -= 1
             self.hold()
+        elif self.can_move:
+            self._advance()
         opening_m = self.gripper.tick(self.reading.opening_m, self.reading.opening_speed_m_s)
         self.plant.step(self.arm.angles_rad, opening_m, TICK_S)
         self.reading = self.plant.read()
@@ -155,7 +155,7 @@ class ControlBox:
 
     def _watch_torque(self) -> None:
         threshold_nm = self.collision_nm[self.settings.collision_sensitivity]
-        too_much = float(np.abs(self.reading.external_nm).max()) > threshold_nm
+        too_much = not self._ticks_to_yield and float(np.abs(self.reading.external_nm).max()) > threshold_nm
         self.num_hits = self.num_hits + 1 if too_much else 0
         if self.num_hits >= COLLISION_TICKS and self.enabled == ENABLED and not self.error:
             joint = int(np.abs(self.reading.external_nm).argmax())
