@@ -17,6 +17,7 @@ from PIL import Image
 
 from iker_agent.backends import asking, make_vlm
 from iker_agent.config import make_config
+from iker_agent.vlm import files
 from iker_agent.vlm.budget import Budget
 from iker_agent.vlm.errors import BudgetSpent, VLMConfigurationError, VLMTruncated, VLMUnavailable
 from iker_agent.vlm.files import MAX_REPLY_BYTES, FileBox
@@ -328,6 +329,29 @@ def test_the_program_of_the_documentation_answers_a_whole_run(tmp_path):
     assert ended(other) == (0, "", ""), "it saw that the run has ended"
     record = json.loads(next(tmp_path.glob("runs/*/run.json")).read_text())
     assert record["config"]["vlm"] == "files" and len(list(tmp_path.glob("box_001/0*"))) == 3
+
+
+@pytest.mark.parametrize("moment", ["state", "written", "laid", "told", "waiting"])
+def test_an_interruption_at_any_moment_leaves_no_question_open(tmp_path, monkeypatch, moment):
+    names = {"state": "replace_file", "written": "_write_request", "laid": "_lay", "told": "_gist", "waiting": "_read"}
+    original = getattr(files, names[moment])
+
+    def interrupted(*arguments):
+        original(*arguments)
+        monkeypatch.undo()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(files, names[moment], interrupted)
+    box = FileBox(settings(tmp_path / "box"))
+    answering(box.folder, put(ANSWER))
+    with pytest.raises(KeyboardInterrupt):
+        box.complete(REQUEST)
+    box.close()
+    assert json.loads((box.folder / "box.json").read_text())["open"] is False
+    assert not list(box.folder.glob(".*"))
+    asked = [p for p in box.folder.iterdir() if p.is_dir()]
+    assert [p.name for p in asked] == ([] if moment in ("state", "written") else ["001"])
+    assert all("the run was interrupted" in (p / "withdrawn.md").read_text() for p in asked)
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals, the POSIX way")

@@ -17,8 +17,7 @@ import re
 import shutil
 import socket
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -54,6 +53,7 @@ class FileBox:
         self.folder = Path(settings.box)
         self.settings = settings
         self._number = 0
+        self._is_ours = False
         self._since = datetime.now().astimezone().isoformat(sep=" ", timespec="seconds")
         _check_unused(self.folder)
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -66,19 +66,23 @@ class FileBox:
         VLMUnavailable if none came within `ask.wait_s` or somebody removed the request, VLMTruncated if it is larger
         than 4 MiB, VLMConfigurationError if another run uses the box, OSError if it cannot be written.
         """
-        if not self._number:
+        if not self._is_ours:
             self._claim()
         self._number += 1
         place = self.folder / f"{self._number:03d}"
-        with _laid(place) as temporary:
-            _write_request(temporary, request, self._number)
-        _LOG.info("question %d: %s", self._number, _gist(request))
-        _LOG.info("read %s, answer in %s", place / "request.md", place / REPLY)
-        start = time.monotonic()
+        part = self.folder / f".{place.name}.part"
         try:
+            _write_request(part, request, self._number)
+            _lay(part, place)
+            _LOG.info("question %d: %s", self._number, _gist(request))
+            _LOG.info("read %s, answer in %s", place / "request.md", place / REPLY)
+            start = time.monotonic()
             text = self._reply(place, start)
         except BaseException as end:  # Ctrl-C too: nobody is to work at an answer that is not read
-            _withdraw(place, str(end) or "the run was interrupted")
+            if part.exists():
+                shutil.rmtree(part, ignore_errors=True)  # it was never asked
+            else:
+                _withdraw(place, str(end) or "the run was interrupted")
             raise
         _LOG.info("read %d characters from %s", len(text), place / REPLY)
         seconds = time.monotonic() - start
@@ -86,7 +90,7 @@ class FileBox:
 
     def close(self) -> None:
         """Say in the box that nothing more is asked; of no effect on a box in which nothing was."""
-        if self._number:
+        if self._is_ours:
             with suppress(FileNotFoundError):  # somebody has cleared it away
                 self._write_state(is_open=False)
 
@@ -96,6 +100,7 @@ class FileBox:
             (self.folder / BOX).open("x").close()
         except FileExistsError:
             raise VLMConfigurationError(f"{_used(self.folder)}; choose another folder") from None
+        self._is_ours = True
         self._write_state(is_open=True)
 
     def _write_state(self, *, is_open: bool) -> None:
@@ -155,24 +160,17 @@ def _used(folder: Path) -> str:
     return f"{str(folder)!r} is the box of {who}"
 
 
-@contextmanager
-def _laid(place: Path) -> Iterator[Path]:
-    """A folder to be filled that stands at `place` afterwards, whole or not at all."""
-    temporary = place.with_name(f".{place.name}.part")
-    try:
-        temporary.mkdir()
-        yield temporary
-        if place.exists() or place.is_symlink():
-            was_there = f"{str(place)!r} was there before its question; only the run makes such folders"
-            raise VLMConfigurationError(was_there)
-        temporary.rename(place)
-    except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise
+def _lay(part: Path, place: Path) -> None:
+    """Give a finished request its name, under which it is looked for."""
+    if place.exists() or place.is_symlink():
+        was_there = f"{str(place)!r} was there before its question; only the run makes such folders"
+        raise VLMConfigurationError(was_there)
+    part.rename(place)
 
 
 def _write_request(folder: Path, request: Request, number: int) -> None:
-    """request.md for people, request.json for programs, and each image once under a name of its own."""
+    """A new folder: request.md for people, request.json for programs, each image once under a name of its own."""
+    folder.mkdir()
     named = _with_names(request)
     for part in (p for m in named.messages for p in m.parts if p.image is not None):
         PillowImage.fromarray(np.asarray(part.image)).save(folder / part.image_name)
