@@ -17,6 +17,7 @@ from warm_child import WarmChild
 from xdist.scheduler import LoadScopeScheduling
 
 from iker_envs.optics import default_cameras
+from iker_envs.priority import lower_priority
 from iker_envs.scene import Goal, Image, ObjectModel, Scene, SceneObject, View, position_and_angles, upright_pose
 
 # Repeatable, and without a time limit per example: a busy machine must not fail a test.
@@ -44,16 +45,21 @@ class OneLaboratory(LoadScopeScheduling):
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Processes without a laboratory give way to the one with it; signals end what tests start.
+    """Processes without a laboratory give way to that with it, all compute in one thread; signals end what tests start.
 
+    Pools of threads of several processes on few cores wait for each other (SciPy, while a camera is calibrated).
     A shell that starts the tests in the background, or `nohup`, has them and their children ignore Ctrl-C or SIGHUP:
     programs that a test interrupts would go on.
     """
+    for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"):
+        os.environ.setdefault(name, "1")  # for the processes that xdist starts, and for what tests start
     for name, action in (("SIGINT", signal.default_int_handler), ("SIGHUP", signal.SIG_DFL)):
         if hasattr(signal, name) and signal.getsignal(getattr(signal, name)) is signal.SIG_IGN:
             signal.signal(getattr(signal, name), action)
-    if getattr(config, "workerinput", {}).get("workerid", _FIRST) != _FIRST and hasattr(os, "nice"):
-        os.nice(10)
+    if getattr(config, "workerinput", {}).get("workerid", _FIRST) != _FIRST:
+        if hasattr(os, "setsid"):
+            os.setsid()
+        lower_priority()
 
 
 def pytest_xdist_auto_num_workers() -> int | None:

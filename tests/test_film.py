@@ -17,6 +17,7 @@ import pytest
 from iker_agent.execute import execute
 from iker_agent.records.film import FilmFault, Films
 from iker_agent.records.run_folder import Folder
+from iker_envs.priority import _SESSION
 
 GUARD_S = 60
 
@@ -195,3 +196,27 @@ def test_progress_is_told_while_pictures_are_drawn(tmp_path, monkeypatch):
     films.add(Folder(tmp_path), [*colours(2), partial(after, tmp_path / "go", tmp_path / "begun")], 5)
     films.wait(tell)
     assert "drawing the videos: 2 of 3 pictures are done" in told
+
+
+def weighed(path: Path) -> np.ndarray:
+    """A picture, and the niceness of the process that draws it and of its session in a file."""
+    path.write_text(f"{os.nice(0)} {_SESSION.read_text().split()[-1]}")
+    return colour(0)
+
+
+@pytest.mark.skipif(not _SESSION.exists(), reason="this system does not weigh sessions of processes")
+def test_a_video_is_drawn_in_a_session_that_goes_after_the_run(tmp_path):
+    films = Films()
+    films.add(Folder(tmp_path), [partial(weighed, tmp_path / "nice")], 5)
+    films.wait(lambda text: None)
+    films.close()
+    assert (tmp_path / "nice").read_text() == f"{min(os.nice(0) + 10, 19)} 10"
+
+
+@pytest.mark.skipif(not _SESSION.exists(), reason="this system does not weigh sessions of processes")
+def test_a_session_that_others_share_keeps_its_weight():
+    before = _SESSION.read_text()
+    code = "import os; from iker_envs.priority import lower_priority; lower_priority(); print(os.nice(0))"
+    child = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert int(child.stdout) == min(os.nice(0) + 10, 19)
+    assert _SESSION.read_text() == before

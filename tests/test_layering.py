@@ -29,7 +29,7 @@ FLOORS = {
         ("sim", "spec", "measure", "optics"),
         ("randomisation", "rewards", "scene", "events", "reach"),
         ("contract", "geometry"),
-        ("documents", "components"),
+        ("documents", "components", "priority"),
     ),
     "iker_agent": (
         ("__main__",),

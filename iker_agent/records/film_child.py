@@ -26,8 +26,7 @@ import numpy as np
 
 from iker_agent.atomic import replace_file
 from iker_agent.execute import Frame
-
-_NICE = 10  # the run goes first
+from iker_envs.priority import lower_priority
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,8 +40,7 @@ class Job:
 
 def main() -> None:
     """Draw the video of the job on the standard input."""
-    if hasattr(os, "nice"):
-        os.nice(_NICE)
+    lower_priority()
     job = pickle.load(sys.stdin.buffer)  # imports a lot; an exception amid that would come out as another one
     signal.signal(signal.SIGTERM, _stop)  # from here on there is something to clean up
     try:

@@ -12,7 +12,6 @@ left alone, since the process rests after its pictures.
 from __future__ import annotations
 
 import json
-import os
 import signal
 import sys
 import threading
@@ -22,6 +21,7 @@ from typing import Any
 
 import numpy as np
 
+from iker_envs.priority import lower_priority
 from iker_envs.task import load_task
 from real_env.lab.board import BoardInLab, board_from
 from real_env.lab.network_camera import NetworkCamera
@@ -33,7 +33,6 @@ from real_env.realsense import LAB_CONTEXT, LAB_DOMAIN, load_realsense
 NO_OPENGL = 3  # exit status
 _IDLE_S = 0.02
 _REST = 1 / 3  # of the time that pictures took
-_NICE = 10  # drawing takes all of a core; the box, beside it, has to tick every 4 ms
 CONDITIONS = ("ok", "frozen", "stuck", "missing", "exposure")
 
 
@@ -178,7 +177,7 @@ def _draw(
 
 def main() -> None:
     """Read the command line; status 3 if the machine has no OpenGL of the kind that was asked for."""
-    os.nice(_NICE)
+    lower_priority()  # drawing takes all of a core; the box, beside it, has to tick every 4 ms
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the lab, which then closes standard input
     task, kind, *numbers = sys.argv[1:]
     lab_number, seed, configuration = map(int, numbers)
