@@ -59,7 +59,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if getattr(config, "workerinput", {}).get("workerid", _FIRST) != _FIRST:
         if hasattr(os, "setsid"):
             os.setsid()
-        lower_priority()
+        lower_priority(5)
 
 
 def pytest_xdist_auto_num_workers() -> int | None:

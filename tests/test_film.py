@@ -210,13 +210,13 @@ def test_a_video_is_drawn_in_a_session_that_goes_after_the_run(tmp_path):
     films.add(Folder(tmp_path), [partial(weighed, tmp_path / "nice")], 5)
     films.wait(lambda text: None)
     films.close()
-    assert (tmp_path / "nice").read_text() == f"{min(os.nice(0) + 10, 19)} 10"
+    assert (tmp_path / "nice").read_text() == f"{min(os.nice(0) + 5, 19)} 5"
 
 
 @pytest.mark.skipif(not _SESSION.exists(), reason="this system does not weigh sessions of processes")
 def test_a_session_that_others_share_keeps_its_weight():
     before = _SESSION.read_text()
-    code = "import os; from iker_envs.priority import lower_priority; lower_priority(); print(os.nice(0))"
+    code = "import os; from iker_envs.priority import lower_priority; lower_priority(5); print(os.nice(0))"
     child = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert int(child.stdout) == min(os.nice(0) + 10, 19)
+    assert int(child.stdout) == min(os.nice(0) + 5, 19)
     assert _SESSION.read_text() == before

@@ -28,6 +28,8 @@ from iker_agent.atomic import replace_file
 from iker_agent.execute import Frame
 from iker_envs.priority import lower_priority
 
+_NICE = 5  # the run goes first
+
 
 @dataclass(frozen=True, eq=False)
 class Job:
@@ -40,7 +42,7 @@ class Job:
 
 def main() -> None:
     """Draw the video of the job on the standard input."""
-    lower_priority()
+    lower_priority(_NICE)
     job = pickle.load(sys.stdin.buffer)  # imports a lot; an exception amid that would come out as another one
     signal.signal(signal.SIGTERM, _stop)  # from here on there is something to clean up
     try:

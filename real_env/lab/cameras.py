@@ -33,6 +33,7 @@ from real_env.realsense import LAB_CONTEXT, LAB_DOMAIN, load_realsense
 NO_OPENGL = 3  # exit status
 _IDLE_S = 0.02
 _REST = 1 / 3  # of the time that pictures took
+_NICE = 10  # drawing takes all of a core; the box, beside it, has to tick every 4 ms
 CONDITIONS = ("ok", "frozen", "stuck", "missing", "exposure")
 
 
@@ -177,7 +178,7 @@ def _draw(
 
 def main() -> None:
     """Read the command line; status 3 if the machine has no OpenGL of the kind that was asked for."""
-    lower_priority()  # drawing takes all of a core; the box, beside it, has to tick every 4 ms
+    lower_priority(_NICE)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the lab, which then closes standard input
     task, kind, *numbers = sys.argv[1:]
     lab_number, seed, configuration = map(int, numbers)
