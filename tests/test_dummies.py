@@ -9,8 +9,6 @@ from iker_agent.experiments import dummies, stills
 from iker_agent.experiments.dummies import DUMMIES, DummyScore, scores_of, table
 from iker_agent.experiments.items import EXPECTS, load_items
 
-HARD = load_items("hard")
-
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch, blank_view, warm_programs):
@@ -20,7 +18,7 @@ def quick(monkeypatch, blank_view, warm_programs):
 def some(count: int):
     """So many items of each kind that an item can expect, spread over the tier."""
     for kind in EXPECTS:
-        of_kind = [item for item in HARD if item.expects == kind]
+        of_kind = [item for item in load_items("hard") if item.expects == kind]
         yield from of_kind[:: max(len(of_kind) // count, 1)][:count]
 
 
@@ -60,5 +58,5 @@ def test_the_command_writes_the_table(tmp_path, monkeypatch, capsys):
 
 @pytest.mark.slow
 def test_no_dummy_does_for_all_of_hard(tmp_path):
-    for score in scores_of(HARD, tmp_path):
+    for score in scores_of(load_items("hard"), tmp_path):
         assert score.right["goal"] <= 0.1 * score.asked["goal"] and score.skill <= 0.1, table([score])
