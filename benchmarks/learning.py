@@ -38,28 +38,30 @@ from iker_envs.task import load_task
 
 GOALS = (0.5, 0.8, 0.9, 0.95)
 LEARNERS = ("ours", "sb3")
-# Our PPO with one of its settings (PPOConfig) changed; several are parted by blanks. `ours` is what is shipped.
+# Our PPO with one of its settings (PPOConfig) changed, first what was shipped when they were searched. A name is
+# "ours:" and changes, parted by blanks.
+BASE = "ours:kl_target=0.01"
 SEARCH = (
-    "ours",
-    "ours:num_envs=128",
-    "ours:num_envs=512",
-    "ours:horizon=8",
-    "ours:horizon=32",
-    "ours:epochs=3",
-    "ours:epochs=8",
-    "ours:mini_batches=2",
-    "ours:mini_batches=8",
-    "ours:discount=0.97",
-    "ours:discount=0.99",
-    "ours:gae_lambda=0.9",
+    BASE,
+    f"{BASE} num_envs=128",
+    f"{BASE} num_envs=512",
+    f"{BASE} horizon=8",
+    f"{BASE} horizon=32",
+    f"{BASE} epochs=3",
+    f"{BASE} epochs=8",
+    f"{BASE} mini_batches=2",
+    f"{BASE} mini_batches=8",
+    f"{BASE} discount=0.97",
+    f"{BASE} discount=0.99",
+    f"{BASE} gae_lambda=0.9",
     "ours:kl_target=0.02",
-    "ours:max_learning_rate=0.003",
-    "ours:value_loss=0.5",
-    "ours:entropy=0",
-    "ours:entropy=0.02",
+    f"{BASE} max_learning_rate=0.003",
+    f"{BASE} value_loss=0.5",
+    f"{BASE} entropy=0",
+    f"{BASE} entropy=0.02",
 )
-RACE = (len(SEARCH) - 1, 5, 2)  # settings tried beside `ours` on the first task, on the second, on every further one
-HOPELESS = 4.0  # a setting that takes so many times the steps of `ours` on a task has no further seeds there
+RACE = (len(SEARCH) - 1, 5, 2)  # settings tried beside BASE on the first task, on the second, on every further one
+HOPELESS = 4.0  # a setting that takes so many times the steps of BASE on a task has no further seeds there
 
 
 @dataclass(frozen=True)
@@ -258,27 +260,27 @@ def _ratio(ours: list[list[float]], theirs: list[list[float]]) -> str:
 
 
 def relative_steps(cells: dict[str, Any], learner: str, tasks: Sequence[str], max_steps: int) -> float:
-    """Steps to the highest goal over those of `ours`: geometric mean over all cells of these tasks that both have.
+    """Steps to the highest goal over those of BASE: geometric mean over all cells of these tasks that both have.
 
     A training that does not get there counts as max_steps. NaN without such cells.
     """
     logs = []
     for key in cells:
         task, of, seed = key.split("/")
-        if of == learner and task in tasks and (shipped := f"{task}/{SEARCH[0]}/{seed}") in cells:
-            theirs, ours = (cells[one]["reached"][str(GOALS[-1])] or [max_steps] for one in (key, shipped))
-            logs.append(math.log(theirs[0] / ours[0]))
+        if of == learner and task in tasks and (first := f"{task}/{BASE}/{seed}") in cells:
+            theirs, base = (cells[one]["reached"][str(GOALS[-1])] or [max_steps] for one in (key, first))
+            logs.append(math.log(theirs[0] / base[0]))
     return math.exp(sum(logs) / len(logs)) if logs else math.nan
 
 
 def still_in_race(cells: dict[str, Any], tasks: Sequence[str], max_steps: int) -> tuple[str, ...]:
-    """`ours` and the settings that go on after these tasks, those of the fewest relative steps."""
+    """BASE and the settings that go on after these tasks, those of the fewest relative steps."""
     others = SEARCH[1:]
     for number in range(len(tasks) + 1):
         rank = {one: relative_steps(cells, one, tasks[:number], max_steps) for one in others}
         keep = RACE[min(number, len(RACE) - 1)]
         others = tuple(sorted(others, key=rank.__getitem__))[:keep]
-    return (SEARCH[0], *others)
+    return (BASE, *others)
 
 
 def is_hopeless(cells: dict[str, Any], learner: str, task: str, max_steps: int) -> bool:
@@ -287,15 +289,16 @@ def is_hopeless(cells: dict[str, Any], learner: str, task: str, max_steps: int) 
 
 
 def search_table(cells: dict[str, Any], tasks: Sequence[str], seeds: Sequence[int], max_steps: int) -> str:
-    """Thousands of steps of every seed to the highest goal, and their ratio to those of what is shipped."""
-    lines = [f"| PPO | {' | '.join(tasks)} | steps / ours |", "|---" * (2 + len(tasks)) + "|"]
+    """Thousands of steps of every seed to the highest goal, and their ratio to those of the first row."""
+    lines = [f"| PPO | {' | '.join(tasks)} | steps / first row |", "|---" * (2 + len(tasks)) + "|"]
     for learner in SEARCH:
         columns = []
         for task in tasks:
             runs = [cells[key]["reached"][str(GOALS[-1])] for s in seeds if (key := f"{task}/{learner}/{s}") in cells]
             columns.append(", ".join(f"{run[0] / 1000:.0f}" if run else f">{max_steps / 1000:.0f}" for run in runs))
         ratio = relative_steps(cells, learner, tasks, max_steps)
-        lines.append(f"| {learner} | {' | '.join(columns)} | {'' if math.isnan(ratio) else f'{ratio:.2f}'} |")
+        columns.append("" if math.isnan(ratio) else f"{ratio:.2f}")
+        lines.append(f"| {learner.removeprefix('ours:')} | {' | '.join(columns)} |")
     return "\n".join(lines)
 
 

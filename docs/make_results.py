@@ -173,11 +173,6 @@ intervals of 1280 episodes. A training ends when a sequential test finds its str
 ([learning.md](learning.md#how-it-learns)), or after 3 million steps. Its minutes are those of one core of a machine
 whose other core trained, too, and those until strict success was first seen at 0.95 in fresh copies.
 
-They had a bonus of entropy of constant weight; [learning.md](learning.md#where-the-time-goes) has what today's gives,
-which falls. book_reorient 2 went on without it from 1.35 million steps: all of its episodes succeeded by the paper's
-measure then, but noise that the bonus kept up did not let it become exact. shoe_place and shoe_push without
-randomisation were trained before there was one, to 0.98.
-
 {main}
 
 ![Strict success over environment steps, one colour a seed](curves.png)

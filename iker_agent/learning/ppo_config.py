@@ -23,7 +23,7 @@ class PPOConfig:
     learning_rate: float = 5e-4  # at the start; then adapted to the KL divergence
     min_learning_rate: float = 1e-4
     max_learning_rate: float = 1e-3
-    kl_target: float = 0.01  # what the learning rate is adapted to
+    kl_target: float = 0.02  # what the learning rate is adapted to
     ratio_clip: float = 0.2
     max_grad_norm: float = 1.0
     value_loss: float = 1.0  # weight against the policy loss
