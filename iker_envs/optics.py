@@ -9,6 +9,8 @@ Camera axes are OpenCV's: x to the image's right, y down, z into the scene.
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 from numpy.typing import ArrayLike
 
@@ -46,6 +48,7 @@ def look_at(
     return Camera(name, np.concatenate([position, quaternion_from_matrix(axes)]), width, height, fov_y_rad)
 
 
+@cache  # every scene has them
 def default_cameras() -> tuple[Camera, Camera]:
     """The cameras of a scene: "front", on which queries are drawn, and "side", for videos.
 

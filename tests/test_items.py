@@ -4,23 +4,25 @@ wrongs as the files name them, and what is wrong with a file is told."""
 from __future__ import annotations
 
 import copy
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
 
 import numpy as np
 import pytest
 import yaml
+from item_names import expected_answers
 
 from iker_agent.authoring.check import check_configuration
-from iker_agent.experiments.items import EXPECTS, SKILLS, Item, load_items, read_items
+from iker_agent.experiments.items import EXPECTS, SKILLS, TIERS, Item, load_items, read_items
 from iker_agent.program import run_program
 from iker_agent.program.signatures import CONTRACTS
 from iker_agent.vlm.annotated import AnnotatedVLM
 from iker_envs.physics.transfer import settle
 from iker_envs.task import load_task
 
-PRECISE = load_items("precise")
-NATURAL = load_items("natural")
-HARD = load_items("hard")
-OWN = {item.name: item for item in (*NATURAL, *HARD)}
+EXPECTED = expected_answers(Path(str(files("iker_cfg").joinpath("items"))))
+MOVING = [name for name, expects in EXPECTED.items() if expects == "goal"]
 
 FILE = """
 objects:
@@ -39,24 +41,32 @@ items:
 FREE = {"make_a_pair": ("left_shoe", "right_shoe"), "tower_red_on_blue": ("blue_brick",)}
 
 
+@cache
+def own() -> dict[str, Item]:
+    """The items that are written out, by name."""
+    return {item.name: item for tier in ("natural", "hard") for item in load_items(tier)}
+
+
 def verdict(item: Item, ends):
     start = item.scene()
     return item.task.judge(start.with_poses(ends), start, item.configuration)
 
 
 def test_there_are_as_many_as_the_benchmark_promises():
-    assert len(PRECISE) == 60 and len(NATURAL) >= 36 and len(HARD) >= 55
+    precise, natural, hard = (load_items(tier) for tier in TIERS)
+    assert len(precise) == 60 and len(natural) >= 36 and len(hard) >= 55
+    assert {name: item.expects for name, item in own().items()} == EXPECTED, "every one of them is tried below"
     for expects in EXPECTS[1:]:
-        assert sum(item.expects == expects for item in HARD) >= 6, expects
-    assert {skill for item in (*PRECISE, *OWN.values()) for skill in item.skills} == set(SKILLS)
-    for tier in (NATURAL, HARD):
+        assert sum(item.expects == expects for item in hard) >= 6, expects
+    assert {skill for item in (*precise, *own().values()) for skill in item.skills} == set(SKILLS)
+    for tier in (natural, hard):
         thorough = [i for i in tier if i.expects == "goal" and len(i.solutions) >= 2 and len(i.wrongs) >= 4]
         assert len(thorough) >= 10, "two good solutions and, with the untouched start, five wrong ones"
 
 
-@pytest.mark.parametrize("name", OWN)
+@pytest.mark.parametrize("name", EXPECTED)
 def test_solutions_are_right_and_wrongs_and_the_untouched_start_are_not(name):
-    item = OWN[name]
+    item = own()[name]
     assert verdict(item, {}).fulfilled == (item.expects != "goal"), "where nothing is to be moved the start is right"
     for number, ends in enumerate(item.solutions):
         found = verdict(item, ends)
@@ -67,10 +77,10 @@ def test_solutions_are_right_and_wrongs_and_the_untouched_start_are_not(name):
         assert not found.fulfilled and found.sentence(), kind
 
 
-@pytest.mark.parametrize("name", [n for n, i in OWN.items() if i.expects == "goal"])
+@pytest.mark.parametrize("name", MOVING)
 def test_what_every_instruction_rules_out_is_wrong(name):
     """Something held up or left out of a right end, and something else moved with it."""
-    item = OWN[name]
+    item = own()[name]
     up, aside = np.array([0, 0, 0.2, 0, 0, 0, 0]), np.array([-0.06, 0, 0, 0, 0, 0, 0])
     starts = {obj.name: obj.pose for obj in item.scene().objects if obj.movable}
     for number, ends in enumerate(item.solutions):
@@ -81,9 +91,9 @@ def test_what_every_instruction_rules_out_is_wrong(name):
         assert [what for what, case in cases.items() if verdict(item, case).fulfilled] == [], number
 
 
-@pytest.mark.parametrize("name", OWN)
+@pytest.mark.parametrize("name", EXPECTED)
 def test_an_answer_for_its_contract_is_at_hand(name):
-    item = OWN[name]
+    item = own()[name]
     assert item.task.configuration(0).instruction == item.instruction
     for contract in CONTRACTS:
         programs = AnnotatedVLM.of_task(item.task, item.configuration, contract).programs
@@ -91,28 +101,28 @@ def test_an_answer_for_its_contract_is_at_hand(name):
 
 
 def test_no_two_ends_of_a_solution_are_the_same():
-    for item in OWN.values():
+    for item in own().values():
         for one, other in zip(item.solutions, item.solutions[1:], strict=False):
             same = one.keys() == other.keys() and all(np.allclose(one[k], other[k], atol=1e-3) for k in one)
             assert not same, item.name
 
 
-@pytest.mark.parametrize("name", [n for n, i in OWN.items() if i.expects != "goal"])
+@pytest.mark.parametrize("name", [name for name in EXPECTED if name not in MOVING])
 def test_scenes_in_which_nothing_is_to_be_moved_are_at_rest(name):
-    settle(OWN[name].scene())
+    settle(own()[name].scene())
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [n for n, i in OWN.items() if i.expects == "goal"])
+@pytest.mark.parametrize("name", MOVING)
 def test_scenes_are_sound_and_goals_pass_the_checks_of_a_model_s_program(name):
     """At rest, visible, graspable, reachable, accepted, and programs of both contracts reproduce the goals."""
-    assert check_configuration(OWN[name].task, OWN[name].configuration) == []
+    assert check_configuration(own()[name].task, own()[name].configuration) == []
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [n for n, i in OWN.items() if i.expects == "goal"])
+@pytest.mark.parametrize("name", MOVING)
 def test_solutions_are_right_when_they_have_come_to_rest_too(name):
-    item = OWN[name]
+    item = own()[name]
     start = item.scene()
     for ends in item.solutions:
         rested = settle(start.with_poses(ends))
@@ -209,7 +219,7 @@ def test_whatever_stands_in_a_file_is_read_or_refused_in_one_sentence(tmp_path):
 
 
 def test_a_task_s_scene_can_be_an_item_s():
-    item, task = OWN["get_hold_of_it"], load_task("book_push")
+    item, task = own()["get_hold_of_it"], load_task("book_push")
     start, origin = item.scene(), task.sample(None, 0)
     assert [(o.name, o.model.name) for o in start.objects] == [(o.name, o.model.name) for o in origin.objects]
     assert all(np.allclose(a.pose, b.pose) for a, b in zip(start.objects, origin.objects, strict=True))

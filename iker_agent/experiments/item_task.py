@@ -80,18 +80,17 @@ def _nothing_moved(objects: Mapping[str, Any]) -> str:
     return " and ".join(f"unmoved({name})" for name, fields_ in objects.items() if fields_.get("movable", True))
 
 
-def end_poses(task: Task, places: Places) -> dict[str, np.ndarray]:
-    """Poses (7,) of the objects that are placed, where each ends; ValueError for a place that makes no sense."""
-    return {name: pose for name, pose, _ in _moves(task, places)}
+def end_poses(task: Task, start: Scene, places: Places) -> dict[str, np.ndarray]:
+    """Poses (7,) of the objects that are placed, where each ends from a start; ValueError for an impossible place."""
+    return {name: pose for name, pose, _ in _moves(task, start, places)}
 
 
-def _moves(task: Task, places: Places) -> list[tuple[str, np.ndarray, Mapping[str, Any]]]:
+def _moves(task: Task, scene: Scene, places: Places) -> list[tuple[str, np.ndarray, Mapping[str, Any]]]:
     """Object, pose (7,) and place of every move, one after the other."""
     parts = places if isinstance(places, list) else [places]
     if not parts or not all(isinstance(part, Mapping) for part in parts):
         told = "a mapping from objects to places, or a list of such mappings"
         raise ValueError(f"a solution or wrong is {told}, not {shown(places)}")
-    scene = task.sample(None, 0)
     moves = []
     for name, place in (pair for part in parts for pair in part.items()):
         if name not in scene.movable:
@@ -133,7 +132,7 @@ def _pose(scene: Scene, name: str, start: Placement, place: Mapping[str, Any]) -
 def _stages(task: Task, places: Places) -> tuple[StageSpec, ...]:
     """A stage for every move of a solution, with a program for both contracts."""
     scene = task.sample(None, 0)
-    moves = _moves(task, places)
+    moves = _moves(task, scene, places)
     moved = {name for name, *_ in moves}
     stay = sorted((o for o in scene.objects if o.name not in moved), key=lambda o: o.movable)
     if moves and not stay:

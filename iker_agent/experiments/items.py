@@ -149,11 +149,12 @@ def _item(name: str, entry: Mapping[str, Any], data: Mapping[str, Any], library:
     if not isinstance(entry.get("instruction"), str) or not entry["instruction"].strip():
         raise ValueError(f"instruction is what is asked, a text, not {shown(entry.get('instruction'))}")
     task = item_task(name, entry, data, library)
-    solutions = tuple(end_poses(task, place) for place in places) or ({},)
+    start = task.sample(None, 0)
+    solutions = tuple(end_poses(task, start, place) for place in places) or ({},)
     places_of_wrongs = entry.get("wrongs", {})
     if empty := [kind for kind, place in places_of_wrongs.items() if place in ({}, [], None)]:
         raise ValueError(f"the wrong {empty[0]!r} moves nothing; the untouched start is judged anyway")
-    wrongs = {kind: end_poses(task, place) for kind, place in places_of_wrongs.items()}
+    wrongs = {kind: end_poses(task, start, place) for kind, place in places_of_wrongs.items()}
     item = Item(name, tier, _words("skills", entry.get("skills"), SKILLS), task, 0, expects, solutions, wrongs)
     _check_judged(item)
     return item

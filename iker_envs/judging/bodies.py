@@ -59,14 +59,23 @@ class Body:
         """Corners (K, 3) of all boxes."""
         return np.concatenate([box.corners() for box in self.boxes])
 
-    @property
+    @cached_property
     def lowest_m(self) -> float:
         return float(self.corners[:, 2].min())
+
+    @cached_property
+    def highest_m(self) -> float:
+        return float(self.corners[:, 2].max())
 
     @cached_property
     def outline(self) -> np.ndarray:
         """The convex outline (V, 2) seen from above, counter-clockwise."""
         return _outline(self.corners)
+
+    @cached_property
+    def parts(self) -> list[Body]:
+        """Every box as a body."""
+        return [Body(self.name, self.pose, [box]) for box in self.boxes]
 
     def side(self, name: str) -> np.ndarray:
         """Unit vector (3,) out of one of `SIDES`."""
@@ -125,13 +134,9 @@ def _outline_gap(one: np.ndarray, other: np.ndarray) -> float:
 
 def support_under(a: Body, b: Body, tolerance_m: float) -> float | None:
     """Height of the surface of `b` under the centre of `a`, at most at its lowest point; None if there is none."""
-    tops = []
-    for box in b.boxes:
-        corners = box.corners()
-        top = float(corners[:, 2].max())
-        if top <= a.lowest_m + tolerance_m and _within(a.pose[None, :2], _outline(corners)).all():
-            tops.append(top)
-    return max(tops, default=None)
+    reach_m = a.lowest_m + tolerance_m
+    low = [part for part in b.parts if part.highest_m <= reach_m]
+    return max((part.highest_m for part in low if _within(a.pose[None, :2], part.outline).all()), default=None)
 
 
 def held_up(a: Body, b: Body, within_m: float) -> bool:

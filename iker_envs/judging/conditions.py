@@ -10,7 +10,7 @@ knows what to change.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -53,10 +53,13 @@ class Moment:
 
     now: Scene
     start: Scene | None = None
+    _bodies: dict[str, Body] = field(default_factory=dict, repr=False, compare=False)
 
     def body(self, name: str) -> Body:
         """An object where it is now."""
-        return body_of(self.now, name)
+        if name not in self._bodies:
+            self._bodies[name] = body_of(self.now, name)
+        return self._bodies[name]
 
 
 Condition = Callable[..., Finding]

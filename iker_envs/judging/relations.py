@@ -58,7 +58,7 @@ def room(moment: Moment, a: str, *, deep_m: float, wide_m: float) -> Finding:
     free = outline_contains(base, grid) & (height <= level_m)  # a rim is higher
     for name in moment.now.movable:
         body = moment.body(name)
-        if name != a and body.extent(2)[1] > level_m:
+        if name != a and body.highest_m > level_m:
             free &= ~outline_contains(body, grid)
     widest = _widest_m(free, round(deep_m / _CELL_M) - _CUT_CELLS)
     return Finding(
@@ -70,9 +70,9 @@ def room(moment: Moment, a: str, *, deep_m: float, wide_m: float) -> Finding:
 def _heights(base: Body, grid: np.ndarray) -> np.ndarray:
     """Height in metres of a body's surface at the points (R, C, 2) of a grid (R, C); -inf beside it."""
     height = np.full(grid.shape[:2], -np.inf)
-    for box in base.boxes:
-        over = outline_contains(Body(base.name, base.pose, [box]), grid)
-        height[over] = np.maximum(height[over], float(box.corners()[:, 2].max()))
+    for part in base.parts:
+        over = outline_contains(part, grid)
+        height[over] = np.maximum(height[over], part.highest_m)
     return height
 
 
@@ -115,7 +115,7 @@ def _held(moment: Moment, a: str, b: str) -> bool:
     for name in moment.now.movable:
         other = moment.body(name)
         is_under = name != a and other.lowest_m < body.lowest_m - CONTACT_M and level_gap(body, other) == 0.0
-        if is_under and abs(body.lowest_m - other.extent(2)[1]) <= CONTACT_M and _held(moment, name, b):
+        if is_under and abs(body.lowest_m - other.highest_m) <= CONTACT_M and _held(moment, name, b):
             return True
     return False
 

@@ -146,7 +146,7 @@ class Rows:
         """As `support`, or what the object touched from above though its centre was beside it."""
         body = self.body(self.name, row)
         near = map(lambda name: self.body(name, row), self.touching(row))
-        below = (b.name for b in near if b.extent(2)[1] <= body.lowest_m + _REST_M and level_gap(body, b) == 0.0)
+        below = (b.name for b in near if b.highest_m <= body.lowest_m + _REST_M and level_gap(body, b) == 0.0)
         return self.support(row) or next(below, "")
 
     def touching(self, row: int) -> list[str]:
