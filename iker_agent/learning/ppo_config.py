@@ -27,7 +27,7 @@ class PPOConfig:
     ratio_clip: float = 0.2
     max_grad_norm: float = 1.0
     value_loss: float = 1.0  # weight against the policy loss
-    entropy: float = 0.005  # weight of the entropy of the actions, times the share of episodes that fail
+    entropy: float = 0.005  # weight of the entropy of the actions, times the share that fails where most does
     budget_s: float = 240.0  # wall clock of a stage
     max_steps: int = 5_000_000  # environment steps of a stage
     stop_success: float = 0.95  # strict success, deterministic, on fresh copies: what a sequential test asks for

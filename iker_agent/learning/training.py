@@ -145,7 +145,8 @@ class Training:
             observation = self._step(observation)
         distributed.average_buffers(self.policy.normaliser, self.agent.value_normaliser)
         row = self.progress.log(self.agent)
-        self.agent.cfg.entropy_loss_scale = self.config.entropy * (1.0 - row.success)  # noise is for what fails still
+        worst = max(curriculum.worst for curriculum in self._curricula)
+        self.agent.cfg.entropy_loss_scale = self.config.entropy * worst  # noise is for what fails still
         return observation, row
 
     def _step(self, observation: torch.Tensor) -> torch.Tensor:
@@ -154,7 +155,8 @@ class Training:
         configurations = [part.worlds.episode.configuration.copy() for part in parts_of(self.env)]
         next_observation, reward, terminated, truncated, info = self.env.step(to_worlds(self.env, actions))
         self.progress.observe(reward, terminated, truncated, info)
-        self._turn_to_failures(configurations, terminated | truncated, info["is_success_strict"] & ~terminated)
+        successes = [info[name] & ~terminated for name in ("is_success", "is_success_strict")]
+        self._turn_to_failures(configurations, terminated | truncated, *successes)
         after = torch.as_tensor(next_observation)
         column = lambda x, kind: torch.as_tensor(x, dtype=kind)[:, None]  # noqa: E731
         self.agent.record_transition(
@@ -174,15 +176,14 @@ class Training:
         self._tick += 1
         return after
 
-    def _turn_to_failures(self, configurations: list[np.ndarray], ended: Array, success: Array) -> None:
+    def _turn_to_failures(self, configurations: list[np.ndarray], ended: Array, success: Array, strict: Array) -> None:
         """The configurations of the episodes under way, by part of the worlds; those whose episodes fail come again."""
         if not ended.any():
             return
-        ended, success = (self.env.worlds.arrays.host(flags) for flags in (ended, success))
         ends = np.cumsum([len(part) for part in configurations])[:-1]
-        parts = zip(self._curricula, configurations, np.split(ended, ends), np.split(success, ends), strict=True)
-        for curriculum, configuration, over, good in parts:
-            curriculum.see(configuration[over], good[over])
+        flags = [np.split(self.env.worlds.arrays.host(part), ends) for part in (ended, success, strict)]
+        for curriculum, configuration, over, good, exact in zip(self._curricula, configurations, *flags, strict=True):
+            curriculum.see(configuration[over], good[over], exact[over])
 
     def _warm_up_normaliser(self, observation: torch.Tensor) -> None:
         """See the range of observations once before the first update; log probabilities stay comparable then."""
