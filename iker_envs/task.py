@@ -20,8 +20,8 @@ import numpy as np
 from iker_envs.contract import Contract, check_fields, check_index, check_name, check_number
 from iker_envs.documents import listed, read_document, shown
 from iker_envs.geometry import pose_compose
-from iker_envs.judging import success
 from iker_envs.judging.expression import Criterion, Verdict, parse
+from iker_envs.judging.success import near_targets
 from iker_envs.objects.library import OBJECTS_FILE, object_library
 from iker_envs.optics import default_cameras
 from iker_envs.scene import (
@@ -183,7 +183,10 @@ class Task(Contract):
 
         `start` is the scene in which the instruction was given; ValueError if the criterion needs it and it is None.
         """
-        return success.judge(self.criterion(configuration), self.targets(scene, configuration), scene, start)
+        criterion = self.criterion(configuration)
+        if criterion is None:
+            return near_targets(self.targets(scene, configuration), scene)
+        return criterion.judge(scene, start)
 
     def targets(self, scene: Scene, configuration: int | None = None) -> dict[str, np.ndarray]:
         """Where the annotation wants every object that the stages move, in the end: poses (7,) in the base frame."""

@@ -14,7 +14,7 @@ import inspect
 import math
 from collections.abc import Collection
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 from iker_envs.judging.bodies import TABLE
@@ -63,12 +63,17 @@ def parse(text: str, objects: Collection[str]) -> Criterion:
         raise ValueError(f"success is a text such as 'on(left_shoe, rack)', not {text!r}")
     if len(text) > MAX_CHARACTERS:
         raise ValueError(f"the success text has {len(text)} characters; at most {MAX_CHARACTERS} are read")
-    flat = " ".join(text.split())
+    return _criterion(" ".join(text.split()), frozenset(objects))
+
+
+@lru_cache(maxsize=1024)
+def _criterion(flat: str, objects: frozenset[str]) -> Criterion:
+    """A task's text is read again for every scene that it judges."""
     try:
         root = ast.parse(flat, mode="eval").body
     except (SyntaxError, RecursionError, MemoryError, ValueError) as error:
         raise ValueError(f"the success text {_short(flat)!r} {_unreadable(flat, error)}") from None
-    _check(root, set(objects), 0)
+    _check(root, objects, 0)
     return Criterion(flat, root)
 
 
@@ -82,7 +87,7 @@ def _unreadable(text: str, error: Exception) -> str:
     return f"{where}: conditions are joined by and, or, not, such as 'on(a, b) and not near(a, c, within_m=0.05)'"
 
 
-def _check(node: ast.expr, objects: set[str], depth: int) -> None:
+def _check(node: ast.expr, objects: frozenset[str], depth: int) -> None:
     if depth > MAX_DEPTH:
         raise ValueError(f"the success text is nested more than {MAX_DEPTH} deep")
     if isinstance(node, ast.BoolOp):
@@ -96,7 +101,7 @@ def _check(node: ast.expr, objects: set[str], depth: int) -> None:
         raise ValueError(f"success joins conditions by and, or, not; {_short(ast.unparse(node))!r} is none of these")
 
 
-def _check_call(node: ast.Call, objects: set[str]) -> None:
+def _check_call(node: ast.Call, objects: frozenset[str]) -> None:
     name = node.func.id if isinstance(node.func, ast.Name) else ast.unparse(node.func)
     if name not in CONDITIONS:
         raise ValueError(f"there is no condition {_short(name)!r}{_nearest(name, CONDITIONS)}; {_known(CONDITIONS)}")

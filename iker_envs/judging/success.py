@@ -1,6 +1,6 @@
-"""Is a task done? Its own criterion judges where it has one, else nearness to the annotated targets.
+"""Is a task without a criterion of its own done? Nearness to the annotated targets judges.
 
-Criterion or None, target poses, scene now, scene at the start  ->  judge  ->  Verdict
+target poses, scene now  ->  near_targets  ->  Verdict
 """
 
 from __future__ import annotations
@@ -9,16 +9,9 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from iker_envs.judging.expression import Criterion, Verdict
+from iker_envs.judging.expression import Verdict
 from iker_envs.measure import measure
 from iker_envs.scene import Scene
-
-
-def judge(
-    criterion: Criterion | None, targets: Mapping[str, np.ndarray], now: Scene, start: Scene | None = None
-) -> Verdict:
-    """The criterion's verdict on a scene, else that of `near_targets`. ValueError if the start is needed and None."""
-    return near_targets(targets, now) if criterion is None else criterion.judge(now, start)
 
 
 def near_targets(targets: Mapping[str, np.ndarray], now: Scene) -> Verdict:

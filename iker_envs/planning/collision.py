@@ -16,6 +16,9 @@ from iker_envs.planning.hand import FINGER_HALF_SIZE_M, FINGERTIP_M, HAND_CENTRE
 from iker_envs.scene import ObjectModel, Scene
 
 _PARALLEL = 1e-6  # the sine of an angle between edges that is none
+_SIGNS = np.array([[x, y, z] for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)])  # of the corners of a box
+# Edge i of one box against edge j of another, (3, 3) each: the axis of the edge and the two others, in turn.
+_EDGES = tuple((axis, (axis + 1) % 3, (axis + 2) % 3) for axis in np.indices((3, 3)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,8 +31,7 @@ class OrientedBox:
 
     def corners(self) -> np.ndarray:
         """The 8 corners (8, 3)."""
-        signs = np.array([[x, y, z] for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)])
-        return self.centre + (signs * self.half) @ self.axes.T
+        return self.centre + (_SIGNS * self.half) @ self.axes.T
 
 
 def lowest_m(boxes: Iterable[OrientedBox]) -> float:
@@ -109,19 +111,10 @@ def _edge_depths(cosines: np.ndarray, half_a: np.ndarray, half_b: np.ndarray, of
     (..., A, B, 3) (Gottschalk, Lin, Manocha 1996).
     """
     size = np.abs(cosines)
-    i = np.arange(3)[:, None]
-    j = np.arange(3)[None]
-    i1 = (i + 1) % 3
-    i2 = (i + 2) % 3
-    j1 = (j + 1) % 3
-    j2 = (j + 2) % 3
-    ones = np.ones((3, 3), dtype=int)
-    reach_a = half_a[..., None, i1 * ones] * size[..., i2 * ones, j * ones]
-    reach_a += half_a[..., None, i2 * ones] * size[..., i1 * ones, j * ones]
-    reach_b = half_b[..., None, :, j1 * ones] * size[..., i * ones, j2 * ones]
-    reach_b += half_b[..., None, :, j2 * ones] * size[..., i * ones, j1 * ones]
-    apart = offset[..., i2 * ones] * cosines[..., i1 * ones, j * ones]
-    apart = np.abs(apart - offset[..., i1 * ones] * cosines[..., i2 * ones, j * ones])
+    (i, i1, i2), (j, j1, j2) = _EDGES
+    reach_a = half_a[..., None, i1] * size[..., i2, j] + half_a[..., None, i2] * size[..., i1, j]
+    reach_b = half_b[..., None, :, j1] * size[..., i, j2] + half_b[..., None, :, j2] * size[..., i, j1]
+    apart = np.abs(offset[..., i2] * cosines[..., i1, j] - offset[..., i1] * cosines[..., i2, j])
     sine = np.sqrt(np.maximum(1.0 - cosines**2, 0.0))
     depth = np.where(sine > _PARALLEL, (reach_a + reach_b - apart) / np.maximum(sine, _PARALLEL), np.inf)
     return depth.min(axis=(-2, -1))
