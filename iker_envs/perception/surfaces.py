@@ -25,6 +25,7 @@ from iker_envs.scene import ObjectModel
 _RAY_SPACING_M = 0.0025
 _POINT_SPACING_M = 0.004
 _CELL_M = 0.004  # of the grid of nearest points
+_LEAF = 32  # points of a leaf of the tree that fills the grid: twice as fast as with 10, SciPy's own
 _PAD_M = 0.045  # around the object: as far as registration looks
 _ROUND = 24  # facets around a cylinder or an ellipsoid
 _SAMPLE = 600  # points that stand for all where a pose is scored
@@ -85,7 +86,8 @@ class SurfaceModel:
         count = np.ceil((self.points.max(axis=0) + _PAD_M - low) / _CELL_M).astype(int) + 1
         ticks = [start + (np.arange(n) + 0.5) * _CELL_M for start, n in zip(low, count, strict=True)]
         centres = np.stack(np.meshgrid(*ticks, indexing="ij"), axis=-1).reshape(-1, 3)
-        return low, count, cKDTree(self.points).query(centres)[1].astype(np.int32)
+        tree = cKDTree(self.points, leafsize=_LEAF)
+        return low, count, tree.query(centres)[1].astype(np.int32)
 
     def nearest(self, places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """For places (..., 3) in the body frame: index of the nearest point, and whether the place is near at all."""
