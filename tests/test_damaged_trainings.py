@@ -158,6 +158,16 @@ def test_a_checkpoint_with_weights_that_are_no_numbers_is_refused(folder):
     assert "its part 'network' does not fit (it holds numbers that are not finite)" in refused_resume(folder)
 
 
+@pytest.mark.parametrize(
+    ("rates", "words"),
+    [([0.5], "rates of 1 and 1 configurations, not"), ([7.0] * 10, "between 0 and 1"), ([torch.nan] * 10, "between 0")],
+)
+def test_a_checkpoint_with_rates_that_are_none_is_refused(folder, rates, words):
+    path = folder / "checkpoint.pt"
+    write_checkpoint(path, {**read_checkpoint(path), "curricula": [{"failed": rates, "far": rates}]})
+    assert "its part 'curricula' does not fit (it" in (told := refused_resume(folder)) and words in told
+
+
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 and no more", b"words", b"\x80\x04."])
 def test_what_is_no_checkpoint_is_refused_by_file(folder, content):
     (folder / "checkpoint.pt").write_bytes(content)

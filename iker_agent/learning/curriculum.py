@@ -6,6 +6,8 @@ episodes that ended  ->  Curriculum.see  ->  weights (C,) of the configurations 
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import numpy as np
 
 from iker_envs.stage.stage import Stage
@@ -42,8 +44,27 @@ class Curriculum:
         for index, good, exact in zip(configuration.tolist(), success.tolist(), strict.tolist(), strict=True):
             self._far[index] += _RATE * (1.0 - float(good) - self._far[index])
             self._failed[index] += _RATE * (1.0 - float(exact) - self._failed[index])
-        if len(self._failed) == 1 or not len(configuration):
+        if len(configuration):
+            self._weigh()
+
+    def _weigh(self) -> None:
+        if len(self._failed) == 1:
             return
         np.clip(self._failed, 1e-3, 1.0, out=self._failed)  # where nothing fails, all come alike
         self._stage.arrangements.weights = self.weights
         self._stage.grasps.weights = self.weights
+
+    def state(self) -> dict[str, list[float]]:
+        """Plain values from which `restore` goes on."""
+        return {"failed": self._failed.tolist(), "far": self._far.tolist()}
+
+    def restore(self, state: Mapping[str, Sequence[float]]) -> None:
+        """Go on from an earlier `state`; ValueError for other configurations' and for what are no rates."""
+        failed, far = (np.array(state[name], dtype=float) for name in ("failed", "far"))
+        if failed.shape != self._failed.shape or far.shape != self._far.shape:
+            raise ValueError(f"it has rates of {failed.size} and {far.size} configurations, not {self._failed.size}")
+        if not all(((rates >= 0.0) & (rates <= 1.0)).all() for rates in (failed, far)):
+            raise ValueError("its rates are between 0 and 1")
+        self._failed = failed
+        self._far = far
+        self._weigh()

@@ -43,6 +43,7 @@ PARTS = (
     "progress",
     "num_evals",
     "best",
+    "curricula",
 )
 # (policy, seed) -> (N,) bool: deterministic strict success in each of a batch of fresh copies
 Judge = Callable[[NetworkPolicy, int], np.ndarray]
@@ -269,6 +270,7 @@ class Training:
             "progress": self.progress.state(),
             "num_evals": self._num_evals,
             "best": [vars(self.best)] if self.best else [],
+            "curricula": [curriculum.state() for curriculum in self._curricula],
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
@@ -282,6 +284,7 @@ class Training:
             "progress": self.progress.restore,
             "num_evals": self._restore_num_evals,
             "best": self._restore_best,
+            "curricula": self._restore_curricula,
             "torch_rng": torch.set_rng_state,
         }
         for part, read in readers.items():
@@ -304,6 +307,11 @@ class Training:
             self.best = Best(**parts)
             copy.deepcopy(self.policy.network).load_state_dict(self.best.network)
             copy.deepcopy(self.policy.normaliser).load_state_dict(self.best.normaliser)
+
+    def _restore_curricula(self, states: Sequence[Mapping[str, Sequence[float]]]) -> None:
+        """One for each part of the worlds."""
+        for curriculum, state in zip(self._curricula, states, strict=True):
+            curriculum.restore(state)
 
     def _restore_frozen(self, frozen: bool) -> None:
         if not isinstance(frozen, bool):
