@@ -1,5 +1,6 @@
 """What all tests share: no way out but loopback, repeatable property tests, a small rack scene and a generator."""
 
+import gc
 import ipaddress
 import json
 import os
@@ -60,6 +61,12 @@ def pytest_configure(config: pytest.Config) -> None:
         if hasattr(os, "setsid"):
             os.setsid()
         lower_priority(5)
+
+
+def pytest_collection_finish() -> None:
+    """Half a million objects stay until the end: no later collection has to look at them (0.3 s each)."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_xdist_auto_num_workers() -> int | None:
