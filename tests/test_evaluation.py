@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from iker_agent.cli import app
 from iker_agent.learning import shipped
 from iker_agent.learning.conditions import SHIFTED_LATENCY, conditions, parse_configurations
-from iker_agent.learning.evaluate import evaluate_task, wilson
+from iker_agent.learning.evaluate import evaluate, evaluate_task, summary, wilson
 from iker_agent.learning.waypoint import WaypointLearner
 from iker_envs.randomisation import DEFAULT_RANGES
 from iker_envs.spec import Spec, spec_of
@@ -53,6 +53,23 @@ def test_the_whole_is_the_sum_of_its_configurations():
     assert result.overall.interval == wilson(round(16 * result.overall.success_rate), 16)
 
 
+def test_hard_contacts_are_those_above_the_limit_of_the_reward():
+    """Whoever pushes meets some force, and a limit beyond all forces is met by nobody."""
+    task = load_task("shoe_push")
+    scene = task.sample(None, 0)
+    policy = WaypointLearner().learn(scene, task.goal(0, scene, 0)).policy
+    rates = [
+        evaluate(policy, num_envs=4, seed=1, task="shoe_push", rewards={"force_limit_N": limit}).hard_rate
+        for limit in (0.01, 1e6)
+    ]
+    assert rates == [1.0, 0.0]
+
+
+def test_a_world_that_feels_no_forces_tells_none():
+    assert summary(np.array([[1.0, 1.0, 0.01, np.nan]])).hard_rate is None
+    assert summary(np.array([[1.0, 1.0, 0.01, 1.0], [1.0, 0.0, 0.01, 0.0]])).hard_rate == 0.5
+
+
 def test_eval_writes_what_it_measured(tmp_path):
     path = tmp_path / "result.json"
     arguments = ("eval", "waypoint", "--task", "shoe_push", "--configurations", "0", "--num-envs", "4", "--seed", "3")
@@ -60,6 +77,7 @@ def test_eval_writes_what_it_measured(tmp_path):
     assert done.exit_code == 0, done.output
     content = json.loads(path.read_text())
     assert {"success_rate", "success_rate_strict", "interval", "task_hash", "spec_hash", "versions"} <= set(content)
+    assert "> 20 N" in done.output and 0.0 <= content["hard_rate"] <= 1.0
     assert [c["configuration"] for c in content["configurations"]] == [0]
     assert content["seed"] == 3 and content["ranges"] == {} and content["id"] == "IKER-ShoePush-v0"
 

@@ -233,7 +233,11 @@ def evaluate(
     clock: Annotated[float, typer.Option(help="Of --world lab: its seconds in a second, such as 0.5.")] = 1.0,
     json_path: JsonFile = None,
 ) -> None:
-    """Measure a policy: deterministic episodes, both measures of success, 95 % intervals."""
+    """Measure a policy: deterministic episodes, both measures of success, 95 % intervals, and hard contacts.
+
+    The last column is the share of episodes in which the hand met more force than the reward lets pass; on a robot,
+    where it is not felt, there is none.
+    """
     from iker_agent.commands.operator import ask_person
     from iker_agent.commands.terminal import make_console
     from iker_agent.learning.task_evaluation import EvalSettings, measure, write_record
@@ -282,11 +286,15 @@ def _check_writable(path: Path) -> None:
 
 def _show(result: TaskEvaluation, title: str) -> None:
     from iker_agent.commands.terminal import make_console, show_table
+    from iker_envs.rewards import RewardConfig
 
-    headings = ("config", "episodes", "success", "95 %", "strict", "95 %", "error")
+    headings = ["config", "episodes", "success", "95 %", "strict", "95 %", "error"]
+    if result.overall.hard_rate is not None:
+        headings.append(f"> {RewardConfig.force_limit_N:.0f} N")
     rows = []
     for index, part in [*result.configurations.items(), ("all", result.overall)]:
-        rows.append((str(index), str(part.num_episodes), *_cells(part), f"{100 * part.mean_error_m:.1f} cm"))
+        cells = [str(index), str(part.num_episodes), *_cells(part), f"{100 * part.mean_error_m:.1f} cm"]
+        rows.append(cells if part.hard_rate is None else [*cells, f"{part.hard_rate:.2f}"])
     show_table(make_console(), headings, rows, title=title, right=headings)
 
 

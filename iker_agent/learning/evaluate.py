@@ -18,6 +18,7 @@ import numpy as np
 from iker_agent.learning.policy import Policy
 from iker_agent.learning.seeds import seed_for
 from iker_agent.learning.training_worlds import make_worlds
+from iker_envs.geometry import norm
 from iker_envs.measure import Errors
 from iker_envs.stage.grasp_bank import SharedStates
 from iker_envs.vector_env import StageVectorEnv
@@ -27,7 +28,11 @@ _Z_95 = 1.959964  # the standard normal distribution has 95 % within so many sta
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Rates over `num_episodes` deterministic episodes; `interval` belongs to `success_rate`."""
+    """Rates over `num_episodes` deterministic episodes; `interval` belongs to `success_rate`.
+
+    `hard_rate` is the share of episodes in which the hand met more than the net contact force that the reward lets
+    pass (`RewardConfig.force_limit_N`, 20 N); None where the hand does not feel forces: on a robot.
+    """
 
     num_episodes: int
     success_rate: float
@@ -35,6 +40,7 @@ class Evaluation:
     interval: tuple[float, float]
     interval_strict: tuple[float, float]
     mean_error_m: float
+    hard_rate: float | None
 
 
 @dataclass(frozen=True)
@@ -136,24 +142,27 @@ def make_copies(num_envs: int, **make: Any) -> StageVectorEnv:
 
 
 def run_episodes(env: StageVectorEnv, policy: Policy, seed: int, configuration: int | None) -> np.ndarray:
-    """One episode in every world, `finish()` included: (N, 3) of success, strict success, keypoint error in metres.
+    """One episode in every world, `finish()` included: (N, 4) of what `summary` takes.
 
     A world in which the policy gives an action that is not finite has failed; its hand stays where it is in that tick.
     """
     observation, _ = env.reset(seed=seed, options={"configuration": configuration})
     lost = ~env.worlds.grasped if env.worlds.goal.grasp else np.zeros(env.num_envs, dtype=bool)
+    is_hard = np.zeros(env.num_envs, dtype=bool)
     for _ in range(env.worlds.config.max_steps):  # the worlds themselves: those that are lost wait for the others
         actions = policy.act(observation).astype(np.float64)
         broken = ~np.all(np.isfinite(actions), axis=-1)
         _, lost_now, _ = env.worlds.step(np.where(broken[:, None], 0.0, actions))
         observation = env.worlds.observe()
+        force = env.worlds.arrays.host(norm(env.worlds.state.contact_force))
+        is_hard |= ~lost & (force > env.worlds.config.rewards.force_limit_N)
         lost = lost | lost_now | broken
     errors: Errors = env.finish()
-    return np.stack([errors.success & ~lost, errors.strict & ~lost, errors.goal_m], axis=-1).astype(float)
+    return np.stack([errors.success & ~lost, errors.strict & ~lost, errors.goal_m, is_hard], axis=-1).astype(float)
 
 
 def summary(rows: np.ndarray) -> Evaluation:
-    """The Evaluation of episodes (E, 3) as `run_episodes` gives them."""
+    """The Evaluation of episodes (E, 4): success, strict success, keypoint error in metres, hard contact or nan."""
     count = len(rows)
     (success, strict) = (int(total) for total in rows[:, :2].sum(axis=0))
     return Evaluation(
@@ -163,4 +172,5 @@ def summary(rows: np.ndarray) -> Evaluation:
         interval=wilson(success, count),
         interval_strict=wilson(strict, count),
         mean_error_m=float(rows[:, 2].mean()),
+        hard_rate=None if np.isnan(rows[:, 3]).any() else float(rows[:, 3].mean()),
     )

@@ -5,6 +5,7 @@ policy of each configuration, World, seed  ->  evaluate_in_world  ->  TaskEvalua
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 
@@ -44,8 +45,8 @@ def evaluate_in_world(
 
 def run_episode(
     world: World, policy: Policy, seed: int, configuration: int, faults: Counter[str]
-) -> tuple[float, float, float]:
-    """One episode, `finish()` included: success, strict success, keypoint error in metres.
+) -> tuple[float, float, float, float]:
+    """One episode, `finish()` included: success, strict success, keypoint error in metres, and nan for forces.
 
     A policy that gives an action that is not finite has failed; that action is not carried out.
     """
@@ -65,4 +66,4 @@ def run_episode(
             failed = True
     outcome = world.finish()
     held = outcome.grasped and not failed
-    return float(outcome.success and held), float(outcome.success_strict and held), outcome.goal_error_m
+    return float(outcome.success and held), float(outcome.success_strict and held), outcome.goal_error_m, math.nan
