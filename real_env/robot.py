@@ -23,7 +23,7 @@ from real_env.arm import Arm
 from real_env.config import RealConfig
 from real_env.faults import Kind, Recovery, RobotFault
 from real_env.ik import HostIK, tool_pose
-from real_env.planned import Planner
+from real_env.planned import Planner, timed
 from real_env.safety import Guard
 from real_env.stream import PERIOD_S, Line, Path, Stream, StreamStatistics
 from real_env.touch import Touch
@@ -76,7 +76,7 @@ class Robot:
             return
         self.arm.ready()
         self.usable = True
-        self.stream.start(self.arm.joints())
+        self.stream.start(self.arm.planned_joints())
         self._line_end = None
 
     def hold(self) -> None:
@@ -231,21 +231,26 @@ class Robot:
         return fault.after_recovery()
 
     def _go_back(self, travelled: list[np.ndarray]) -> None:
-        """Along what was travelled, from the point nearest to where the arm is, until the tool is 6 cm away.
+        """Along what was travelled, until the tool is 6 cm from where that is nearest to where the arm is now.
 
-        1 cm with something in the hand: it is let go next, near where it was.
+        1 cm with something in the hand: it is let go next, near where it was. An arm that was pushed away as far stays.
         """
         back_m = _BACK_HOLDING_M if self.holds else _BACK_M
         joints = self.arm.joints()
         nearest = int(np.argmin([np.abs(point - joints).max() for point in travelled]))
         back = travelled[: nearest + 1][::-1][:_BACK_POINTS]
-        here = tool_pose(joints)[:3]
-        away_m = [float(np.linalg.norm(tool_pose(point)[:3] - here)) for point in back]
-        first = next((i for i, distance_m in enumerate(away_m) if distance_m > _PRESSED_M), len(back) - 1)
-        last = next((i for i, distance_m in enumerate(away_m) if distance_m > back_m), len(back) - 1)
-        self.stream.start(joints)
-        self.stream.carry_out(Path(np.array(back[first : last + 1])))
-        self.stream.halt()
+        tools_m = [tool_pose(point)[:3] for point in back]
+        away_m = np.linalg.norm(np.array(tools_m) - tools_m[0], axis=-1)
+        pushed_m = float(np.linalg.norm(tool_pose(joints)[:3] - tools_m[0]))
+        if pushed_m < back_m:
+            is_clear = away_m > max(_PRESSED_M, pushed_m)  # of what stopped it, and of what pushed it
+            first = int(np.argmax(is_clear)) if is_clear.any() else len(back) - 1
+            is_far = away_m > back_m
+            last = int(np.argmax(is_far)) if is_far.any() else len(back) - 1
+            held = self.arm.planned_joints()
+            self.stream.start(held)
+            self.stream.carry_out(Path(timed(np.array([held, *back[first : last + 1]]))))
+            self.stream.halt()
         self.arm.check_error()
 
     def stop_for_good(self) -> None:
