@@ -38,6 +38,7 @@ from iker_agent.learning.world_evaluation import run_episode
 from iker_agent.robots import robot_world
 from iker_envs.spec import spec_of
 from iker_envs.task import load_task
+from iker_envs.world import WorldFault
 from real_env.lab.client import LabOrders
 
 TASKS = ("shoe_push", "shoe_place", "book_push", "book_reorient")  # of the paper's Tables I and II
@@ -79,7 +80,10 @@ def policy_for(task_name: str, path: str) -> Any:
 
 
 def in_laboratory(task_name: str, policy: Any, given: argparse.Namespace) -> dict[str, Any]:
-    """Episodes of every configuration on the emulated arm, and what the arm says of them."""
+    """Episodes of every configuration on the emulated arm, and what the arm says of them.
+
+    An arm that waits for a person ends them early, and the episodes until then count.
+    """
     world = robot_world(task_name, "lab", "", given.clock, given.seed)
     watched = Watched(world)
     settings = world.config.lab  # type: ignore[attr-defined]  # a RealWorld
@@ -87,15 +91,21 @@ def in_laboratory(task_name: str, policy: Any, given: argparse.Namespace) -> dic
     rows = []
     peaks_nm = []
     faults: Counter[str] = Counter()
+    stopped = ""
     try:
-        for index in range(len(load_task(task_name).configurations)):
-            for k in range(given.episodes):
-                orders.order("status")  # forgets the peak so far
-                rows.append(run_episode(watched, policy, seed_for(given.seed, index, k), index, faults))
-                peaks_nm.append(orders.order("status")["peak_nm"])
-                print(
-                    f"  {task_name} {index}: {'success' if rows[-1][0] else 'miss'}, {peaks_nm[-1]:.0f} Nm", flush=True
-                )
+        try:
+            for index in range(len(load_task(task_name).configurations)):
+                for k in range(given.episodes):
+                    orders.order("status")  # forgets the peak so far
+                    rows.append(run_episode(watched, policy, seed_for(given.seed, index, k), index, faults))
+                    peaks_nm.append(orders.order("status")["peak_nm"])
+                    told = "success" if rows[-1][0] else "miss"
+                    print(f"  {task_name} {index}: {told}, {peaks_nm[-1]:.0f} Nm", flush=True)
+        except WorldFault as fault:
+            if not peaks_nm:
+                raise
+            stopped = str(fault)
+            print(f"  no further episode of {task_name}: {stopped}", flush=True)
         robot = world.robot  # type: ignore[attr-defined]
         codes = {f"{name} {code}": n for (name, code), n in robot.arm.codes.items() if code}
         stream = asdict(robot.statistics())
@@ -106,6 +116,7 @@ def in_laboratory(task_name: str, policy: Any, given: argparse.Namespace) -> dic
     return {
         **asdict(summary(np.array(rows))),
         "faults": dict(faults),
+        "stopped": stopped,
         "codes": codes,
         "stream": stream,
         "lag_mm": dict(

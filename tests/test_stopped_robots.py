@@ -6,7 +6,9 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
+from iker_agent.cli import app
 from iker_agent.commands.ending import NOT_DONE, explained
 from iker_agent.commands.operator import ask_person
 from iker_agent.config import make_config
@@ -109,23 +111,54 @@ def test_an_evaluation_counts_faults_and_an_episode_that_one_cut_short_has_faile
     policy = SimpleNamespace(act=lambda observations: np.zeros((len(observations), 6)))
     heard = []
     try:
-        result, faults = evaluate_in_world(
-            world, lambda _: policy, [0, 1], report=lambda index, part: heard.append(index)
-        )
+        found = evaluate_in_world(world, lambda _: policy, [0, 1], report=lambda index, part: heard.append(index))
     finally:
         world.close()
-    assert faults == {"collision": 1} and heard == [0, 1]
-    assert result.overall.num_episodes == 2 and result.overall.success_rate == 0.0
+    assert found.faults == {"collision": 1} and heard == [0, 1] and found.stopped is None
+    assert found.result.overall.num_episodes == 2 and found.result.overall.success_rate == 0.0
+
+
+STILL = SimpleNamespace(act=lambda observations: np.zeros((len(observations), 6)))
+
+
+def test_an_arm_that_waits_for_a_person_ends_an_evaluation_and_keeps_what_was_measured():
+    config = make_config(task="shoe_push")
+    world = stopped_world(config, BUTTON)
+    heard = []
+    try:
+        found = evaluate_in_world(
+            world, lambda _: STILL, [0, 1], episodes=2, report=lambda index, part: heard.append(part.num_episodes)
+        )
+        with pytest.raises(WorldFault, match="release the button"):  # nothing to keep
+            evaluate_in_world(world, lambda _: STILL, [0])
+    finally:
+        world.close()
+    assert found.stopped.fault == BUTTON and found.faults == {"emergency_stop": 1}
+    assert heard == [1] and found.result.overall.num_episodes == 1
+
+
+def test_eval_writes_what_a_robot_measured_before_it_waited_for_a_person(tmp_path, monkeypatch):
+    config = make_config(task="shoe_push")
+    monkeypatch.setattr(
+        "iker_agent.learning.task_evaluation.robot_world", lambda *where, **more: stopped_world(config, BUTTON)
+    )
+    path = tmp_path / "result.json"
+    arguments = ("eval", "waypoint", "--task", "shoe_push", "--world", "lab", "--num-envs", "1", "--json", str(path))
+    done = CliRunner().invoke(app, arguments)
+    assert done.exit_code != 0 and isinstance(done.exception, WorldFault)
+    content = json.loads(path.read_text())
+    assert content["num_episodes"] == 1 and content["stopped"] == str(BUTTON)
+    assert "the table holds the episodes until then" in done.output
 
 
 def test_a_policy_whose_actions_are_no_numbers_has_failed_and_moves_nothing():
     world = make_world(make_config(task="shoe_push"), make_plan(make_config(task="shoe_push")).task)
     policy = SimpleNamespace(act=lambda observations: np.full((len(observations), 6), np.nan))
     try:
-        result, faults = evaluate_in_world(world, lambda _: policy, [0])
+        found = evaluate_in_world(world, lambda _: policy, [0])
     finally:
         world.close()
-    assert result.overall.success_rate == 0.0 and faults == {}
+    assert found.result.overall.success_rate == 0.0 and found.faults == {}
 
 
 def test_a_command_that_a_robot_stops_ends_with_one_sentence():

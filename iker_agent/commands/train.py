@@ -271,6 +271,9 @@ def evaluate(
         make_console().print(f"cut short by faults: {told}", soft_wrap=True)
     if json_path is not None:
         write_record(json_path, measured.record)
+    if measured.stopped is not None:
+        stderr.print("the table holds the episodes until then", soft_wrap=True)
+        raise measured.stopped
 
 
 def _check_writable(path: Path) -> None:

@@ -28,6 +28,7 @@ from iker_envs.scene import Goal, Scene
 from iker_envs.spec import Spec, spec_of
 from iker_envs.stage.starts import TaskStart
 from iker_envs.task import Task, load_task
+from iker_envs.world import WorldFault
 
 Report = Callable[[int, Evaluation], None]
 WAYPOINT = "waypoint"  # in the place of a policy file
@@ -72,11 +73,15 @@ class EvalSettings:
 
 @dataclass(frozen=True)
 class Measured:
-    """The rates, and the content of a result file: rates, settings, where policy and task come from."""
+    """The rates, and the content of a result file: rates, settings, where policy and task come from.
+
+    `stopped` is what ended it early, on a robot that waits for a person.
+    """
 
     title: str
     result: TaskEvaluation
     record: dict[str, Any]
+    stopped: WorldFault | None = None
 
 
 @dataclass(frozen=True)
@@ -140,7 +145,7 @@ def _measure_robot(
     where = settings.world, settings.real, settings.clock, settings.seed, operator
     world = robot_world(settings.task, *where, observation=chosen.spec.observation)
     try:
-        result, faults = evaluate_in_world(
+        found = evaluate_in_world(
             world, chosen.policy_of, indices, episodes=settings.episodes, seed=settings.seed, report=report
         )
         judged_by = "truth" if world.has_truth else "estimate"
@@ -149,17 +154,18 @@ def _measure_robot(
     name = "emulated laboratory" if settings.world == "lab" else "robot"
     title = f"{task.name}, {chosen.source['policy']}, {name}, success by {judged_by}, seed {settings.seed}"
     record = {
-        **result.to_dict(),
+        **found.result.to_dict(),
         **task_facts(task, chosen.spec.observation),
         **chosen.source,
         "seed": settings.seed,
         "world": settings.world,
         "clock": settings.clock,
         "judged_by": judged_by,
-        "faults": faults,
+        "faults": found.faults,
+        "stopped": None if found.stopped is None else str(found.stopped),
         "episodes": settings.episodes,
     }
-    return Measured(title, result, record)
+    return Measured(title, found.result, record, found.stopped)
 
 
 def write_record(path: Path, record: dict[str, Any]) -> None:

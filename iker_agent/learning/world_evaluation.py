@@ -1,6 +1,6 @@
 """How good is a policy on a robot, or in an emulated laboratory? The same rates, from one episode after the other.
 
-policy of each configuration, World, seed  ->  evaluate_in_world  ->  TaskEvaluation, and how often which fault came
+policy of each configuration, World, seed  ->  evaluate_in_world  ->  WorldEvaluation, whatever ends it
 """
 
 from __future__ import annotations
@@ -8,13 +8,26 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from iker_agent.learning.evaluate import Evaluation, TaskEvaluation, summary
 from iker_agent.learning.policy import Policy
 from iker_agent.learning.seeds import seed_for
-from iker_envs.world import World
+from iker_envs.world import World, WorldFault
+
+
+@dataclass(frozen=True)
+class WorldEvaluation:
+    """The rates of the episodes that began, kind -> number of the faults that cut one short, and what ended it early.
+
+    `stopped` is the fault that waits for a person, after which no further episode could begin.
+    """
+
+    result: TaskEvaluation
+    faults: dict[str, int]
+    stopped: WorldFault | None = None
 
 
 def evaluate_in_world(
@@ -25,22 +38,33 @@ def evaluate_in_world(
     episodes: int = 1,
     seed: int = 0,
     report: Callable[[int, Evaluation], None] | None = None,
-) -> tuple[TaskEvaluation, dict[str, int]]:
-    """`episodes` deterministic episodes in every configuration; kind -> number of the faults that cut one short.
+) -> WorldEvaluation:
+    """`episodes` deterministic episodes in every configuration.
 
-    An episode that a fault cut short has failed. WorldFault if the robot cannot go on.
+    An episode that a fault cut short has failed. WorldFault if the robot cannot begin the first one.
     """
     parts = {}
-    every = []
+    every: list[tuple[float, ...]] = []
     faults: Counter[str] = Counter()
+    stopped = None
     for index in configurations:
         policy = policy_of(index)
-        rows = [run_episode(world, policy, seed_for(seed, index, k), index, faults) for k in range(episodes)]
-        parts[index] = summary(np.array(rows))
-        every += rows
-        if report:
-            report(index, parts[index])
-    return TaskEvaluation(summary(np.array(every)), parts), dict(faults)
+        rows: list[tuple[float, ...]] = []
+        try:
+            for k in range(episodes):
+                rows.append(run_episode(world, policy, seed_for(seed, index, k), index, faults))
+        except WorldFault as fault:
+            if not (every or rows):
+                raise
+            stopped = fault
+        if rows:
+            parts[index] = summary(np.array(rows))
+            every += rows
+            if report:
+                report(index, parts[index])
+        if stopped:
+            break
+    return WorldEvaluation(TaskEvaluation(summary(np.array(every)), parts), dict(faults), stopped)
 
 
 def run_episode(

@@ -61,7 +61,10 @@ def evaluation(settings: ReproduceSettings, name: str, index: int, label: str, *
     told = {k: v for k, v in vars(asked).items() if k not in ("policy", "task")}
 
     def run() -> Result:
-        found = measure(asked).result.overall
+        measured = measure(asked)
+        if measured.stopped is not None:
+            raise measured.stopped
+        found = measured.result.overall
         successes = round(found.success_rate * found.num_episodes)
         strict = round(found.success_rate_strict * found.num_episodes)
         return {"trials": found.num_episodes, "successes": [successes], "strict": strict}
