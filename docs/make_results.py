@@ -104,7 +104,7 @@ def _laboratory(runs: Path) -> str:
             strict = f"{there['success_rate_strict']:.1f}"
             torque = " Nm, ".join(f"{there['peak_nm'][key]:.0f}" for key in ("p50", "max")) + " Nm"
             faults = ", ".join(f"{kind} {count}" for kind, count in there["faults"].items()) or "nothing"
-            if there["stopped"]:
+            if there.get("stopped"):
                 faults += f"; ended after {there['num_episodes']} episodes"
             cells = (_interval(found["simulation"]), _interval(there), strict, told, torque, faults)
             rows.append(f"| {task} | {trained} | {' | '.join(cells)} |")
