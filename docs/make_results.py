@@ -163,7 +163,7 @@ def draw(runs: Path, path: Path) -> None:
         axis.spines[["top", "right"]].set_visible(False)
     figure.supxlabel("environment steps", fontsize=9)
     most = max(figure.axes, key=lambda axis: len(axis.lines))
-    most.legend(frameon=False, fontsize=8, loc="lower right")
+    most.legend(frameon=False, fontsize=8, loc="best")
     figure.savefig(path)
 
 
