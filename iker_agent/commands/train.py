@@ -233,7 +233,7 @@ def evaluate(
     clock: Annotated[float, typer.Option(help="Of --world lab: its seconds in a second, such as 0.5.")] = 1.0,
     json_path: JsonFile = None,
 ) -> None:
-    """Measure a policy: deterministic episodes, both measures of success, 95 % intervals, and hard contacts.
+    """Measure a policy: deterministic episodes, both measures of success, hard contacts.
 
     The last column is the share of episodes in which the hand met more force than the reward lets pass; on a robot,
     where it is not felt, there is none.
@@ -242,21 +242,8 @@ def evaluate(
     from iker_agent.commands.terminal import make_console
     from iker_agent.learning.task_evaluation import EvalSettings, measure, write_record
 
-    settings = EvalSettings(
-        policy,
-        task,
-        configurations,
-        stage_index,
-        num_envs,
-        episodes,
-        seed,
-        randomisation,
-        observation,
-        world,
-        sim,
-        real,
-        clock,
-    )
+    copies = num_envs, episodes, seed, randomisation, observation
+    settings = EvalSettings(policy, task, configurations, stage_index, *copies, world, sim, real, clock)
     if json_path is not None:
         _check_writable(json_path)
     stderr = make_console(stderr=True)
