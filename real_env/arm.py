@@ -190,10 +190,7 @@ class Arm:
         return np.array(self._call("get_servo_angle", is_radian=True, is_real=True)[0][:7])
 
     def planned_joints(self) -> np.ndarray:
-        """The joint angles (7,) that the box itself holds or heads for: set points begin there, or they would jump.
-
-        An arm that presses on something is millimetres from them, and a jump of 12 mm is too fast for servo mode (C60).
-        """
+        """The joint angles (7,) that the box itself holds or heads for: set points that begin there do not jump."""
         return np.array(self._call("get_servo_angle", is_radian=True)[0][:7])
 
     def torques_nm(self) -> np.ndarray:
